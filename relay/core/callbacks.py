@@ -1,0 +1,75 @@
+"""Own the value every other room speaks about: one verified callback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The few words every provider's status is mapped to; together with the order it is a callback's identity."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REFUNDED = "refunded"
+
+
+class Origin(StrEnum):
+    """Who brought the fact: the provider, the reconciler, or a named person."""
+
+    CALLBACK = "callback"
+    RECONCILER = "reconciler"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """A callback whose signature held, in our words.
+
+    `amount_micros` counts millionths of a USDT; `amount_raw` is the provider's own text.
+    `unit_micros` is the smallest difference the source can express (100 for 1/10,000 USDT).
+    `signature` is the normalised text of the signature when it names one set of fields, else None.
+    `secret_id` names the secret that verified it.
+    """
+
+    source: str
+    namespace: str
+    orderid: str
+    status: Status
+    amount_micros: int
+    amount_raw: str
+    unit_micros: int
+    appid: str | None = None
+    user_ref: str | None = None
+    provider_order_id: str | None = None
+    tx_hash: str | None = None
+    occurred_at: datetime | None = None
+    signature: str | None = None
+    secret_id: str | None = None
+    origin: Origin = Origin.CALLBACK
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The identity of the order, whoever reports on it."""
+        return (self.namespace, self.orderid)
+
+
+def agree(one: Callback, other: Callback) -> bool:
+    """Tell whether two callbacks of one order say the same thing.
+
+    They do when status, amount (apart by less than the coarser source's
+    unit), user and, where both name one, transaction agree; time, signature
+    and headers do not count.
+    """
+    coarser = max(one.unit_micros, other.unit_micros)
+    return (
+        one.key == other.key
+        and one.status == other.status
+        and abs(one.amount_micros - other.amount_micros) < coarser
+        and one.user_ref == other.user_ref
+        and (one.tx_hash is None or other.tx_hash is None or one.tx_hash == other.tx_hash)
+    )

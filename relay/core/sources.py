@@ -1,0 +1,51 @@
+"""Own what a configured source is: whose callbacks, how they are checked, and what they may cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from relay.core.adapters import Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A signing secret and the short id that callbacks store in its stead."""
+
+    id: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What the provider takes for "received"."""
+
+    status: int = 200
+    body: str = "success"
+    content_type: str = "text/plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One section of sources.toml, checked. Amounts are micro-USDT."""
+
+    name: str
+    namespace: str
+    adapter: Adapter
+    secrets: tuple[Secret, ...]
+    appid: str | None = None
+    mode: str = "live"
+    live_from: datetime | None = None
+    amount_policy: str = "as_received"
+    minimum_micros: int = 0
+    unknown_orders: str = "accept"
+    hold_above_micros: int | None = None
+    allow_ips: tuple[str, ...] = ()
+    max_age_s: int = 0
+    grace_s: int = 300
+    ack: Ack = Ack()
+
+    @property
+    def credits(self) -> bool:
+        """An observed source is verified, kept and matched, but never credits."""
+        return self.mode == "live"

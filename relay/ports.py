@@ -1,0 +1,53 @@
+"""Own what the flows need from outside, as shapes; the edges fill them, tests fake them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Memory(Protocol):
+    """The fast memory in front of SQL. It may forget, lie, hang or be gone; nothing depends on it but speed."""
+
+    def seen(self, keys: Sequence[str]) -> set[str]:
+        """Return the keys it remembers; the empty set when it cannot tell."""
+
+    def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
+        """Remember committed keys, count repeats, and ring for the deliverers, in one exchange. Never raises."""
+
+
+class Doorbell(Protocol):
+    """Wakes the deliverers."""
+
+    def ring(self) -> None:
+        """Ring once. Never raises."""
+
+
+class Queue(Protocol):
+    """Puts jobs on a queue by dotted name; arguments are ids."""
+
+    def enqueue(self, job: str, *args: str | int) -> None:
+        """Enqueue, or raise Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an exchange with an endpoint ended.
+
+    Exactly one of `status` and `error` is set. `error` is a short stable
+    word (timeout, refused, dns, tls, blocked_address, protocol); `body` the first bytes of the answer.
+    """
+
+    status: int | None
+    error: str | None
+    latency_ms: int
+    retry_after_s: int | None = None
+    body: str = ""
+
+
+class Outbound(Protocol):
+    """Sends one POST to an endpoint within a deadline over the whole exchange."""
+
+    async def post(self, url: str, *, headers: dict[str, str], body: bytes) -> Answer:
+        """Post; every failure is an Answer, never an exception."""

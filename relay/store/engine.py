@@ -1,0 +1,108 @@
+"""Own the connection to the database: URL, pool, pragmas and the two transactions that need to be first."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from relay.errors import Unavailable
+
+# Any two constants of our own: the numbers only have to differ.
+FEED_LOCK = 7_201_001
+CLAIM_LOCK = 7_201_002
+
+
+def database_url(given: str) -> URL:
+    """Return the SQLAlchemy URL for what platforms hand out (`postgres://…`, `sqlite:///…`)."""
+    url = make_url(given)
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def make_engine(given: str, *, pool_size: int = 3) -> Engine:
+    """Build an engine; no connection is opened until the first use, so it may exist before a fork."""
+    url = database_url(given)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, pool_size)
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        pool_recycle=280,
+        # Poolers in transaction mode mix up the server-side names that psycopg would give statements.
+        connect_args={"connect_timeout": 5, "prepare_threshold": None, "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000"},
+    )
+
+
+def _sqlite_engine(url: URL, pool_size: int) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, poolclass=QueuePool, pool_size=pool_size, max_overflow=0, pool_timeout=5, connect_args={"timeout": 5, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+        # The driver must not open transactions by itself: each begins with our own BEGIN, read or write.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    return engine
+
+
+def is_sqlite(connection: Connection | Engine) -> bool:
+    """Tell which of the two databases this is."""
+    return connection.dialect.name == "sqlite"
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads; a database that does not answer is `Unavailable`."""
+    with _translated(), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, *, lock: int | None = None) -> Iterator[Connection]:
+    """A transaction that writes: committed when the block ends, rolled back when it raises.
+
+    With `lock` (FEED_LOCK, CLAIM_LOCK) it is the only one of its kind until
+    its commit is visible. SQLite has one writer anyway and takes its lock at BEGIN.
+    """
+    with _translated(), engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
+        if lock is not None and not is_sqlite(connection):
+            connection.execute(_ADVISORY_LOCK, {"lock": lock})
+        yield connection
+
+
+_ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise Unavailable("the database does not answer") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("the connection to the database was lost") from error
+        raise
+    except SQLAlchemyError as error:
+        if type(error).__name__ == "TimeoutError":
+            raise Unavailable("no free connection to the database") from error
+        raise
