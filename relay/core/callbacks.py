@@ -61,15 +61,20 @@ class Callback:
 def agree(one: Callback, other: Callback) -> bool:
     """Tell whether two callbacks of one order say the same thing.
 
-    They do when status, amount (apart by less than the coarser source's
-    unit), user and, where both name one, transaction agree; time, signature
-    and headers do not count.
+    They do when status and amount (apart by less than the coarser source's
+    unit) agree and, where both name one, user and transaction; time,
+    signature and headers do not count.
     """
     coarser = max(one.unit_micros, other.unit_micros)
     return (
         one.key == other.key
         and one.status == other.status
         and abs(one.amount_micros - other.amount_micros) < coarser
-        and one.user_ref == other.user_ref
-        and (one.tx_hash is None or other.tx_hash is None or one.tx_hash == other.tx_hash)
+        and not _differ(one.user_ref, other.user_ref)
+        and not _differ(one.tx_hash, other.tx_hash)
     )
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    """A dialect that does not name a thing does not contradict one that does."""
+    return None not in (one, other) and one != other

@@ -1,0 +1,60 @@
+"""Own the assembly: the one place that knows which concrete class fills which port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from config.settings import Settings
+from relay.core.sources import Source
+from relay.edge.redis import RedisMemory, connect
+from relay.edge.rq import RQQueue, SignedJSON
+from relay.edge.vault import Vault, derive
+from relay.flows.committer import Committer
+from relay.flows.intake import Intake
+from relay.ports import Queue
+from relay.store.engine import make_engine
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Everything a process of ours works with. Building it opens no connection, so it may be built before a fork."""
+
+    settings: Settings
+    engine: Engine
+    sources: Mapping[str, Source]
+    memory: RedisMemory
+    queue: Queue
+    vault: Vault
+    intake: Intake
+
+
+def build(settings: Settings) -> Runtime:
+    """Assemble the runtime of one process."""
+    engine = make_engine(settings.database_url)
+    client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify)
+    memory = RedisMemory(client)
+    committer = Committer(engine, memory, clock=now, new_id=new_event_id)
+    return Runtime(
+        settings=settings,
+        engine=engine,
+        sources=settings.sources,
+        memory=memory,
+        queue=RQQueue(client, "work", SignedJSON([derive(key, b"jobs") for key in settings.secret_keys])),
+        vault=Vault(settings.secret_keys),
+        intake=Intake(settings.sources, committer, clock=now),
+    )
+
+
+def now() -> datetime:
+    """Read the clock; everything below is given the moment as a parameter."""
+    return datetime.now(UTC)
+
+
+def new_event_id(moment: datetime) -> str:
+    """Return an event id that sorts by time, so that index pages fill one after the other."""
+    return f"evt_{int(moment.timestamp() * 1000):012x}{os.urandom(10).hex()}"

@@ -1,0 +1,70 @@
+"""Own what we announce: the catalogue of event types and the body of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from relay.core.amounts import format_micros
+
+if TYPE_CHECKING:
+    from relay.core.callbacks import Callback
+    from relay.core.orders import Order
+
+RECHARGE_TYPES = ("recharge.pending", "recharge.held", "recharge.expired", "recharge.failed", "recharge.succeeded")
+OPERATION_TYPES = (
+    "delivery.exhausted",
+    "endpoint.disabled",
+    "reconciliation.break.opened",
+    "relay.test",
+)
+EVENT_TYPES = RECHARGE_TYPES + OPERATION_TYPES
+
+
+def recharge_body(order: Order, callback: Callback, *, event_type: str, event_id: str, sequence: int, now: datetime) -> str:
+    """Return the body of an event of an order: the JSON text whose bytes every attempt sends."""
+    return _body(
+        event_type,
+        now,
+        {
+            "event_id": event_id,
+            "sequence": sequence,
+            "source": order.source,
+            "namespace": order.namespace,
+            "appid": order.appid,
+            "orderid": order.orderid,
+            "order_version": order.version,
+            "provider_order_id": order.provider_order_id,
+            "user_ref": order.user_ref,
+            "amount": _usdt(order.amount_micros),
+            "amount_micros": order.amount_micros,
+            "amount_raw": order.amount_raw,
+            "currency": "USDT",
+            "credited_micros": order.credited_micros,
+            "expected_amount": _usdt(order.expected_micros),
+            "flags": sorted(order.flags),
+            "origin": callback.origin,
+            "occurred_at": rfc3339(callback.occurred_at or now, timespec="seconds"),
+            "transfer": None,
+        },
+    )
+
+
+def operation_body(event_type: str, *, event_id: str, sequence: int, now: datetime, data: Mapping[str, Any]) -> str:
+    """Return the body of an operational event; `data` joins the id and the sequence."""
+    return _body(event_type, now, {"event_id": event_id, "sequence": sequence, **data})
+
+
+def rfc3339(moment: datetime, *, timespec: str = "milliseconds") -> str:
+    """Spell an aware moment as RFC 3339 UTC with a Z."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
+
+
+def _body(event_type: str, now: datetime, data: Mapping[str, Any]) -> str:
+    return json.dumps({"type": event_type, "timestamp": rfc3339(now), "data": data}, separators=(",", ":"), ensure_ascii=False)
+
+
+def _usdt(micros: int | None) -> str | None:
+    return None if micros is None else format_micros(micros)

@@ -1,0 +1,119 @@
+"""Own the one door: bytes from a provider, or a fact from the reconciler, become a verdict that is committed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from relay.core.addresses import client_group
+from relay.core.callbacks import Callback
+from relay.core.orders import Verdict
+from relay.core.parsing import RawRequest, read_callback
+from relay.core.sources import Source
+from relay.errors import CallbackRejected
+from relay.flows.committer import Arrival, Committer
+
+# A caller waits this long for the commit; providers give up after 3 s to 15 s, and then repeat.
+WAIT_S = 5.0
+# Kept for review; the rest of a request's headers is noise or none of our business.
+KEPT_HEADERS = ("content-type", "user-agent", "x-forwarded-for", "x-request-id", "date")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request as it reached the callback route. `body` is None when it was too large to be read."""
+
+    source: str
+    raw: RawRequest
+    address: str
+    request_id: str | None
+    refused: CallbackRejected | None = None
+
+
+class Intake:
+    """Accepts callbacks for the configured sources."""
+
+    def __init__(self, sources: Mapping[str, Source], committer: Committer, *, clock: Callable[[], datetime]) -> None:
+        self._sources = sources
+        self._committer = committer
+        self._clock = clock
+
+    @property
+    def alive(self) -> bool:
+        """Whether callbacks can still be committed by this process."""
+        return self._committer.alive
+
+    def receive(self, request: Request) -> tuple[Source, Verdict]:
+        """Verify, judge and commit one request; return its source and verdict, both already durable.
+
+        Raises CallbackRejected when it is refused (the request is stored for
+        review first), Unavailable when it could not be committed.
+        """
+        now = self._clock()
+        arrival = Arrival(raw=_raw_columns(request, now))
+        try:
+            arrival.source, arrival.callback = self._read(request, now)
+        except CallbackRejected as refused:
+            arrival.raw["reason"] = refused.code
+            self._committer.submit(arrival, timeout_s=WAIT_S)
+            raise
+        return arrival.source, self._judged(arrival)
+
+    def accept(self, callback: Callback, source: Source, *, request_id: str | None = None) -> Verdict:
+        """Commit a callback that did not come by HTTP, such as a recovered one, through the same door."""
+        arrival = Arrival(raw={"source": source.name, "request_id": request_id, "received_at": self._clock()}, callback=callback, source=source)
+        return self._judged(arrival)
+
+    def reprocess(self, stored: Request, *, dry_run: bool) -> Verdict | None:
+        """Take a stored request through the door again, with today's configuration.
+
+        Returns the verdict; None for a dry run that would be accepted or
+        found a duplicate. Raises CallbackRejected when it would still be
+        refused; nothing more is stored then.
+        """
+        now = self._clock()
+        source, callback = self._read(stored, now)
+        if dry_run:
+            return None
+        return self._judged(Arrival(raw=_raw_columns(stored, now), callback=callback, source=source))
+
+    def _read(self, request: Request, now: datetime) -> tuple[Source, Callback]:
+        source = self._sources.get(request.source)
+        if source is None:
+            raise CallbackRejected("no such source", code="unknown_source", http_status=404)
+        if not _admits(source, request.address):
+            raise CallbackRejected("this address may not call back", code="address_not_allowed", http_status=403)
+        if request.refused is not None:
+            raise request.refused
+        return source, read_callback(source, request.raw, now=now)
+
+    def _judged(self, arrival: Arrival) -> Verdict:
+        verdict = self._committer.submit(arrival, timeout_s=WAIT_S)
+        if verdict is Verdict.FORGERY:
+            raise CallbackRejected("this signature was seen over other fields", code="forgery", http_status=401)
+        assert verdict is not None  # noqa: S101  # only a rejected arrival has none, and this one was read
+        return verdict
+
+
+def _admits(source: Source, address: str) -> bool:
+    return not source.allow_ips or any(ip_address(address) in ip_network(network) for network in source.allow_ips)
+
+
+def _raw_columns(request: Request, now: datetime) -> dict[str, Any]:
+    raw = request.raw
+    kept = {name: raw.headers[name] for name in KEPT_HEADERS if name in raw.headers}
+    return {
+        "source": request.source,
+        "address": request.address,
+        "address_group": client_group(request.address),
+        "request_id": request.request_id,
+        "content_type": raw.content_type,
+        "query": raw.query or None,
+        "headers": json.dumps(kept) if kept else "{}",
+        "body": raw.body,
+        "received_at": now,
+    }

@@ -1,0 +1,91 @@
+"""Own the translation between rows and the values of the core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, Table
+
+from relay.core.callbacks import Callback, Origin, Status
+from relay.core.orders import Order
+from relay.store import tables
+
+# SQLModel hides the Table behind the class; Core statements want it bare.
+orders: Table = tables.Order.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+callbacks: Table = tables.CallbackRow.__table__  # type: ignore[attr-defined]  # as above
+events: Table = tables.Event.__table__  # type: ignore[attr-defined]  # as above
+endpoints: Table = tables.Endpoint.__table__  # type: ignore[attr-defined]  # as above
+deliveries: Table = tables.Delivery.__table__  # type: ignore[attr-defined]  # as above
+attempts: Table = tables.Attempt.__table__  # type: ignore[attr-defined]  # as above
+breaks: Table = tables.Break.__table__  # type: ignore[attr-defined]  # as above
+source_states: Table = tables.SourceState.__table__  # type: ignore[attr-defined]  # as above
+
+_ORDER_FIELDS = (
+    "namespace",
+    "orderid",
+    "source",
+    "state",
+    "version",
+    "appid",
+    "user_ref",
+    "provider_order_id",
+    "amount_micros",
+    "amount_raw",
+    "expected_micros",
+    "credited_micros",
+    "registered",
+    "held_reason",
+)
+_CALLBACK_FIELDS = (
+    "source",
+    "namespace",
+    "orderid",
+    "amount_micros",
+    "amount_raw",
+    "unit_micros",
+    "appid",
+    "user_ref",
+    "provider_order_id",
+    "tx_hash",
+    "occurred_at",
+    "signature",
+    "secret_id",
+)
+order_columns = [orders.c[name] for name in (*_ORDER_FIELDS, "flags")]
+callback_columns = [callbacks.c[name] for name in (*_CALLBACK_FIELDS, "status", "origin", "flags")]
+
+
+def join_flags(flags: frozenset[str]) -> str:
+    """Flags are stored as sorted words, so that equal sets are equal texts."""
+    return " ".join(sorted(flags))
+
+
+def order_from(row: Row[Any]) -> Order:
+    """Return the core's order from a row of `order_columns`."""
+    values = row._mapping
+    return Order(**{name: values[name] for name in _ORDER_FIELDS}, flags=frozenset(values["flags"].split()))
+
+
+def order_values(order: Order) -> dict[str, Any]:
+    """Return the columns of an order."""
+    return {name: getattr(order, name) for name in _ORDER_FIELDS} | {"flags": join_flags(order.flags)}
+
+
+def callback_from(row: Row[Any]) -> Callback:
+    """Return the core's callback from a row of `callback_columns` (one that was not rejected)."""
+    values = row._mapping
+    return Callback(
+        **{name: values[name] for name in _CALLBACK_FIELDS},
+        status=Status(values["status"]),
+        origin=Origin(values["origin"]),
+        flags=frozenset(values["flags"].split()),
+    )
+
+
+def callback_values(callback: Callback) -> dict[str, Any]:
+    """Return the columns that a callback fills."""
+    return {name: getattr(callback, name) for name in _CALLBACK_FIELDS} | {
+        "status": callback.status.value,
+        "origin": callback.origin.value,
+        "flags": join_flags(callback.flags),
+    }
