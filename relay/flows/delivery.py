@@ -1,0 +1,175 @@
+"""Own the way out: due deliveries are claimed, signed, sent and settled, by one loop that never waits for the slowest.
+
+Exchanges run side by side in asyncio; every tick is one transaction that
+settles what has ended and claims into the slots that became free. The attempt
+is committed before its exchange begins, so a killed process leaves a trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from relay.core.events import rfc3339
+from relay.core.webhooks import key_of, signed_headers
+from relay.errors import InvariantBroken, Unavailable
+from relay.flows.outcomes import is_loud, reclaim, settle_loudly, settle_quietly, settlement_of
+from relay.ports import Answer, Outbound
+from relay.store import outbox
+from relay.store.engine import CLAIM_LOCK, writing
+from relay.store.outbox import Claim, Settlement
+
+log = logging.getLogger(__name__)
+
+# A lease outlives the deadline of an exchange by far, so that only a vanished process loses it.
+LEASE_S = 45.0
+# The net under the doorbell: what became due by time alone, or was rung while Redis was away.
+POLL_S = 1.0
+# Ticks closer together than this would only make each transaction smaller.
+TICK_S = 0.004
+RECLAIM_EVERY_S = 5.0
+
+
+class Bell(Protocol):
+    """Waits for a ring."""
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Return True when it rang, False after `timeout_s` seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """What a drainer works with. `window` bounds its open exchanges, `owner` names it in leases."""
+
+    engine: Engine
+    outbound: Outbound
+    bell: Bell
+    unwrap: Callable[[str], str]
+    clock: Callable[[], datetime]
+    new_id: Callable[[datetime], str]
+    owner: str
+    window: int = 1_000
+
+
+async def drain(work: Drain, *, stopping: asyncio.Event, residence_s: float) -> int:
+    """Deliver until `stopping` is set or `residence_s` seconds have passed; return how many attempts were settled.
+
+    At the end no new claim is made, open exchanges finish, and their
+    outcomes are written.
+    """
+    return await _Drainer(work, stopping, residence_s).run()
+
+
+class _Drainer:
+    def __init__(self, work: Drain, stopping: asyncio.Event, residence_s: float) -> None:
+        self._work = work
+        self._stopping = stopping
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + residence_s
+        self._open: set[asyncio.Task[None]] = set()
+        self._ended: list[Settlement] = []
+        self._wake = asyncio.Event()
+        self._reclaim_at = 0.0
+        self._settled = 0
+        # The residence of a drainer is short, so an expired secret is soon noticed.
+        self._keys = lru_cache(maxsize=4096)(self._live_keys)
+
+    async def run(self) -> int:
+        wakers = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch_stop())]
+        try:
+            while not self._is_over() or self._open or self._ended:
+                await self._tick()
+                await self._pause()
+        finally:
+            for task in wakers:
+                task.cancel()
+        return self._settled
+
+    def _is_over(self) -> bool:
+        return self._stopping.is_set() or self._loop.time() >= self._ends_at
+
+    async def _listen(self) -> None:
+        while True:
+            await self._work.bell.wait(POLL_S)
+            self._wake.set()
+
+    async def _watch_stop(self) -> None:
+        await self._stopping.wait()
+        self._wake.set()
+
+    async def _pause(self) -> None:
+        """Sleep until something ended, rang or is to be polled; a busy loop still breathes between two ticks."""
+        await asyncio.sleep(TICK_S)
+        await self._wake.wait()
+        self._wake.clear()
+
+    async def _tick(self) -> None:
+        ended, self._ended = self._ended, []
+        room = 0 if self._is_over() else self._work.window - len(self._open)
+        try:
+            claims = await asyncio.to_thread(self._write, ended, room)
+        except Unavailable:
+            # The outcomes are true all the same: they are written when the database is back.
+            self._ended = ended + self._ended
+            log.warning("outbox_unavailable", extra={"open": len(self._open), "unwritten": len(self._ended)})
+            await asyncio.sleep(POLL_S)
+            self._wake.set()
+            return
+        self._settled += len(ended)
+        await self._send_or_give_back(claims)
+
+    def _write(self, ended: Sequence[Settlement], room: int) -> list[Claim]:
+        """The transaction of a tick, in a thread of its own."""
+        work, now = self._work, self._work.clock()
+        loud = [one for one in ended if is_loud(one)]
+        if loud:
+            settle_loudly(work.engine, loud, now=now, new_id=work.new_id)
+        if self._loop.time() >= self._reclaim_at:
+            self._reclaim_at = self._loop.time() + RECLAIM_EVERY_S
+            reclaim(work.engine, now=now, new_id=work.new_id)
+        with writing(work.engine, lock=CLAIM_LOCK) as connection:
+            settle_quietly(connection, [one for one in ended if not is_loud(one)], now=now)
+            return outbox.claim(connection, owner=work.owner, room=room, now=now, lease_s=LEASE_S) if room > 0 else []
+
+    async def _send_or_give_back(self, claims: Sequence[Claim]) -> None:
+        if claims and self._stopping.is_set():
+            await asyncio.to_thread(self._give_back, claims)
+            return
+        for claim in claims:
+            task = self._loop.create_task(self._exchange(claim))
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+
+    def _give_back(self, claims: Sequence[Claim]) -> None:
+        with writing(self._work.engine) as connection:
+            outbox.give_back(connection, claims)
+
+    async def _exchange(self, claim: Claim) -> None:
+        try:
+            answer = await self._post(claim)
+        except InvariantBroken:
+            log.exception("delivery_not_signed", extra={"delivery_id": claim.delivery_id, "endpoint_id": claim.endpoint_id})
+            answer = Answer(status=None, error="unreadable_secret", latency_ms=0)
+        self._ended.append(settlement_of(claim, answer, now=self._work.clock(), jitter=random.random()))
+        self._wake.set()
+
+    async def _post(self, claim: Claim) -> Answer:
+        body = claim.body.encode()
+        keys = self._keys(claim.secrets)
+        headers = signed_headers(claim.event_id, body, keys, timestamp=int(self._work.clock().timestamp()))
+        return await self._work.outbound.post(claim.url, headers=headers, body=body)
+
+    def _live_keys(self, secrets: str) -> list[bytes]:
+        """The keys that sign: one that is being rotated out still signs until it expires."""
+        now = rfc3339(self._work.clock())
+        live = [entry for entry in json.loads(secrets) if entry["expires_at"] is None or entry["expires_at"] > now]
+        return [key_of(self._work.unwrap(entry["secret"])) for entry in live]

@@ -1,0 +1,153 @@
+"""Own what an ended attempt causes: the delivery's next state, rest for its endpoint, and the events that someone must see."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from relay.core.events import operation_body
+from relay.core.retries import GONE_PAUSE, after_unknown, next_step
+from relay.ports import Answer
+from relay.store import outbox
+from relay.store.engine import FEED_LOCK, reading, writing
+from relay.store.intake import announce, last_sequence
+from relay.store.outbox import Claim, Settlement
+
+log = logging.getLogger(__name__)
+
+NewId = Callable[[datetime], str]
+
+
+def settlement_of(claim: Claim, answer: Answer, *, now: datetime, jitter: float) -> Settlement:
+    """Join a claim and its answer to the outcome that is to be written."""
+    step = next_step(status=answer.status, retry_after_s=answer.retry_after_s, failures=claim.failures, now=now, jitter=jitter)
+    return Settlement(
+        claim=claim,
+        step=step,
+        finished_at=now,
+        status=answer.status,
+        error=answer.error,
+        latency_ms=answer.latency_ms,
+        answer=answer.body,
+    )
+
+
+def is_loud(one: Settlement) -> bool:
+    """Whether the outcome announces an event: a dead letter, or an endpoint that is gone for good.
+
+    The death of an operational event is not announced: its own announcement
+    could die the same way, for ever.
+    """
+    buried = one.step.state == "dead" and one.claim.event_type.startswith("recharge.")
+    return buried or _is_gone_for_good(one)
+
+
+def settle_quietly(connection: Connection, settlements: Sequence[Settlement], *, now: datetime) -> None:
+    """Write outcomes that announce nothing, and let their endpoints rest or return."""
+    if not settlements:
+        return
+    outbox.settle(connection, settlements)
+    resting = {one.claim.endpoint_id: one.step.rest_until for one in settlements if one.step.rest_until is not None}
+    if resting:
+        outbox.rest(connection, resting)
+    gone = {one.claim.endpoint_id for one in settlements if one.step.is_gone}
+    if gone:
+        outbox.mark_gone(connection, gone, now=now)
+    back = {one.claim.endpoint_id for one in settlements if one.step.outcome == "delivered" and one.claim.gone_at is not None}
+    if back:
+        outbox.mark_back(connection, back)
+
+
+def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: datetime, new_id: NewId) -> None:
+    """Write outcomes together with the events they announce, under the feed lock."""
+    with writing(engine, lock=FEED_LOCK) as connection:
+        settle_quietly(connection, settlements, now=now)
+        told = [_exhausted(one) for one in settlements if one.step.state == "dead" and one.claim.event_type.startswith("recharge.")]
+        told += [_disabled(id_) for id_ in sorted(_gone_for_good(settlements)) if outbox.disable(connection, id_, reason="gone")]
+        if told:
+            _announce_all(connection, told, now=now, new_id=new_id)
+    for event_type, data in told:
+        log.error("operation_announced", extra={"event_type": event_type, "endpoint_id": data["endpoint_id"]})
+
+
+def reclaim(engine: Engine, *, now: datetime, new_id: NewId) -> int:
+    """Take back the deliveries whose process vanished in mid-attempt; return how many.
+
+    Safe beside any number of others doing the same: each outcome names its
+    attempt, and counts only while that attempt is still the open one.
+    """
+    with reading(engine) as connection:
+        abandoned = [_unknown(claim, now) for claim in outbox.expired(connection, now=now)]
+    loud = [one for one in abandoned if is_loud(one)]
+    if loud:
+        settle_loudly(engine, loud, now=now, new_id=new_id)
+    quiet = [one for one in abandoned if not is_loud(one)]
+    if quiet:
+        with writing(engine) as connection:
+            settle_quietly(connection, quiet, now=now)
+    if abandoned:
+        log.warning("attempts_reclaimed", extra={"count": len(abandoned)})
+    return len(abandoned)
+
+
+def _unknown(claim: Claim, now: datetime) -> Settlement:
+    step = after_unknown(failures=claim.failures, unknowns=claim.unknowns, now=now, jitter=random.random())
+    return Settlement(claim=claim, step=step, finished_at=now, error="process_vanished")
+
+
+def _is_gone_for_good(one: Settlement) -> bool:
+    """A second 410, at least the length of the pause after the first."""
+    first = one.claim.gone_at
+    return one.step.is_gone and first is not None and one.finished_at - first >= GONE_PAUSE
+
+
+def _gone_for_good(settlements: Sequence[Settlement]) -> set[str]:
+    return {one.claim.endpoint_id for one in settlements if _is_gone_for_good(one)}
+
+
+Told = tuple[str, dict[str, Any]]
+
+
+def _exhausted(one: Settlement) -> Told:
+    claim = one.claim
+    origin = json.loads(claim.body)["data"]
+    return "delivery.exhausted", {
+        "delivery_id": claim.delivery_id,
+        "endpoint_id": claim.endpoint_id,
+        "exhausted_event_id": claim.event_id,
+        "exhausted_event_type": claim.event_type,
+        "namespace": origin.get("namespace"),
+        "orderid": origin.get("orderid"),
+        "attempts": claim.number,
+        "last_status": one.status,
+        "last_error": one.error,
+    }
+
+
+def _disabled(endpoint_id: str) -> Told:
+    return "endpoint.disabled", {"endpoint_id": endpoint_id, "reason": "it answered 410 Gone twice"}
+
+
+def _announce_all(connection: Connection, told: Sequence[Told], *, now: datetime, new_id: NewId) -> None:
+    first = last_sequence(connection) + 1
+    announce(connection, [_event(first + place, *one, now=now, new_id=new_id) for place, one in enumerate(told)], now=now)
+
+
+def _event(sequence: int, event_type: str, data: dict[str, Any], *, now: datetime, new_id: NewId) -> dict[str, Any]:
+    event_id = new_id(now)
+    return {
+        "sequence": sequence,
+        "id": event_id,
+        "type": event_type,
+        "namespace": data.get("namespace"),
+        "orderid": data.get("orderid"),
+        "flags": "",
+        "body": operation_body(event_type, event_id=event_id, sequence=sequence, now=now, data=data),
+        "created_at": now,
+    }

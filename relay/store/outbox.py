@@ -1,0 +1,282 @@
+"""Own the outbox: deliveries are claimed with a lease, settled in bulk, and reclaimed when their process vanished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, TextClause, bindparam, text
+
+from relay.core.retries import Step
+from relay.store.engine import is_sqlite
+from relay.store.rows import deliveries
+
+_TIME = deliveries.c.due_at.type
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that is ours until its lease ends, with its attempt already opened."""
+
+    delivery_id: int
+    number: int
+    failures: int
+    unknowns: int
+    endpoint_id: str
+    event_sequence: int
+    event_id: str
+    event_type: str
+    body: str
+    url: str
+    secrets: str
+    gone_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The outcome of a claim, to be written."""
+
+    claim: Claim
+    step: Step
+    finished_at: datetime
+    status: int | None = None
+    error: str | None = None
+    latency_ms: int | None = None
+    answer: str = ""
+
+
+def claim(connection: Connection, *, owner: str, room: int, now: datetime, lease_s: float) -> list[Claim]:
+    """Take up to `room` due deliveries, no more for each endpoint than its free slots over all processes.
+
+    The caller holds the claim lock, so that the count of an endpoint's open
+    exchanges is true. One endpoint's backlog cannot crowd out another's.
+    """
+    ids = _sqlite_due(connection, room, now) if is_sqlite(connection) else list(connection.scalars(_POSTGRES_DUE, {"room": room, "now": now}))
+    if not ids:
+        return []
+    given = {"ids": json.dumps(ids), "now": now, "until": now + timedelta(seconds=lease_s), "owner": owner}
+    connection.execute(_for(connection, _LEASE), given)
+    connection.execute(_for(connection, _OPEN), given)
+    return [_claim_from(row) for row in connection.execute(_for(connection, _CLAIMED), given)]
+
+
+def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    """Write the outcomes of many claims in two statements.
+
+    An outcome that comes after its lease was reclaimed still counts, as long
+    as no later attempt was opened.
+    """
+    given = {"rows": json.dumps([_outcome(one) for one in settlements])}
+    connection.execute(_for(connection, _CLOSE_ATTEMPTS), given)
+    connection.execute(_for(connection, _CLOSE_DELIVERIES), given)
+
+
+def give_back(connection: Connection, claims: Iterable[Claim]) -> None:
+    """Undo claims that were never sent: no attempt is spent."""
+    given = {"ids": json.dumps([one.delivery_id for one in claims])}
+    connection.execute(_for(connection, _FORGET_ATTEMPTS), given)
+    connection.execute(_for(connection, _UNLEASE), given)
+
+
+def expired(connection: Connection, *, now: datetime, most: int = 500) -> list[Claim]:
+    """Return claims whose lease has ended without an outcome."""
+    return [_claim_from(row) for row in connection.execute(_EXPIRED, {"now": now, "most": most})]
+
+
+def rest(connection: Connection, until: dict[str, datetime]) -> None:
+    """Leave endpoints alone until a moment, never shortening what was asked before."""
+    connection.execute(_REST, [{"id": id_, "until": moment} for id_, moment in sorted(until.items())])
+
+
+def mark_gone(connection: Connection, ids: Iterable[str], *, now: datetime) -> None:
+    """Note when endpoints first answered 410."""
+    connection.execute(_GONE, [{"id": id_, "now": now} for id_ in sorted(ids)])
+
+
+def mark_back(connection: Connection, ids: Iterable[str]) -> None:
+    """Forget the 410 of endpoints that accept again."""
+    connection.execute(text("UPDATE endpoints SET gone_at = NULL, not_before = NULL WHERE id = :id"), [{"id": id_} for id_ in sorted(ids)])
+
+
+def disable(connection: Connection, endpoint_id: str, *, reason: str) -> bool:
+    """Disable an endpoint and let its deliveries wait; False when it was not enabled."""
+    changed = connection.execute(_DISABLE, {"id": endpoint_id, "reason": reason}).rowcount
+    if changed:
+        connection.execute(text("UPDATE deliveries SET state = 'paused' WHERE endpoint_id = :id AND state = 'pending'"), {"id": endpoint_id})
+    return bool(changed)
+
+
+def _claim_from(row: Row[Any]) -> Claim:
+    *values, gone_at = row
+    return Claim(*values, gone_at=_read(gone_at))
+
+
+def _read(moment: str | datetime | None) -> datetime | None:
+    """Plain SQL on SQLite answers times as the text they are stored as."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC) if isinstance(moment, str) else moment
+
+
+def _outcome(one: Settlement) -> dict[str, Any]:
+    step = one.step
+    return {
+        "delivery_id": one.claim.delivery_id,
+        "number": one.claim.number,
+        "outcome": step.outcome,
+        "status": one.status,
+        "error": one.error,
+        "latency_ms": one.latency_ms,
+        "answer": one.answer or None,
+        "state": step.state,
+        "failures": step.failures,
+        "unknowns": step.unknowns,
+        "due_at": _spell(step.due_at),
+        "finished_at": _spell(one.finished_at),
+    }
+
+
+def _spell(moment: datetime | None) -> str | None:
+    """The text that SQLite stores for a time, and that Postgres reads as UTC because its session is set so."""
+    return None if moment is None else moment.replace(tzinfo=None).isoformat(" ", timespec="microseconds")
+
+
+def _sqlite_due(connection: Connection, room: int, now: datetime) -> list[int]:
+    """SQLite has no lateral join; asking once for each endpoint costs it no network."""
+    found: list[tuple[int, int]] = []
+    for endpoint_id, free in connection.execute(_SQLITE_FREE, {"now": now}).all():
+        rows = connection.scalars(_SQLITE_DUE, {"endpoint_id": endpoint_id, "now": now, "free": min(free, room)})
+        found.extend(enumerate(rows))
+    return [id_ for _, id_ in sorted(found)[:room]]
+
+
+_OPEN_ENDPOINTS = """
+    SELECT p.id, p.concurrency - (SELECT count(*) FROM deliveries s WHERE s.endpoint_id = p.id AND s.state = 'sending') AS free
+    FROM endpoints p
+    WHERE p.state = 'enabled' AND p.deleted_at IS NULL AND (p.not_before IS NULL OR p.not_before <= :now)
+"""
+_SQLITE_FREE = text(f"SELECT id, free FROM ({_OPEN_ENDPOINTS}) WHERE free > 0").bindparams(bindparam("now", type_=_TIME))  # noqa: S608  # the text is ours, no value is spliced in
+_SQLITE_DUE = text(
+    """
+    SELECT id FROM deliveries WHERE endpoint_id = :endpoint_id AND state = 'pending' AND due_at <= :now
+    ORDER BY due_at, id LIMIT :free
+    """
+).bindparams(bindparam("now", type_=_TIME))
+_POSTGRES_DUE = text(
+    f"""
+    SELECT due.id FROM ({_OPEN_ENDPOINTS}) AS open
+    CROSS JOIN LATERAL (
+        SELECT id, row_number() OVER (ORDER BY due_at, id) AS place FROM (
+            SELECT id, due_at FROM deliveries
+            WHERE endpoint_id = open.id AND state = 'pending' AND due_at <= :now
+            ORDER BY due_at, id LIMIT greatest(open.free, 0) FOR UPDATE SKIP LOCKED) AS first) AS due
+    ORDER BY due.place, due.id LIMIT :room
+    """  # noqa: S608  # as above
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """A statement whose only difference between the databases is how a JSON list becomes rows."""
+
+    sqlite: TextClause
+    postgres: TextClause
+
+
+def _for(connection: Connection, statement: _Both) -> TextClause:
+    return statement.sqlite if is_sqlite(connection) else statement.postgres
+
+
+def _with_ids(template: str) -> _Both:
+    """Fill `{ids}`: the list of ids in the parameter `ids`."""
+    times = [bindparam(name, type_=_TIME) for name in ("now", "until") if f":{name}" in template]
+    return _Both(
+        sqlite=text(template.format(ids="SELECT value FROM json_each(:ids)")).bindparams(*times),
+        postgres=text(template.format(ids="SELECT value::bigint FROM json_array_elements_text(CAST(:ids AS json))")),
+    )
+
+
+_OUTCOME_TYPES = {
+    "delivery_id": "bigint",
+    "number": "integer",
+    "outcome": "text",
+    "status": "integer",
+    "error": "text",
+    "latency_ms": "integer",
+    "answer": "text",
+    "state": "text",
+    "failures": "integer",
+    "unknowns": "integer",
+    "due_at": "timestamptz",
+    "finished_at": "timestamptz",
+}
+
+
+def _with_rows(template: str) -> _Both:
+    """Fill `{rows}`: the outcomes in the parameter `rows`."""
+    extracted = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in _OUTCOME_TYPES)
+    typed = ", ".join(f"{name} {kind}" for name, kind in _OUTCOME_TYPES.items())
+    return _Both(
+        sqlite=text(template.format(rows=f"(SELECT {extracted} FROM json_each(:rows))")),  # noqa: S608  # as above
+        postgres=text(template.format(rows=f"(SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({typed}))")),  # noqa: S608  # as above
+    )
+
+
+_LEASE = _with_ids(
+    """
+    UPDATE deliveries SET state = 'sending', attempts = attempts + 1, lease_until = :until, lease_owner = :owner
+    WHERE id IN ({ids})
+    """
+)
+_OPEN = _with_ids(
+    """
+    INSERT INTO attempts (delivery_id, number, started_at)
+    SELECT id, attempts, :now FROM deliveries WHERE id IN ({ids})
+    """
+)
+_CLAIM_COLUMNS = """
+    d.id, d.attempts, d.failures, d.unknowns, d.endpoint_id, d.event_sequence, e.id, e.type, e.body, p.url, p.secrets, p.gone_at
+    FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
+"""
+_CLAIMED = _with_ids(f"SELECT {_CLAIM_COLUMNS} WHERE d.id IN ({{ids}}) ORDER BY d.event_sequence, d.id")  # noqa: S608  # as above
+_EXPIRED = text(
+    f"SELECT {_CLAIM_COLUMNS} WHERE d.state = 'sending' AND d.lease_until < :now ORDER BY d.lease_until, d.id LIMIT :most"  # noqa: S608  # as above
+).bindparams(bindparam("now", type_=_TIME))
+_CLOSE_ATTEMPTS = _with_rows(
+    """
+    UPDATE attempts SET finished_at = g.finished_at, outcome = g.outcome, status = g.status,
+        error = g.error, latency_ms = g.latency_ms, answer = g.answer
+    FROM {rows} AS g
+    WHERE attempts.delivery_id = g.delivery_id AND attempts.number = g.number
+        AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')
+    """
+)
+_CLOSE_DELIVERIES = _with_rows(
+    """
+    UPDATE deliveries SET state = g.state, failures = g.failures, unknowns = g.unknowns,
+        due_at = coalesce(g.due_at, deliveries.due_at), lease_until = NULL, lease_owner = NULL,
+        last_status = g.status, last_error = g.error,
+        finished_at = CASE WHEN g.state IN ('delivered', 'dead') THEN g.finished_at END
+    FROM {rows} AS g
+    WHERE deliveries.id = g.delivery_id AND deliveries.attempts = g.number
+        AND (deliveries.state = 'sending' OR g.outcome <> 'unknown' AND deliveries.state IN ('pending', 'paused'))
+    """
+)
+_FORGET_ATTEMPTS = _with_ids(
+    """
+    DELETE FROM attempts WHERE outcome IS NULL AND delivery_id IN ({ids})
+        AND number = (SELECT attempts FROM deliveries WHERE id = attempts.delivery_id AND state = 'sending')
+    """
+)
+_UNLEASE = _with_ids(
+    """
+    UPDATE deliveries SET state = 'pending', attempts = attempts - 1, lease_until = NULL, lease_owner = NULL
+    WHERE state = 'sending' AND id IN ({ids})
+    """
+)
+_REST = text("UPDATE endpoints SET not_before = :until WHERE id = :id AND (not_before IS NULL OR not_before < :until)").bindparams(
+    bindparam("until", type_=_TIME)
+)
+_GONE = text("UPDATE endpoints SET gone_at = :now WHERE id = :id AND gone_at IS NULL").bindparams(bindparam("now", type_=_TIME))
+_DISABLE = text("UPDATE endpoints SET state = 'disabled', state_reason = :reason WHERE id = :id AND state = 'enabled'")
