@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from relay.core.adapters import Adapter
+from relay.core.adapters import Ack, Adapter
+from relay.core.signatures import Secret
 
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A signing secret and the short id that callbacks store in its stead."""
-
-    id: str
-    value: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """What the provider takes for "received"."""
-
-    status: int = 200
-    body: str = "success"
-    content_type: str = "text/plain"
+__all__ = ["Ack", "Secret", "Source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
