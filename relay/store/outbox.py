@@ -110,8 +110,8 @@ def disable(connection: Connection, endpoint_id: str, *, reason: str) -> bool:
 
 
 def _claim_from(row: Row[Any]) -> Claim:
-    *values, gone_at = row
-    return Claim(*values, gone_at=_read(gone_at))
+    values = row._mapping
+    return Claim(**{**values, "gone_at": _read(values["gone_at"])})
 
 
 def _read(moment: str | datetime | None) -> datetime | None:
@@ -236,7 +236,8 @@ _OPEN = _with_ids(
     """
 )
 _CLAIM_COLUMNS = """
-    d.id, d.attempts, d.failures, d.unknowns, d.endpoint_id, d.event_sequence, e.id, e.type, e.body, p.url, p.secrets, p.gone_at
+    d.id AS delivery_id, d.attempts AS number, d.failures, d.unknowns, d.endpoint_id, d.event_sequence,
+    e.id AS event_id, e.type AS event_type, e.body, p.url, p.secrets, p.gone_at
     FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
 """
 _CLAIMED = _with_ids(f"SELECT {_CLAIM_COLUMNS} WHERE d.id IN ({{ids}}) ORDER BY d.event_sequence, d.id")  # noqa: S608  # as above
@@ -252,6 +253,7 @@ _CLOSE_ATTEMPTS = _with_rows(
         AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')
     """
 )
+# The coalesce keeps SQLite from walking the index on state where the primary key is the way.
 _CLOSE_DELIVERIES = _with_rows(
     """
     UPDATE deliveries SET state = g.state, failures = g.failures, unknowns = g.unknowns,
@@ -260,7 +262,8 @@ _CLOSE_DELIVERIES = _with_rows(
         finished_at = CASE WHEN g.state IN ('delivered', 'dead') THEN g.finished_at END
     FROM {rows} AS g
     WHERE deliveries.id = g.delivery_id AND deliveries.attempts = g.number
-        AND (deliveries.state = 'sending' OR g.outcome <> 'unknown' AND deliveries.state IN ('pending', 'paused'))
+        AND (coalesce(deliveries.state, '') = 'sending'
+            OR g.outcome <> 'unknown' AND coalesce(deliveries.state, '') IN ('pending', 'paused'))
     """
 )
 _FORGET_ATTEMPTS = _with_ids(
