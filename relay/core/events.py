@@ -23,7 +23,9 @@ OPERATION_TYPES = (
 EVENT_TYPES = RECHARGE_TYPES + OPERATION_TYPES
 
 
-def recharge_body(order: Order, callback: Callback, *, event_type: str, event_id: str, sequence: int, now: datetime) -> str:
+def recharge_body(
+    order: Order, callback: Callback, *, event_type: str, event_id: str, sequence: int, now: datetime
+) -> str:
     """Return the body of an event of an order: the JSON text whose bytes every attempt sends."""
     return _body(
         event_type,
@@ -63,7 +65,9 @@ def rfc3339(moment: datetime, *, timespec: str = "milliseconds") -> str:
 
 
 def _body(event_type: str, now: datetime, data: Mapping[str, Any]) -> str:
-    return json.dumps({"type": event_type, "timestamp": rfc3339(now), "data": data}, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(
+        {"type": event_type, "timestamp": rfc3339(now), "data": data}, separators=(",", ":"), ensure_ascii=False
+    )
 
 
 def _usdt(micros: int | None) -> str | None:

@@ -81,7 +81,7 @@ class Finding:
     def id(self) -> str:
         """The stable id of the break."""
         namespace, orderid = self.callback.key
-        return "brk_" + sha256("\x1f".join((self.kind, namespace, orderid)).encode()).hexdigest()[:24]
+        return "brk_" + sha256(f"{self.kind}\x1f{namespace}\x1f{orderid}".encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,9 @@ class Ruling:
     stops_deliveries: bool = False
 
 
-def rule(callback: Callback, source: Source, *, order: Order | None, known: Sequence[Callback], paused: bool, now: datetime) -> Ruling:
+def rule(
+    callback: Callback, source: Source, *, order: Order | None, known: Sequence[Callback], paused: bool, now: datetime
+) -> Ruling:
     """Judge one verified callback against everything kept of its order and its signature.
 
     `known` holds the kept callbacks of the order, and those that bear the
@@ -204,7 +206,10 @@ def _ended(callback: Callback, before: Order) -> Ruling:
         return Ruling(verdict=Verdict.ACCEPTED, order=after, announce=announce)
     if before.was_credited:
         evidence = {"status": f"{before.state} / {callback.status}"}
-        return Ruling(verdict=Verdict.ACCEPTED, finding=Finding(kind="status_regression", severity=2, callback=callback, evidence=evidence))
+        return Ruling(
+            verdict=Verdict.ACCEPTED,
+            finding=Finding(kind="status_regression", severity=2, callback=callback, evidence=evidence),
+        )
     return Ruling(verdict=Verdict.ACCEPTED)
 
 
@@ -254,7 +259,11 @@ def hold_reason(callback: Callback, source: Source, *, registered: bool, paused:
     """
     if paused:
         return "source_paused"
-    if source.max_age_s and callback.occurred_at is not None and now - callback.occurred_at > timedelta(seconds=source.max_age_s):
+    if (
+        source.max_age_s
+        and callback.occurred_at is not None
+        and now - callback.occurred_at > timedelta(seconds=source.max_age_s)
+    ):
         return "too_old"
     if source.unknown_orders == "hold" and not registered:
         return "unknown_order"

@@ -32,4 +32,6 @@ class Vault:
         try:
             return self._fernet.decrypt(wrapped.encode()).decode()
         except InvalidToken as error:
-            raise InvariantBroken("a stored secret cannot be read with SECRET_KEY; was a key dropped before `secrets rewrap`?") from error
+            raise InvariantBroken(
+                "a stored secret cannot be read with SECRET_KEY; was a key dropped before `secrets rewrap`?"
+            ) from error

@@ -74,7 +74,9 @@ class Arrival:
 class Committer:
     """Owns the queue and the thread. The thread starts with the first arrival, which is after any fork."""
 
-    def __init__(self, engine: Engine, memory: Memory, *, clock: Callable[[], datetime], new_id: Callable[[datetime], str]) -> None:
+    def __init__(
+        self, engine: Engine, memory: Memory, *, clock: Callable[[], datetime], new_id: Callable[[datetime], str]
+    ) -> None:
         self._engine = engine
         self._memory = memory
         self._clock = clock
@@ -130,7 +132,10 @@ class Committer:
         except Exception as error:
             log.exception("batch_failed", extra={"size": len(batch)})
             for arrival in batch:
-                arrival.settle(None, error if isinstance(error, RelayError) else InvariantBroken("the callback could not be stored"))
+                arrival.settle(
+                    None,
+                    error if isinstance(error, RelayError) else InvariantBroken("the callback could not be stored"),
+                )
 
     def _settle(self, batch: Sequence[Arrival]) -> None:
         repeats = self._repeats(batch)
@@ -148,13 +153,21 @@ class Committer:
     def _repeats(self, batch: Sequence[Arrival]) -> set[int]:
         """Return the arrivals that the fast memory knows and SQL confirms: they need no write, but never go unlooked."""
         named = [arrival for arrival in batch if arrival.callback is not None]
-        seen = self._memory.seen([_memory_key(arrival.callback) for arrival in named if arrival.callback]) if named else set()
+        seen = (
+            self._memory.seen([_memory_key(arrival.callback) for arrival in named if arrival.callback])
+            if named
+            else set()
+        )
         likely = [arrival for arrival in named if arrival.callback and _memory_key(arrival.callback) in seen]
         if not likely:
             return set()
         with reading(self._engine) as connection:
             known = store.known_callbacks(connection, [arrival.callback for arrival in likely if arrival.callback])
-        return {id(arrival) for arrival in likely if arrival.callback and _is_repeat(arrival.callback, known.about(arrival.callback))}
+        return {
+            id(arrival)
+            for arrival in likely
+            if arrival.callback and _is_repeat(arrival.callback, known.about(arrival.callback))
+        }
 
     def _write_or_split(self, batch: Sequence[Arrival]) -> list[Outcome]:
         """Write a batch; when its data is refused, row by row, so that one bad row fails alone."""
@@ -185,7 +198,11 @@ class Committer:
         return plan.outcomes
 
     def _remember(self, batch: Sequence[Arrival], *, ring: bool) -> None:
-        new = [_memory_key(one.callback) for one in batch if one.callback and one.verdict in (Verdict.ACCEPTED, Verdict.CONFLICT)]
+        new = [
+            _memory_key(one.callback)
+            for one in batch
+            if one.callback and one.verdict in (Verdict.ACCEPTED, Verdict.CONFLICT)
+        ]
         repeated = [_memory_key(one.callback) for one in batch if one.callback and one.verdict is Verdict.DUPLICATE]
         if new or repeated or ring:
             self._memory.remember(new, repeated, ring=ring)
@@ -254,7 +271,14 @@ class _Plan:
             self._rows.callbacks.append(_row(arrival, "rejected"))
             return Outcome()
         order = self._known.orders.get(callback.key)
-        ruling = rule(callback, source, order=order, known=self._known.about(callback), paused=source.name in self._paused, now=self._now)
+        ruling = rule(
+            callback,
+            source,
+            order=order,
+            known=self._known.about(callback),
+            paused=source.name in self._paused,
+            now=self._now,
+        )
         if ruling.verdict is Verdict.FORGERY:
             self._rows.callbacks.append(_row(arrival, "rejected") | {"reason": "forgery", "signature": None})
         elif ruling.verdict is not Verdict.DUPLICATE:
@@ -305,7 +329,9 @@ class _Plan:
             "orderid": orderid,
             "evidence": finding.evidence,
         }
-        row["body"] = operation_body(row["type"], event_id=row["id"], sequence=row["sequence"], now=self._now, data=data)
+        row["body"] = operation_body(
+            row["type"], event_id=row["id"], sequence=row["sequence"], now=self._now, data=data
+        )
         row |= {"source": finding.callback.source, "namespace": namespace, "orderid": orderid}
         self._rows.events.append(row)
 
@@ -337,7 +363,9 @@ class _Plan:
 
 def _is_repeat(callback: Callback, known: Sequence[Callback]) -> bool:
     """A repeat agrees with what was kept, and its signature was never seen over other fields."""
-    same_signature = [other for other in known if callback.signature is not None and other.signature == callback.signature]
+    same_signature = [
+        other for other in known if callback.signature is not None and other.signature == callback.signature
+    ]
     return any(agree(callback, other) for other in known) and all(agree(callback, other) for other in same_signature)
 
 

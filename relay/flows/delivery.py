@@ -157,9 +157,11 @@ class _Drainer:
         try:
             answer = await self._post(claim)
         except InvariantBroken:
-            log.exception("delivery_not_signed", extra={"delivery_id": claim.delivery_id, "endpoint_id": claim.endpoint_id})
+            log.exception(
+                "delivery_not_signed", extra={"delivery_id": claim.delivery_id, "endpoint_id": claim.endpoint_id}
+            )
             answer = Answer(status=None, error="unreadable_secret", latency_ms=0)
-        self._ended.append(settlement_of(claim, answer, now=self._work.clock(), jitter=random.random()))
+        self._ended.append(settlement_of(claim, answer, now=self._work.clock(), jitter=random.random()))  # noqa: S311  # spreads load, guards nothing
         self._wake.set()
 
     async def _post(self, claim: Claim) -> Answer:

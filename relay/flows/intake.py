@@ -65,7 +65,11 @@ class Intake:
 
     def accept(self, callback: Callback, source: Source, *, request_id: str | None = None) -> Verdict:
         """Commit a callback that did not come by HTTP, such as a recovered one, through the same door."""
-        arrival = Arrival(raw={"source": source.name, "request_id": request_id, "received_at": self._clock()}, callback=callback, source=source)
+        arrival = Arrival(
+            raw={"source": source.name, "request_id": request_id, "received_at": self._clock()},
+            callback=callback,
+            source=source,
+        )
         return self._judged(arrival)
 
     def reprocess(self, stored: Request, *, dry_run: bool) -> Verdict | None:

@@ -26,7 +26,9 @@ NewId = Callable[[datetime], str]
 
 def settlement_of(claim: Claim, answer: Answer, *, now: datetime, jitter: float) -> Settlement:
     """Join a claim and its answer to the outcome that is to be written."""
-    step = next_step(status=answer.status, retry_after_s=answer.retry_after_s, failures=claim.failures, now=now, jitter=jitter)
+    step = next_step(
+        status=answer.status, retry_after_s=answer.retry_after_s, failures=claim.failures, now=now, jitter=jitter
+    )
     return Settlement(
         claim=claim,
         step=step,
@@ -59,7 +61,11 @@ def settle_quietly(connection: Connection, settlements: Sequence[Settlement], *,
     gone = {one.claim.endpoint_id for one in settlements if one.step.is_gone}
     if gone:
         outbox.mark_gone(connection, gone, now=now)
-    back = {one.claim.endpoint_id for one in settlements if one.step.outcome == "delivered" and one.claim.gone_at is not None}
+    back = {
+        one.claim.endpoint_id
+        for one in settlements
+        if one.step.outcome == "delivered" and one.claim.gone_at is not None
+    }
     if back:
         outbox.mark_back(connection, back)
 
@@ -68,8 +74,16 @@ def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: dat
     """Write outcomes together with the events they announce, under the feed lock."""
     with writing(engine, lock=FEED_LOCK) as connection:
         settle_quietly(connection, settlements, now=now)
-        told = [_exhausted(one) for one in settlements if one.step.state == "dead" and one.claim.event_type.startswith("recharge.")]
-        told += [_disabled(id_) for id_ in sorted(_gone_for_good(settlements)) if outbox.disable(connection, id_, reason="gone")]
+        told = [
+            _exhausted(one)
+            for one in settlements
+            if one.step.state == "dead" and one.claim.event_type.startswith("recharge.")
+        ]
+        told += [
+            _disabled(id_)
+            for id_ in sorted(_gone_for_good(settlements))
+            if outbox.disable(connection, id_, reason="gone")
+        ]
         if told:
             _announce_all(connection, told, now=now, new_id=new_id)
     for event_type, data in told:
@@ -97,7 +111,7 @@ def reclaim(engine: Engine, *, now: datetime, new_id: NewId) -> int:
 
 
 def _unknown(claim: Claim, now: datetime) -> Settlement:
-    step = after_unknown(failures=claim.failures, unknowns=claim.unknowns, now=now, jitter=random.random())
+    step = after_unknown(failures=claim.failures, unknowns=claim.unknowns, now=now, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
     return Settlement(claim=claim, step=step, finished_at=now, error="process_vanished")
 
 
@@ -136,7 +150,9 @@ def _disabled(endpoint_id: str) -> Told:
 
 def _announce_all(connection: Connection, told: Sequence[Told], *, now: datetime, new_id: NewId) -> None:
     first = last_sequence(connection) + 1
-    announce(connection, [_event(first + place, *one, now=now, new_id=new_id) for place, one in enumerate(told)], now=now)
+    announce(
+        connection, [_event(first + place, *one, now=now, new_id=new_id) for place, one in enumerate(told)], now=now
+    )
 
 
 def _event(sequence: int, event_type: str, data: dict[str, Any], *, now: datetime, new_id: NewId) -> dict[str, Any]:

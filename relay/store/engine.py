@@ -41,14 +41,25 @@ def make_engine(given: str, *, pool_size: int = 3) -> Engine:
         pool_pre_ping=True,
         pool_recycle=280,
         # Poolers in transaction mode mix up the server-side names that psycopg would give statements.
-        connect_args={"connect_timeout": 5, "prepare_threshold": None, "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000"},
+        connect_args={
+            "connect_timeout": 5,
+            "prepare_threshold": None,
+            "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000",
+        },
     )
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, poolclass=QueuePool, pool_size=pool_size, max_overflow=0, pool_timeout=5, connect_args={"timeout": 5, "check_same_thread": False})
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        connect_args={"timeout": 5, "check_same_thread": False},
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
@@ -83,7 +94,11 @@ def writing(engine: Engine, *, lock: int | None = None) -> Iterator[Connection]:
     With `lock` (FEED_LOCK, CLAIM_LOCK) it is the only one of its kind until
     its commit is visible. SQLite has one writer anyway and takes its lock at BEGIN.
     """
-    with _translated(), engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
+    with (
+        _translated(),
+        engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection,
+        connection.begin(),
+    ):
         if lock is not None and not is_sqlite(connection):
             connection.execute(_ADVISORY_LOCK, {"lock": lock})
         yield connection

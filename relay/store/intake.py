@@ -66,15 +66,16 @@ def known_of(connection: Connection, arrived: Sequence[Callback]) -> Known:
     """Read the orders and kept callbacks that a batch touches, in two indexed reads."""
     known = known_callbacks(connection, arrived)
     wanted = {callback.key for callback in arrived}
-    for row in connection.execute(_orders_of(wanted)):
-        known.orders[row.namespace, row.orderid] = order_from(row)
+    for row in connection.execute(_orders_of(wanted)).mappings():
+        order = order_from(row)
+        known.orders[order.key] = order
     return known
 
 
 def known_callbacks(connection: Connection, arrived: Sequence[Callback]) -> Known:
     """Read only the kept callbacks of a batch: enough to tell a repeat, in one indexed read."""
     known = Known()
-    for row in connection.execute(_callbacks_of(arrived)):
+    for row in connection.execute(_callbacks_of(arrived)).mappings():
         known.keep(callback_from(row))
     return known
 
@@ -116,7 +117,9 @@ def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
     if batch.callbacks:
         connection.execute(insert(callbacks), batch.callbacks)
     if batch.born:
-        connection.execute(insert(orders), [order_values(one) | {"created_at": now, "updated_at": now} for one in _sorted(batch.born)])
+        connection.execute(
+            insert(orders), [order_values(one) | {"created_at": now, "updated_at": now} for one in _sorted(batch.born)]
+        )
     if batch.changed:
         connection.execute(_ORDER_CHANGES, [_changes(one, now) for one in _sorted(batch.changed)])
     if batch.stopped:
@@ -133,7 +136,9 @@ def _sorted(by_key: dict[Key, Order]) -> list[Order]:
 _ORDER_CHANGES = (
     update(orders)
     .where(orders.c.namespace == bindparam("of_namespace"), orders.c.orderid == bindparam("of_orderid"))
-    .values({column.name: bindparam(column.name) for column in order_columns if column.name not in ("namespace", "orderid")})
+    .values(
+        {column.name: bindparam(column.name) for column in order_columns if column.name not in ("namespace", "orderid")}
+    )
     .values(updated_at=bindparam("updated_at"))
 )
 
@@ -217,9 +222,7 @@ def evict_rejected(connection: Connection, *, most_of_a_kind: int, most: int) ->
 
 _KIND = "CASE reason WHEN 'unknown_source' THEN '' ELSE source END, reason, address_group"
 _RANKED = f"SELECT id, row_number() OVER (PARTITION BY {_KIND} ORDER BY id DESC) AS place FROM callbacks WHERE verdict = 'rejected'"
-_EVICT_KIND = text(
-    f"DELETE FROM callbacks WHERE id IN (SELECT id FROM ({_RANKED}) AS ranked WHERE place > :most)"  # noqa: S608  # the text is ours, no value is spliced in
-)
+_EVICT_KIND = text(f"DELETE FROM callbacks WHERE id IN (SELECT id FROM ({_RANKED}) AS ranked WHERE place > :most)")
 _EVICT_LARGEST = text(
     f"""
     DELETE FROM callbacks WHERE id IN (
@@ -227,5 +230,5 @@ _EVICT_LARGEST = text(
             SELECT id, row_number() OVER (ORDER BY place, id DESC) AS overall FROM ({_RANKED}) AS ranked
         ) AS counted
         WHERE overall > :most)
-    """  # noqa: S608  # as above
+    """
 )

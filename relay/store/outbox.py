@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, TextClause, bindparam, text
+from sqlalchemy import Connection, RowMapping, TextClause, bindparam, text
 
 from relay.core.retries import Step
 from relay.store.engine import is_sqlite
@@ -54,13 +54,17 @@ def claim(connection: Connection, *, owner: str, room: int, now: datetime, lease
     The caller holds the claim lock, so that the count of an endpoint's open
     exchanges is true. One endpoint's backlog cannot crowd out another's.
     """
-    ids = _sqlite_due(connection, room, now) if is_sqlite(connection) else list(connection.scalars(_POSTGRES_DUE, {"room": room, "now": now}))
+    ids = (
+        _sqlite_due(connection, room, now)
+        if is_sqlite(connection)
+        else list(connection.scalars(_POSTGRES_DUE, {"room": room, "now": now}))
+    )
     if not ids:
         return []
     given = {"ids": json.dumps(ids), "now": now, "until": now + timedelta(seconds=lease_s), "owner": owner}
     connection.execute(_for(connection, _LEASE), given)
     connection.execute(_for(connection, _OPEN), given)
-    return [_claim_from(row) for row in connection.execute(_for(connection, _CLAIMED), given)]
+    return [_claim_from(row) for row in connection.execute(_for(connection, _CLAIMED), given).mappings()]
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
@@ -83,7 +87,7 @@ def give_back(connection: Connection, claims: Iterable[Claim]) -> None:
 
 def expired(connection: Connection, *, now: datetime, most: int = 500) -> list[Claim]:
     """Return claims whose lease has ended without an outcome."""
-    return [_claim_from(row) for row in connection.execute(_EXPIRED, {"now": now, "most": most})]
+    return [_claim_from(row) for row in connection.execute(_EXPIRED, {"now": now, "most": most}).mappings()]
 
 
 def rest(connection: Connection, until: dict[str, datetime]) -> None:
@@ -98,19 +102,24 @@ def mark_gone(connection: Connection, ids: Iterable[str], *, now: datetime) -> N
 
 def mark_back(connection: Connection, ids: Iterable[str]) -> None:
     """Forget the 410 of endpoints that accept again."""
-    connection.execute(text("UPDATE endpoints SET gone_at = NULL, not_before = NULL WHERE id = :id"), [{"id": id_} for id_ in sorted(ids)])
+    connection.execute(
+        text("UPDATE endpoints SET gone_at = NULL, not_before = NULL WHERE id = :id"),
+        [{"id": id_} for id_ in sorted(ids)],
+    )
 
 
 def disable(connection: Connection, endpoint_id: str, *, reason: str) -> bool:
     """Disable an endpoint and let its deliveries wait; False when it was not enabled."""
     changed = connection.execute(_DISABLE, {"id": endpoint_id, "reason": reason}).rowcount
     if changed:
-        connection.execute(text("UPDATE deliveries SET state = 'paused' WHERE endpoint_id = :id AND state = 'pending'"), {"id": endpoint_id})
+        connection.execute(
+            text("UPDATE deliveries SET state = 'paused' WHERE endpoint_id = :id AND state = 'pending'"),
+            {"id": endpoint_id},
+        )
     return bool(changed)
 
 
-def _claim_from(row: Row[Any]) -> Claim:
-    values = row._mapping
+def _claim_from(values: RowMapping) -> Claim:
     return Claim(**{**values, "gone_at": _read(values["gone_at"])})
 
 
@@ -156,7 +165,9 @@ _OPEN_ENDPOINTS = """
     FROM endpoints p
     WHERE p.state = 'enabled' AND p.deleted_at IS NULL AND (p.not_before IS NULL OR p.not_before <= :now)
 """
-_SQLITE_FREE = text(f"SELECT id, free FROM ({_OPEN_ENDPOINTS}) WHERE free > 0").bindparams(bindparam("now", type_=_TIME))  # noqa: S608  # the text is ours, no value is spliced in
+_SQLITE_FREE = text(f"SELECT id, free FROM ({_OPEN_ENDPOINTS}) WHERE free > 0").bindparams(
+    bindparam("now", type_=_TIME)
+)
 _SQLITE_DUE = text(
     """
     SELECT id FROM deliveries WHERE endpoint_id = :endpoint_id AND state = 'pending' AND due_at <= :now
@@ -172,7 +183,7 @@ _POSTGRES_DUE = text(
             WHERE endpoint_id = open.id AND state = 'pending' AND due_at <= :now
             ORDER BY due_at, id LIMIT greatest(open.free, 0) FOR UPDATE SKIP LOCKED) AS first) AS due
     ORDER BY due.place, due.id LIMIT :room
-    """  # noqa: S608  # as above
+    """
 )
 
 
@@ -218,8 +229,8 @@ def _with_rows(template: str) -> _Both:
     extracted = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in _OUTCOME_TYPES)
     typed = ", ".join(f"{name} {kind}" for name, kind in _OUTCOME_TYPES.items())
     return _Both(
-        sqlite=text(template.format(rows=f"(SELECT {extracted} FROM json_each(:rows))")),  # noqa: S608  # as above
-        postgres=text(template.format(rows=f"(SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({typed}))")),  # noqa: S608  # as above
+        sqlite=text(template.format(rows=f"(SELECT {extracted} FROM json_each(:rows))")),
+        postgres=text(template.format(rows=f"(SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({typed}))")),
     )
 
 
@@ -240,9 +251,9 @@ _CLAIM_COLUMNS = """
     e.id AS event_id, e.type AS event_type, e.body, p.url, p.secrets, p.gone_at
     FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
 """
-_CLAIMED = _with_ids(f"SELECT {_CLAIM_COLUMNS} WHERE d.id IN ({{ids}}) ORDER BY d.event_sequence, d.id")  # noqa: S608  # as above
+_CLAIMED = _with_ids(f"SELECT {_CLAIM_COLUMNS} WHERE d.id IN ({{ids}}) ORDER BY d.event_sequence, d.id")
 _EXPIRED = text(
-    f"SELECT {_CLAIM_COLUMNS} WHERE d.state = 'sending' AND d.lease_until < :now ORDER BY d.lease_until, d.id LIMIT :most"  # noqa: S608  # as above
+    f"SELECT {_CLAIM_COLUMNS} WHERE d.state = 'sending' AND d.lease_until < :now ORDER BY d.lease_until, d.id LIMIT :most"
 ).bindparams(bindparam("now", type_=_TIME))
 _CLOSE_ATTEMPTS = _with_rows(
     """
@@ -278,8 +289,10 @@ _UNLEASE = _with_ids(
     WHERE state = 'sending' AND id IN ({ids})
     """
 )
-_REST = text("UPDATE endpoints SET not_before = :until WHERE id = :id AND (not_before IS NULL OR not_before < :until)").bindparams(
-    bindparam("until", type_=_TIME)
+_REST = text(
+    "UPDATE endpoints SET not_before = :until WHERE id = :id AND (not_before IS NULL OR not_before < :until)"
+).bindparams(bindparam("until", type_=_TIME))
+_GONE = text("UPDATE endpoints SET gone_at = :now WHERE id = :id AND gone_at IS NULL").bindparams(
+    bindparam("now", type_=_TIME)
 )
-_GONE = text("UPDATE endpoints SET gone_at = :now WHERE id = :id AND gone_at IS NULL").bindparams(bindparam("now", type_=_TIME))
 _DISABLE = text("UPDATE endpoints SET state = 'disabled', state_reason = :reason WHERE id = :id AND state = 'enabled'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Table
+from sqlalchemy import RowMapping, Table
 
 from relay.core.callbacks import Callback, Origin, Status
 from relay.core.orders import Order
@@ -60,9 +60,8 @@ def join_flags(flags: frozenset[str]) -> str:
     return " ".join(sorted(flags))
 
 
-def order_from(row: Row[Any]) -> Order:
+def order_from(values: RowMapping) -> Order:
     """Return the core's order from a row of `order_columns`."""
-    values = row._mapping
     return Order(**{name: values[name] for name in _ORDER_FIELDS}, flags=frozenset(values["flags"].split()))
 
 
@@ -71,9 +70,8 @@ def order_values(order: Order) -> dict[str, Any]:
     return {name: getattr(order, name) for name in _ORDER_FIELDS} | {"flags": join_flags(order.flags)}
 
 
-def callback_from(row: Row[Any]) -> Callback:
+def callback_from(values: RowMapping) -> Callback:
     """Return the core's callback from a row of `callback_columns` (one that was not rejected)."""
-    values = row._mapping
     return Callback(
         **{name: values[name] for name in _CALLBACK_FIELDS},
         status=Status(values["status"]),

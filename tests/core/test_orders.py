@@ -1,0 +1,216 @@
+"""The rules of an order: what a verified callback means, given all that is known."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from relay.core.callbacks import Callback, Origin, Status
+from relay.core.orders import Order, Ruling, Verdict, rule
+from tests.builders import NOON, a_callback, a_source, an_order, paying
+
+
+def judged(
+    callback: Callback,
+    *,
+    order: Order | None = None,
+    known: tuple[Callback, ...] = (),
+    paused: bool = False,
+    **source: Any,
+) -> Ruling:
+    """Judge a callback of a source with these settings."""
+    return rule(callback, a_source(**source), order=order, known=known, paused=paused, now=NOON)
+
+
+def test_a_first_paid_callback_credits_what_arrived() -> None:
+    """The order is born, credited with the received amount, and announced once."""
+    ruling = judged(a_callback())
+    assert ruling.verdict is Verdict.ACCEPTED
+    assert ruling.announce == "recharge.succeeded"
+    assert ruling.order is not None
+    assert (ruling.order.state, ruling.order.version, ruling.order.credited_micros) == ("succeeded", 1, 3_000_000)
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        a_callback(),
+        a_callback(signature="BB" * 20, occurred_at=NOON + timedelta(hours=3)),
+        a_callback(source="crossing-v2", signature="v2", user_ref=None, tx_hash="0xaa"),
+        a_callback(amount_micros=3_000_099, amount_raw="3.000099", source="crossing-v2", signature="v2", unit_micros=1),
+    ],
+    ids=[
+        "the same bytes",
+        "signed again with another time",
+        "another dialect without the user",
+        "apart by less than the coarser unit",
+    ],
+)
+def test_a_callback_that_agrees_is_a_duplicate(repeat: Callback) -> None:
+    """Status, amount, user and transaction count; time, signature and dialect do not."""
+    ruling = judged(repeat, order=an_order(), known=(a_callback(),))
+    assert ruling == Ruling(verdict=Verdict.DUPLICATE)
+
+
+@pytest.mark.parametrize(
+    ("arrived", "field"),
+    [
+        (paying(4_000_000), "amount_raw"),
+        (a_callback(user_ref="2", signature="other"), "user_ref"),
+        (a_callback(tx_hash="0xbb", signature="other"), "tx_hash"),
+        (paying(3_000_100), "amount_raw"),
+    ],
+    ids=["amount", "user", "transaction", "one unit"],
+)
+def test_a_callback_that_disagrees_is_held_and_shown(arrived: Callback, field: str) -> None:
+    """Both are validly signed and cannot both be true: hold, open a break that names the field, stop what is unsent."""
+    ruling = judged(arrived, order=an_order(), known=(a_callback(tx_hash="0xaa"),))
+    assert ruling.verdict is Verdict.CONFLICT
+    assert ruling.announce == "recharge.held"
+    assert ruling.stops_deliveries
+    assert ruling.order is not None
+    assert (ruling.order.state, ruling.order.credited_micros) == ("held", 3_000_000)
+    assert "conflict" in ruling.order.flags
+    assert ruling.finding is not None
+    assert field in ruling.finding.evidence
+
+
+def test_a_second_conflict_announces_nothing_new() -> None:
+    """The order is already held; subscribers know."""
+    held = an_order(state="held", held_reason="conflict", version=2)
+    ruling = judged(paying(5_000_000), order=held, known=(a_callback(), paying(4_000_000)))
+    assert (ruling.verdict, ruling.announce) == (Verdict.CONFLICT, None)
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"orderid": "h-1", "user_ref": "1s"},
+        {"user_ref": "2"},
+        {"amount_micros": 30_000_000, "amount_raw": "300000"},
+        {"occurred_at": NOON + timedelta(seconds=1)},
+    ],
+    ids=["digits moved between fields", "another user", "another amount", "another time"],
+)
+def test_a_signature_that_was_seen_over_other_fields_is_forged(moved: dict[str, Any]) -> None:
+    """A signature that verified once names one set of fields."""
+    ruling = judged(a_callback(**moved), known=(a_callback(),))
+    assert ruling == Ruling(verdict=Verdict.FORGERY)
+
+
+def test_the_same_signature_text_of_another_source_is_no_forgery() -> None:
+    """Signatures are remembered for each source."""
+    assert judged(a_callback(source="other", namespace="other"), known=(a_callback(),)).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("settings", "callback", "reason"),
+    [
+        ({"hold_above_micros": 2_000_000}, a_callback(), "above_limit"),
+        ({"unknown_orders": "hold"}, a_callback(), "unknown_order"),
+        ({"minimum_micros": 5_000_000}, a_callback(), "below_minimum"),
+        ({}, paying(0), "below_minimum"),
+        ({"max_age_s": 60}, a_callback(occurred_at=NOON - timedelta(seconds=61)), "too_old"),
+        ({"paused": True}, a_callback(), "source_paused"),
+    ],
+)
+def test_what_a_policy_objects_to_is_held_with_its_reason(
+    settings: dict[str, Any], callback: Callback, reason: str
+) -> None:
+    """Held money is announced as held and credits nothing."""
+    ruling = judged(callback, **settings)
+    assert ruling.order is not None
+    assert (ruling.order.state, ruling.order.held_reason, ruling.order.credited_micros) == ("held", reason, 0)
+    assert ruling.announce == "recharge.held"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"hold_above_micros": 3_000_000}, {"minimum_micros": 3_000_000}, {"max_age_s": 60}],
+    ids=["at the limit", "at the minimum", "young enough"],
+)
+def test_a_bound_itself_is_within(settings: dict[str, Any]) -> None:
+    """Limits are inclusive."""
+    assert judged(a_callback(), **settings).announce == "recharge.succeeded"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"mode": "observe"}, {"live_from": NOON + timedelta(seconds=1)}],
+    ids=["observe", "older than live_from"],
+)
+def test_what_is_only_observed_never_credits_and_announces_nothing(settings: dict[str, Any]) -> None:
+    """Whoever ran before us has credited it; the order is kept so that it can be matched."""
+    ruling = judged(a_callback(), **settings)
+    assert ruling.announce is None
+    assert ruling.order is not None
+    assert (ruling.order.state, ruling.order.credited_micros, ruling.order.flags) == ("succeeded", 0, {"observed"})
+
+
+def test_an_observed_order_is_not_credited_when_it_is_called_back_again_under_another_name() -> None:
+    """The credit of an observed order was used up elsewhere."""
+    observed = an_order(credited_micros=0, flags=frozenset({"observed"}))
+    assert judged(a_callback(signature="new"), order=observed).announce is None
+
+
+@pytest.mark.parametrize(
+    ("before", "status", "announce"),
+    [
+        (None, Status.PENDING, "recharge.pending"),
+        (None, Status.FAILED, "recharge.failed"),
+        (None, Status.EXPIRED, "recharge.expired"),
+        ("created", Status.PENDING, "recharge.pending"),
+        ("pending", Status.FAILED, "recharge.failed"),
+        ("pending", Status.SUCCEEDED, "recharge.succeeded"),
+        ("failed", Status.SUCCEEDED, "recharge.succeeded"),
+        ("expired", Status.SUCCEEDED, "recharge.succeeded"),
+        ("succeeded", Status.PENDING, None),
+        ("failed", Status.PENDING, None),
+        ("expired", Status.FAILED, None),
+        ("held", Status.SUCCEEDED, None),
+        ("held", Status.FAILED, None),
+    ],
+)
+def test_events_are_born_of_changes_of_state(before: str | None, status: Status, announce: str | None) -> None:
+    """Non-final words never use up the credit, and a late word about an earlier state changes nothing."""
+    order = (
+        None if before is None else an_order(state=before, credited_micros=0 if before != "succeeded" else 3_000_000)
+    )
+    ruling = judged(a_callback(status=status), order=order)
+    assert ruling.announce == announce
+    if announce is not None and order is not None:
+        assert ruling.order is not None
+        assert ruling.order.version == order.version + 1
+
+
+def test_a_payment_after_expiry_is_flagged_late() -> None:
+    """Late is a flag beside the state, not a state."""
+    ruling = judged(a_callback(), order=an_order(state="expired", credited_micros=0))
+    assert ruling.order is not None
+    assert "late" in ruling.order.flags
+
+
+def test_a_failure_reported_after_the_credit_keeps_the_state_and_opens_a_break() -> None:
+    """A credit never goes back without an event of its own; a person looks."""
+    ruling = judged(a_callback(status=Status.FAILED, signature="f"), order=an_order(), known=(a_callback(),))
+    assert (ruling.verdict, ruling.order, ruling.announce) == (Verdict.ACCEPTED, None, None)
+    assert ruling.finding is not None
+    assert ruling.finding.kind == "status_regression"
+
+
+def test_a_recovered_callback_is_flagged() -> None:
+    """The board and finance tell recovered credits from called-back ones."""
+    ruling = judged(a_callback(origin=Origin.RECONCILER))
+    assert ruling.order is not None
+    assert "recovered" in ruling.order.flags
+
+
+def test_a_break_has_one_id_for_one_kind_and_order() -> None:
+    """Whoever finds it and whenever, it opens once."""
+    first = judged(paying(4_000_000), order=an_order(), known=(a_callback(),)).finding
+    again = judged(paying(7_000_000), order=an_order(), known=(a_callback(),)).finding
+    assert first is not None
+    assert again is not None
+    assert first.id == again.id

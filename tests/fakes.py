@@ -1,0 +1,50 @@
+"""Fakes for the ports, held honest by the contract tests that run on the real thing too."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from relay.ports import Answer
+
+
+class FakeMemory:
+    """A memory in a set; `lie` makes it wrong on purpose."""
+
+    def __init__(self, *, lie: str = "") -> None:
+        self.keys: set[str] = set()
+        self.repeated: list[str] = []
+        self.rings = 0
+        self._lie = lie
+
+    def seen(self, keys: Sequence[str]) -> set[str]:
+        if self._lie == "has seen everything":
+            return set(keys)
+        return set() if self._lie else self.keys & set(keys)
+
+    def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
+        self.keys.update(new)
+        self.repeated.extend(repeated)
+        self.rings += ring
+
+    def ring(self) -> None:
+        self.rings += 1
+
+
+class FakeOutbound:
+    """Answers what a test says, and keeps what was sent."""
+
+    def __init__(self, answer: Callable[[str, dict[str, str], bytes], Answer]) -> None:
+        self._answer = answer
+        self.sent: list[tuple[str, dict[str, str], bytes]] = []
+
+    async def post(self, url: str, *, headers: dict[str, str], body: bytes) -> Answer:
+        self.sent.append((url, headers, body))
+        return self._answer(url, headers, body)
+
+
+def numbered_ids(prefix: str = "") -> Callable[[datetime], str]:
+    """Ids that a test can name: evt_1, evt_2, …"""
+    numbers = itertools.count(1)
+    return lambda _: f"evt_{prefix}{next(numbers)}"
