@@ -9,7 +9,18 @@ from dataclasses import dataclass, replace
 from relay.core import amounts
 from relay.core.callbacks import Status
 from relay.core.sections import Section
-from relay.core.signatures import DIGESTS, EMPTIES, ENCODINGS, ENVELOPES, HMACS, LOCATIONS, ORDERS, PAIRS, PLACES, Scheme
+from relay.core.signatures import (
+    DIGESTS,
+    EMPTIES,
+    ENCODINGS,
+    ENVELOPES,
+    HMACS,
+    LOCATIONS,
+    ORDERS,
+    PAIRS,
+    PLACES,
+    Scheme,
+)
 from relay.errors import ConfigError
 
 WORDS = ("orderid", "user_ref", "amount", "appid", "occurred_at", "status", "provider_order_id", "tx_hash")
@@ -139,7 +150,9 @@ def _judge_scheme(scheme: Scheme, section: Section) -> None:
     if scheme.envelope != "fields" and scheme.location == "body":
         section.fault("location", "a signature over the whole body cannot stand inside it")
     if (scheme.envelope == "timestamp.body") != bool(scheme.timestamp):
-        section.fault("timestamp", 'names the header whose text is signed by envelope "timestamp.body", and by no other')
+        section.fault(
+            "timestamp", 'names the header whose text is signed by envelope "timestamp.body", and by no other'
+        )
     if scheme.pair != "v" and _NAME_OR_EQUALS.search(scheme.joiner):
         section.fault("joiner", "must not be made of what names are made of, nor contain =")
     if scheme.order != "name" and not (scheme.pair == "k=v" and scheme.joiner):

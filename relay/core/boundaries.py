@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from relay.core.signatures import PAIRS, Scheme, signed_pairs
 
 
-def reads_one_way(scheme: Scheme, fields: Mapping[str, str], patterns: Mapping[str, re.Pattern[str]], fixed: str | None) -> bool:
+def reads_one_way(
+    scheme: Scheme, fields: Mapping[str, str], patterns: Mapping[str, re.Pattern[str]], fixed: str | None
+) -> bool:
     """Tell whether the signed text of `fields` splits into values that match `patterns` in one way only.
 
     The field `fixed` has one possible value, the one it bears. In

@@ -137,7 +137,9 @@ def _refuse_constant(_: str) -> object:
 
 
 # Numbers stay the text that was sent: it is what providers sign, and a float would change it.
-_JSON = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_float=str, parse_int=str, parse_constant=_refuse_constant)
+_JSON = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_float=str, parse_int=str, parse_constant=_refuse_constant
+)
 
 
 def _text(name: str, value: object) -> str:
@@ -176,7 +178,9 @@ def _refuse_field_set(adapter: Adapter, fields: Mapping[str, str]) -> None:
     raise CallbackRejected(f"{_shown(unknown)} is not known", code="unknown_field")
 
 
-def _callback(source: Source, fields: Mapping[str, str], *, signature: str | None, secret_id: str, now: datetime) -> Callback:
+def _callback(
+    source: Source, fields: Mapping[str, str], *, signature: str | None, secret_id: str, now: datetime
+) -> Callback:
     adapter, names = source.adapter, source.adapter.names
     occurred_at = _time(names["occurred_at"], fields[names["occurred_at"]]) if "occurred_at" in names else None
     odd_clock = occurred_at is not None and abs(occurred_at - now) > CLOCK_TOLERANCE
@@ -220,7 +224,11 @@ def _status(adapter: Adapter, fields: Mapping[str, str]) -> Status:
 
 def _amount(adapter: Adapter, raw: str) -> int:
     try:
-        return amounts.parse_units(raw, unit_micros=adapter.unit_micros) if adapter.amount_form == "integer" else amounts.parse_decimal(raw)
+        return (
+            amounts.parse_units(raw, unit_micros=adapter.unit_micros)
+            if adapter.amount_form == "integer"
+            else amounts.parse_decimal(raw)
+        )
     except ValueError:
         raise _bad_field(adapter.names["amount"]) from None
 

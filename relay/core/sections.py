@@ -37,7 +37,7 @@ class Section:
         elif value or default is not None:
             return value
         else:
-            self.fault(key, "is empty")
+            self.fault(key, "is empty" if key in self._table else "is missing")
         return default or ""
 
     def choice(self, key: str, choices: Collection[str], default: str | None = None) -> str:
@@ -76,7 +76,12 @@ class Section:
         for key in self._table:
             if key not in self._known:
                 near = get_close_matches(key, self._known, n=1)
-                self.fault(key, f'is not known; did you mean "{near[0]}"?' if near else f"is not known; known are {_quoted(sorted(self._known))}")
+                self.fault(
+                    key,
+                    f'is not known; did you mean "{near[0]}"?'
+                    if near
+                    else f"is not known; known are {_quoted(sorted(self._known))}",
+                )
 
     def _take(self, key: str, default: object) -> object:
         self._known.add(key)

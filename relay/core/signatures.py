@@ -23,7 +23,7 @@ HASHES: Mapping[str, Callable[[bytes], hashlib._Hash]] = {
     "sha256": hashlib.sha256,
 }
 HMACS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
-DIGESTS = (*HASHES, *HMACS)
+DIGESTS = (*HMACS, *HASHES)
 ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "hex-lower": bytes.hex,
     "hex-upper": lambda digest: digest.hex().upper(),
@@ -111,7 +111,9 @@ def verify(
     if not given or not given.isascii():
         raise CallbackRejected(f"{scheme.name}: missing, empty or not ASCII", code="bad_signature", http_status=401)
     signed, offered = _signed_bytes(scheme, fields, body, timestamp), given.encode()
-    matched = [secret.id for secret in secrets if hmac.compare_digest(_digest(scheme, secret.value, signed).encode(), offered)]
+    matched = [
+        secret.id for secret in secrets if hmac.compare_digest(_digest(scheme, secret.value, signed).encode(), offered)
+    ]
     if not matched:
         raise CallbackRejected(f"{scheme.name}: does not match", code="bad_signature", http_status=401)
     return matched[0]
@@ -142,10 +144,8 @@ def _digest(scheme: Scheme, secret: str, signed: bytes) -> str:
         signed = signed + scheme.place_text.encode() + key
     elif scheme.place == "prefix":
         signed = key + scheme.place_text.encode() + signed
-    if scheme.digest in HMACS:
-        digest = hmac.digest(key, signed, HMACS[scheme.digest])
-    else:
-        digest = HASHES[scheme.digest](signed).digest()
+    hashed = HMACS.get(scheme.digest)
+    digest = hmac.digest(key, signed, hashed) if hashed else HASHES[scheme.digest](signed).digest()
     return scheme.label + ENCODINGS[scheme.encoding](digest)
 
 

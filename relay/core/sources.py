@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay.core.adapters import Ack, Adapter
@@ -29,7 +29,7 @@ class Source:
     allow_ips: tuple[str, ...] = ()
     max_age_s: int = 0
     grace_s: int = 300
-    ack: Ack = Ack()
+    ack: Ack = field(default_factory=Ack)
 
     @property
     def credits(self) -> bool:
