@@ -1,0 +1,210 @@
+"""Own Redis: the fast memory of callbacks, and the doorbell that wakes the deliverers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+BELL = "relay:bell"
+SEEN = "relay:seen:"
+SEEN_TTL_S = 7 * 24 * 3600
+# Rings beyond these add nothing: whoever is woken once looks at everything that is due.
+RINGS_KEPT = 16
+TIMEOUT_S = 0.15
+# After a failure or a late answer we stay away this long, so that a sick Redis costs one timeout each time.
+AWAY_S = 2.0
+
+
+def connect(
+    url: str, *, tls_verify: bool, timeout_s: float | None = TIMEOUT_S, max_connections: int = 3
+) -> redis.Redis:
+    """Return a client that opens its first connection on first use, so it may exist before a fork.
+
+    `rediss://` is checked against the system's authorities unless `tls_verify`
+    is off, as it must be where the platform signs its own certificates.
+    Every failure is raised at once: who calls knows what to do without Redis.
+    """
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        **_tls(url, tls_verify=tls_verify),
+        max_connections=max_connections,
+        timeout=1.0 if timeout_s is None else timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=5.0 if timeout_s is None else timeout_s,
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def _tls(url: str, *, tls_verify: bool) -> dict[str, Any]:
+    if tls_verify or not url.startswith("rediss://"):
+        # The client refuses these settings beside a plain `redis://` URL.
+        return {}
+    return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+
+
+class RedisMemory:
+    """Fills ports.Memory and ports.Doorbell.
+
+    A key's value counts how often its callback came, as far as Redis
+    remembers. Nothing here raises; what Redis answers is a hint, never a proof.
+    """
+
+    def __init__(self, client: redis.Redis, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._pool = client.connection_pool
+        self._monotonic = monotonic
+        self._away_until = 0.0
+        self._is_down = False
+        self._is_refusing = False
+
+    def seen(self, keys: Sequence[str]) -> set[str]:
+        """Return the keys it remembers; the empty set when it cannot tell."""
+        return set(self.repeats(keys))
+
+    def repeats(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return how often each callback came, for the keys it remembers."""
+        if not keys:
+            return {}
+        answers = self._exchange([_command("MGET", *(SEEN + key for key in keys))])
+        values = answers[0] if answers else None
+        if not isinstance(values, list) or len(values) != len(keys):
+            return {}
+        return {key: int(value) for key, value in zip(keys, values, strict=True) if _is_count(value)}
+
+    def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
+        """Remember committed keys for a week, count repeats, and ring for the deliverers, in one exchange."""
+        commands = [_command("SET", SEEN + key, "1", "EX", str(SEEN_TTL_S)) for key in new]
+        for key in repeated:
+            commands += [_command("INCR", SEEN + key), _command("EXPIRE", SEEN + key, str(SEEN_TTL_S))]
+        if ring:
+            commands += _RING
+        if commands:
+            self._note_refusals(self._exchange(commands))
+
+    def ring(self) -> None:
+        """Ring once."""
+        self._note_refusals(self._exchange(_RING))
+
+    def _exchange(self, commands: Sequence[bytes]) -> list[Any]:
+        """Send packed commands at once and return their answers; none when Redis is away or fails."""
+        started = self._monotonic()
+        if started < self._away_until:
+            return []
+        if self._is_down:
+            # Of several threads only one tries again.
+            self._away_until = started + AWAY_S
+        try:
+            answers = self._converse(b"".join(commands), len(commands))
+        except Exception as error:  # noqa: BLE001  # a server that answers garbage makes the parser raise anything
+            self._stay_away(type(error).__name__)
+            return []
+        self._come_back()
+        return answers
+
+    def _converse(self, packed: bytes, count: int) -> list[Any]:
+        connection: Any = self._pool.get_connection()
+        deadline = self._monotonic() + TIMEOUT_S
+        try:
+            connection.send_packed_command([packed])
+            return [self._answer(connection, deadline) for _ in range(count)]
+        except BaseException:
+            # Answers that were not read would be taken for those of the next exchange.
+            connection.disconnect()
+            raise
+        finally:
+            self._pool.release(connection)
+
+    def _answer(self, connection: Any, deadline: float) -> Any:
+        if self._monotonic() > deadline:
+            # Each answer in time and all together late costs a caller as much as silence.
+            raise redis.TimeoutError
+        try:
+            return connection.read_response()
+        except redis.ResponseError as error:
+            return error
+
+    def _stay_away(self, reason: str) -> None:
+        self._away_until = self._monotonic() + AWAY_S
+        if not self._is_down:
+            log.warning("memory_unavailable", extra={"reason": reason})
+        self._is_down = True
+
+    def _come_back(self) -> None:
+        if self._is_down:
+            log.info("memory_returned")
+        self._is_down = False
+        self._away_until = 0.0
+
+    def _note_refusals(self, answers: Sequence[Any]) -> None:
+        """A full Redis refuses writes but still reads, so it is used on; the log says so once."""
+        refusal = next((answer for answer in answers if isinstance(answer, redis.ResponseError)), None)
+        if refusal is not None and not self._is_refusing:
+            log.warning("memory_refused", extra={"reason": type(refusal).__name__})
+        if answers:
+            self._is_refusing = refusal is not None
+
+
+def _command(*parts: str) -> bytes:
+    """Pack one command (RESP array of bulk strings); the client's own packing costs three times as much."""
+    packed = [b"*%d\r\n" % len(parts)]
+    for part in parts:
+        raw = part.encode()
+        packed.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return b"".join(packed)
+
+
+_RING = [_command("LPUSH", BELL, "1"), _command("LTRIM", BELL, "0", str(RINGS_KEPT - 1))]
+
+
+def _is_count(value: object) -> bool:
+    # A count of more digits is a lie, and would cost time to read.
+    return isinstance(value, bytes) and len(value) < 20 and value.isdigit()
+
+
+class AsyncBell:
+    """Waits for the doorbell inside an event loop; a dead Redis turns the waiting into polling."""
+
+    def __init__(self, url: str, *, tls_verify: bool) -> None:
+        self._client: Any = redis.asyncio.Redis.from_url(
+            url,
+            **_tls(url, tls_verify=tls_verify),
+            socket_connect_timeout=1.0,
+            retry=AsyncRetry(NoBackoff(), 0),
+            protocol=2,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Return True when it rang, False after about `timeout_s` seconds; never raises."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + timeout_s
+        try:
+            async with asyncio.timeout(timeout_s + 0.5):
+                # Redis before 6 takes whole seconds only, so 1.0 is spelt 1.
+                return await self._client.execute_command("BLPOP", BELL, f"{timeout_s:g}") is not None
+        except Exception as error:  # noqa: BLE001  # as in the memory: whatever goes wrong, polling goes on
+            log.debug("bell_unavailable", extra={"reason": type(error).__name__})
+        await asyncio.sleep(max(0.0, ends_at - loop.time()))
+        return False
