@@ -47,7 +47,7 @@ def a_source(**changes: Any) -> Source:
 
 def an_order(**changes: Any) -> Order:
     """An order that was credited with 3 USDT."""
-    usual = {
+    usual: dict[str, Any] = {
         "namespace": "crossing",
         "orderid": "sh-1",
         "source": "crossing",

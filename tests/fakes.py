@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+
+from sqlalchemy import Engine, event
 
 from relay.ports import Answer
 
@@ -45,6 +48,20 @@ class FakeOutbound:
 
 
 def numbered_ids(prefix: str = "") -> Callable[[datetime], str]:
-    """Ids that a test can name: evt_1, evt_2, …"""
+    """Count ids that a test can name, from evt_1 on."""
     numbers = itertools.count(1)
     return lambda _: f"evt_{prefix}{next(numbers)}"
+
+
+@contextmanager
+def statements_of(engine: Engine) -> Iterator[list[str]]:
+    """Collect the statements that are sent while the block runs, transactions' own words left out."""
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(engine, "before_cursor_execute", note)

@@ -19,7 +19,6 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
-from relay.core.events import rfc3339
 from relay.core.webhooks import key_of, signed_headers
 from relay.errors import InvariantBroken, Unavailable
 from relay.flows.outcomes import is_loud, reclaim, settle_loudly, settle_quietly, settlement_of
@@ -60,42 +59,37 @@ class Drain:
     window: int = 1_000
 
 
-async def drain(work: Drain, *, stopping: asyncio.Event, residence_s: float) -> int:
-    """Deliver until `stopping` is set or `residence_s` seconds have passed; return how many attempts were settled.
+async def drain(work: Drain, *, stopping: asyncio.Event) -> int:
+    """Deliver until `stopping` is set; return how many attempts were settled.
 
-    At the end no new claim is made, open exchanges finish, and their
-    outcomes are written.
+    Then no new claim is made, open exchanges finish, and their outcomes are
+    written.
     """
-    return await _Drainer(work, stopping, residence_s).run()
+    return await _Drainer(work, stopping).run()
 
 
 class _Drainer:
-    def __init__(self, work: Drain, stopping: asyncio.Event, residence_s: float) -> None:
+    def __init__(self, work: Drain, stopping: asyncio.Event) -> None:
         self._work = work
         self._stopping = stopping
         self._loop = asyncio.get_running_loop()
-        self._ends_at = self._loop.time() + residence_s
         self._open: set[asyncio.Task[None]] = set()
         self._ended: list[Settlement] = []
         self._wake = asyncio.Event()
         self._reclaim_at = 0.0
         self._settled = 0
-        # The residence of a drainer is short, so an expired secret is soon noticed.
-        self._keys = lru_cache(maxsize=4096)(self._live_keys)
+        self._entries = lru_cache(maxsize=4096)(self._unwrapped)
 
     async def run(self) -> int:
         wakers = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch_stop())]
         try:
-            while not self._is_over() or self._open or self._ended:
+            while not self._stopping.is_set() or self._open or self._ended:
                 await self._tick()
                 await self._pause()
         finally:
             for task in wakers:
                 task.cancel()
         return self._settled
-
-    def _is_over(self) -> bool:
-        return self._stopping.is_set() or self._loop.time() >= self._ends_at
 
     async def _listen(self) -> None:
         while True:
@@ -114,7 +108,7 @@ class _Drainer:
 
     async def _tick(self) -> None:
         ended, self._ended = self._ended, []
-        room = 0 if self._is_over() else self._work.window - len(self._open)
+        room = 0 if self._stopping.is_set() else self._work.window - len(self._open)
         try:
             claims = await asyncio.to_thread(self._write, ended, room)
         except Unavailable:
@@ -165,13 +159,18 @@ class _Drainer:
         self._wake.set()
 
     async def _post(self, claim: Claim) -> Answer:
+        now = self._work.clock()
+        keys = [key for key, expires_at in self._entries(claim.secrets) if expires_at is None or expires_at > now]
         body = claim.body.encode()
-        keys = self._keys(claim.secrets)
-        headers = signed_headers(claim.event_id, body, keys, timestamp=int(self._work.clock().timestamp()))
+        headers = signed_headers(claim.event_id, body, keys, timestamp=int(now.timestamp()))
         return await self._work.outbound.post(claim.url, headers=headers, body=body)
 
-    def _live_keys(self, secrets: str) -> list[bytes]:
-        """The keys that sign: one that is being rotated out still signs until it expires."""
-        now = rfc3339(self._work.clock())
-        live = [entry for entry in json.loads(secrets) if entry["expires_at"] is None or entry["expires_at"] > now]
-        return [key_of(self._work.unwrap(entry["secret"])) for entry in live]
+    def _unwrapped(self, secrets: str) -> list[tuple[bytes, datetime | None]]:
+        """The keys of an endpoint and when each expires; unwrapping is dear, so it is done once for each text."""
+        return [
+            (key_of(self._work.unwrap(entry["secret"])), _moment(entry["expires_at"])) for entry in json.loads(secrets)
+        ]
+
+
+def _moment(spelled: str | None) -> datetime | None:
+    return None if spelled is None else datetime.fromisoformat(spelled)

@@ -15,7 +15,8 @@ from relay.core.orders import Verdict
 from relay.core.parsing import RawRequest, read_callback
 from relay.core.sources import Source
 from relay.errors import CallbackRejected
-from relay.flows.committer import Arrival, Committer
+from relay.flows.committer import Committer
+from relay.flows.judgement import Arrival
 
 # A caller waits this long for the commit; providers give up after 3 s to 15 s, and then repeat.
 WAIT_S = 5.0
