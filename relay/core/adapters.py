@@ -26,7 +26,8 @@ from relay.errors import ConfigError
 WORDS = ("orderid", "user_ref", "amount", "appid", "occurred_at", "status", "provider_order_id", "tx_hash")
 # Whoever could change one of these under a signature could move money.
 MUST_BE_SIGNED = ("orderid", "user_ref", "amount", "status")
-KEYS = ("body", "amount", "status", "statuses", "fields", "other_fields", "signature", "ack")
+# What a source that brings its own adapter writes into its section, beside its own keys and `ack`.
+KEYS = ("body", "amount", "status", "statuses", "fields", "other_fields", "signature")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _NAME_OR_EQUALS = re.compile(r"[A-Za-z0-9_.=-]", re.ASCII)

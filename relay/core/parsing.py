@@ -192,7 +192,7 @@ def _callback(
         amount_micros=_amount(adapter, fields[names["amount"]]),
         amount_raw=fields[names["amount"]],
         unit_micros=adapter.unit_micros,
-        appid=fields.get(names.get("appid", "")),
+        appid=source.appid,
         user_ref=fields.get(names.get("user_ref", "")),
         provider_order_id=fields.get(names.get("provider_order_id", "")),
         tx_hash=fields.get(names.get("tx_hash", "")),

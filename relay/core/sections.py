@@ -20,6 +20,7 @@ class Section:
         self.faults = faults
 
     def __contains__(self, key: str) -> bool:
+        self._known.add(key)
         return key in self._table
 
     def __iter__(self) -> Iterator[str]:
@@ -62,6 +63,10 @@ class Section:
             return tuple(value)
         self.fault(key, "must be a list of texts in quotes")
         return ()
+
+    def value(self, key: str) -> object:
+        """Return whatever stands there, to be read by someone else."""
+        return self._take(key, None)
 
     def section(self, key: str) -> Section:
         """Return the table inside, empty when it is not there."""

@@ -93,7 +93,7 @@ FAULTS = {
     "unknown word": (
         "fields.user",
         {"pattern": "x"},
-        'house.fields.user: is not known; known are "amount", "occurred_at", "orderid", "status", "tx_hash"',
+        'house.fields.user: is not known; did you mean "user_ref"?',
     ),
     "broken pattern": (
         "other_fields.note",

@@ -1,0 +1,246 @@
+"""Sources: the TOML of the operator, its references, its limits and its faults."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from config.sources import parse_sources
+from relay.core.adapters import Ack
+from relay.core.sources import Source
+
+VARIABLES = {"UPSTREAM_APPID": "VunT0000h1l8", "UPSTREAM_SECRET": "new", "QUOTE": '"\nmode = "observe"'}
+MINIMAL = {"adapter": '"crossingpay-v1"', "appid": '"VunT0000h1l8"', "secrets": '["s"]'}
+OWN = """
+[sources.house]
+body = "json"
+secrets = ["s"]
+amount = { form = "decimal" }
+status = "succeeded"
+fields = { orderid = { pattern = "[a-z]+" }, amount = { pattern = "[0-9.]+" } }
+signature = { name = "sign", digest = "DIGEST", place = "suffix" }
+"""
+
+
+def parse(text: str) -> tuple[dict[str, Source], list[str]]:
+    """The sources of a text, and its faults."""
+    faults: list[str] = []
+    return parse_sources(text, lambda name: VARIABLES.get(name, ""), faults), faults
+
+
+def crossing(**lines: str) -> tuple[Source | None, list[str]]:
+    """One minimal source with these lines of TOML added or changed."""
+    text = "\n".join(f"{key} = {value}" for key, value in {**MINIMAL, **lines}.items() if value)
+    sources, faults = parse(f"[sources.crossing]\n{text}")
+    return sources.get("crossing"), faults
+
+
+def test_a_source_needs_three_lines():
+    """The rest is at its default."""
+    source, faults = crossing()
+    assert not faults
+    assert source is not None
+    assert (source.name, source.namespace, source.mode, source.amount_policy) == (
+        "crossing",
+        "crossing",
+        "live",
+        "as_received",
+    )
+    assert (source.minimum_micros, source.hold_above_micros, source.live_from, source.unknown_orders) == (
+        0,
+        None,
+        None,
+        "accept",
+    )
+    assert (source.allow_ips, source.max_age_s, source.grace_s, source.ack) == ((), 0, 300, Ack(200, "success"))
+
+
+def test_every_key_that_works_is_read():
+    """One value other than the default for each."""
+    source, faults = crossing(
+        namespace='"shop"',
+        mode='"observe"',
+        live_from='"2026-11-23T00:00:00Z"',
+        minimum='"0.5"',
+        hold_above='"30.5"',
+        unknown_orders='"hold"',
+        allow_ips='["198.51.100.7", "2001:db8::/32"]',
+        max_age_s="60",
+        grace_s="15",
+        ack='{ body = "ok" }',
+        patterns='{ orderid = "sh-[0-9a-f]{22}" }',
+    )
+    assert not faults
+    assert source is not None
+    assert (source.namespace, source.mode, source.credits) == ("shop", "observe", False)
+    assert source.live_from == datetime(2026, 11, 23, tzinfo=UTC)
+    assert (source.minimum_micros, source.hold_above_micros, source.unknown_orders) == (500_000, 30_500_000, "hold")
+    assert (source.allow_ips, source.max_age_s, source.grace_s) == (("198.51.100.7", "2001:db8::/32"), 60, 15)
+    assert source.ack == Ack(200, "ok", "text/plain")
+    assert source.adapter.patterns["orderid"].pattern == "sh-[0-9a-f]{22}"
+
+
+def test_what_today_does_may_be_written_down():
+    """The value that says what happens anyway is not refused."""
+    assert not crossing(
+        evidence='["signature"]', recover='"off"', upstream_handler='""', amount_policy='"as_received"'
+    )[1]
+
+
+def test_references_are_replaced():
+    """From the environment, or by their default; empty secrets are dropped, equal ones are one."""
+    source, faults = crossing(
+        appid='"${UPSTREAM_APPID}"',
+        secrets='["${UPSTREAM_SECRET}", "${UPSTREAM_SECRET_PREVIOUS:-}", "x-${GONE:-old}", "new"]',
+    )
+    assert not faults
+    assert source is not None
+    assert source.appid == "VunT0000h1l8"
+    assert [secret.value for secret in source.secrets] == ["new", "x-old"]
+
+
+def test_a_value_cannot_change_the_structure():
+    """References are replaced after the TOML was read."""
+    source, _ = crossing(secrets='["${QUOTE}"]')
+    assert source is not None
+    assert (source.mode, source.secrets[0].value) == ("live", VARIABLES["QUOTE"])
+
+
+def test_a_source_may_bring_its_own_adapter():
+    """The same reader, the same checks."""
+    sources, faults = parse(OWN.replace("DIGEST", "sha256"))
+    assert not faults
+    assert sources["house"].adapter.scheme.digest == "sha256"
+    assert sources["house"].appid is None
+
+
+FAULTS = {
+    "typing error": ({"mdoe": '"live"'}, 'sources.crossing.mdoe: is not known; did you mean "mode"?'),
+    "no adapter": (
+        {"adapter": ""},
+        'sources.crossing.adapter: must be one of "crossingpay-v1", "crossingpay-hmac"; or leave it out and write [sources.crossing.signature]',
+    ),
+    "adapter of no kind": (
+        {"adapter": '"v1"'},
+        'sources.crossing.adapter: must be one of "crossingpay-v1", "crossingpay-hmac"; or leave it out and write [sources.crossing.signature]',
+    ),
+    "preset and own": (
+        {"body": '"json"'},
+        'sources.crossing.adapter: is a preset; it cannot be changed by "body", only narrowed by "patterns"',
+    ),
+    "no appid": ({"appid": ""}, "sources.crossing.appid: is needed: callbacks name it"),
+    "odd appid": ({"appid": '"a b"'}, "sources.crossing.appid: is not of the form the adapter expects"),
+    "no secrets": ({"secrets": ""}, "sources.crossing.secrets: names no secret; an empty one counts for none"),
+    "empty secrets": (
+        {"secrets": '["", "${GONE:-}"]'},
+        "sources.crossing.secrets: names no secret; an empty one counts for none",
+    ),
+    "unset variable": ({"secrets": '["${GONE}"]'}, "sources.crossing.secrets: GONE is not set"),
+    "odd reference": (
+        {"secrets": '["${no-name}"]'},
+        "sources.crossing.secrets: ${no-name} is not a reference such as ${NAME} or ${NAME:-default}",
+    ),
+    "mode of no kind": ({"mode": '"on"'}, 'sources.crossing.mode: must be one of "live", "observe", not "on"'),
+    "moment without offset": (
+        {"live_from": '"2026-11-23"'},
+        "sources.crossing.live_from: must be a moment with its offset, such as 2026-11-23T00:00:00Z",
+    ),
+    "no moment": (
+        {"live_from": '"soon"'},
+        "sources.crossing.live_from: must be a moment with its offset, such as 2026-11-23T00:00:00Z",
+    ),
+    "float": ({"minimum": "0.5"}, "sources.crossing.minimum: must be a text in quotes"),
+    "odd amount": (
+        {"hold_above": '"1e3"'},
+        'sources.crossing.hold_above: must be a plain decimal number such as 30.5; write USDT in quotes, such as "30.5"',
+    ),
+    "negative age": ({"max_age_s": "-1"}, "sources.crossing.max_age_s: must be a whole number from 0 to 31622400"),
+    "odd address": ({"allow_ips": '["10.0.0.1/8"]'}, "sources.crossing.allow_ips: 10.0.0.1/8 has host bits set"),
+    "odd namespace": (
+        {"namespace": '"Shop"'},
+        "sources.crossing.namespace: a name is lower-case letters, digits, - and _, at most 63",
+    ),
+    "policy of later": (
+        {"amount_policy": '"exact"'},
+        'sources.crossing.amount_policy: must be one of "as_received", not "exact"',
+    ),
+    "evidence of later": (
+        {"evidence": '["signature", "chain"]'},
+        'sources.crossing.evidence: only ["signature"] is supported yet',
+    ),
+    "recovery of later": (
+        {"recover": '"chain"'},
+        'sources.crossing.recover: is not supported yet; what works is "off"',
+    ),
+    "handler of later": (
+        {"upstream_handler": '"https://x"'},
+        "sources.crossing.upstream_handler: is not supported yet; leave it out",
+    ),
+    "brake of later": ({"brake": "{ count = 1 }"}, "sources.crossing.brake: is not supported yet; leave it out"),
+    "hourly hold of later": (
+        {"hold_above_hourly": '"1"'},
+        "sources.crossing.hold_above_hourly: is not supported yet; leave it out",
+    ),
+    "tolerance of later": ({"tolerance": '"1"'}, "sources.crossing.tolerance: is not supported yet; leave it out"),
+    "chains of later": ({"chains": '["tron"]'}, "sources.crossing.chains: is not supported yet; leave it out"),
+    "pattern of no field": (
+        {"patterns": '{ tx_hash = "x" }'},
+        'sources.crossing.patterns.tx_hash: is not known; known are "amount", "appid", "occurred_at", "orderid", "user_ref"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("lines", "fault"), FAULTS.values(), ids=FAULTS)
+def test_a_mistake_is_one_fault_under_its_place(lines: dict[str, str], fault: str):
+    """It is told once, says what would work, and the source is left out."""
+    source, faults = crossing(**lines)
+    assert faults == [fault]
+    assert source is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "RELAY_SOURCES: names no source; write a section such as [sources.crossing]"),
+        ("[sources]", "RELAY_SOURCES: names no source; write a section such as [sources.crossing]"),
+        ("sources = 1", "RELAY_SOURCES: names no source; write a section such as [sources.crossing]"),
+        ("[sources", "RELAY_SOURCES: is not TOML: "),
+        ("[source.crossing]", 'RELAY_SOURCES.source: is not known; did you mean "sources"?'),
+        ("[sources]\ncrossing = 1", "sources.crossing: must be a table"),
+        ("[sources.Crossing]", "sources.Crossing: a name is lower-case letters, digits, - and _, at most 63"),
+    ],
+)
+def test_a_file_that_holds_no_sources_is_a_fault(text: str, fault: str):
+    """Nothing starts without a source."""
+    sources, faults = parse(text)
+    assert not sources
+    assert any(told.startswith(fault) for told in faults)
+
+
+def test_md5_must_be_accepted_by_name():
+    """A live source on MD5 alone has to say so; an observed one credits nothing anyway."""
+    text = OWN.replace("DIGEST", "md5")
+    assert parse(text)[1] == [
+        'sources.house.evidence: MD5 proves too little; accept it with evidence = ["signature"], or use mode = "observe"'
+    ]
+    assert not parse(text.replace("body =", 'evidence = ["signature"]\nbody ='))[1]
+    assert not parse(text.replace("body =", 'mode = "observe"\nbody ='))[1]
+
+
+@pytest.mark.parametrize("line", ['live_from = "2026-11-23T00:00:00Z"', "max_age_s = 60"])
+def test_rules_of_time_need_a_time(line: str):
+    """A provider that sends no time cannot be judged by it."""
+    [fault] = parse(OWN.replace("DIGEST", "sha256").replace("body =", f"{line}\nbody ="))[1]
+    assert fault.endswith("cannot work: this provider's callbacks bear no time")
+
+
+def test_a_faulty_adapter_is_told_with_the_rest_of_its_source():
+    """Nothing hides behind the first mistake, nothing follows from it."""
+    text = OWN.replace("DIGEST", "sha3").replace("body =", 'mode = "on"\nbody =') + "\n[sources.crossing]\n"
+    assert {fault.partition(":")[0] for fault in parse(text)[1]} == {
+        "sources.house.signature.digest",
+        "sources.house.mode",
+        "sources.crossing.adapter",
+        "sources.crossing.secrets",
+    }
