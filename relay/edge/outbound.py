@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import logging
 import socket
 import ssl
@@ -12,10 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
 from relay import __version__
 from relay.core.addresses import Network, may_connect, may_dial
@@ -27,8 +29,10 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 4.0
 NAMES_TTL_S = 10
 RETRY_AFTER_CAP_S = 86_400
-# What the kernel may hold for us of an answer before we have looked at it.
-RECEIVE_BUFFER = 65_536
+# An answer may take this many times its cap on the wire, with head and framing.
+WIRE_FACTOR = 2
+# What the kernel may hold of an answer, and so what one turn of the loop may have to parse.
+RECEIVE_BUFFER = 16_384
 _READ_SIZE = 16_384
 
 # Takes a name and returns its addresses as literals; blocks; raises OSError.
@@ -129,7 +133,8 @@ class AiohttpOutbound:
 
     def _session(self, tls: ssl.SSLContext, *, encrypted: bool) -> aiohttp.ClientSession:
         """One session for each scheme, because what may be dialled depends on it and a socket does not know its URL."""
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
+            WIRE_FACTOR * self._answer_cap,
             ssl=tls,
             resolver=_JudgingResolver(self._lookup, self._allow),
             ttl_dns_cache=NAMES_TTL_S,
@@ -142,7 +147,6 @@ class AiohttpOutbound:
             timeout=self._timeout,
             headers={"User-Agent": f"Recharge-Relay/{__version__}", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
-            response_class=_AbortedResponse,
             auto_decompress=False,
             trust_env=False,
             read_bufsize=_READ_SIZE,
@@ -176,13 +180,43 @@ class BlockedAddress(OSError):
     """An address where no endpoint may live. An OSError, since that is what vendors' connect code passes on."""
 
 
-class _AbortedResponse(aiohttp.ClientResponse):
-    """An answer that is given up is cut off: a polite TLS farewell would go on receiving for half a minute."""
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections that bound what a peer may send, and that end abruptly."""
+
+    def __init__(self, wire_cap: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        bounded = functools.partial(_BoundedHandler, self._loop, wire_cap)
+        self._factory = bounded  # type: ignore[assignment]  # partial is invariant in what it makes
+
+
+class _BoundedHandler(ResponseHandler):
+    """Ends an exchange whose answer exceeds `wire_cap` bytes as they come, framing and interim answers included.
+
+    Without it a peer keeps our parser busy for a whole deadline with one-byte chunks or a flood of 100 Continue.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wire_cap: int) -> None:
+        super().__init__(loop)
+        self._wire_cap = wire_cap
+        self._received = 0
+
+    def set_response_params(self, **params: Any) -> None:
+        """Begin an exchange; a kept connection has several."""
+        self._received = 0
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what is within the bound."""
+        # Judged before it is added, so that the reader of a long body has reached its own cap first.
+        if self._received <= self._wire_cap:
+            self._received += len(data)
+            super().data_received(data)
+        elif self.transport is not None:
+            self.transport.abort()
 
     def close(self) -> None:
-        if self.connection is not None and self.connection.transport is not None:
-            self.connection.transport.abort()
-        super().close()
+        """Cut off: a polite TLS farewell would wait for the peer, and go on receiving, for half a minute."""
+        self.abort()
 
 
 class _JudgingResolver(AbstractResolver):
@@ -252,7 +286,7 @@ def _open(info: aiohttp.AddrInfoType, *, encrypted: bool, allow: Sequence[Networ
     if not may_dial(address, port, encrypted=encrypted, allow=allow):
         raise BlockedAddress(address)
     opened = socket.socket(family, kind, protocol)
-    # Set before connecting, since it bounds the window that is offered; otherwise an endless answer fills megabytes.
+    # Set before connecting, since it bounds the window that is offered.
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     return opened
 
