@@ -19,6 +19,11 @@ deliveries: Table = tables.Delivery.__table__  # type: ignore[attr-defined]  # a
 attempts: Table = tables.Attempt.__table__  # type: ignore[attr-defined]  # as above
 breaks: Table = tables.Break.__table__  # type: ignore[attr-defined]  # as above
 source_states: Table = tables.SourceState.__table__  # type: ignore[attr-defined]  # as above
+audit: Table = tables.AuditEntry.__table__  # type: ignore[attr-defined]  # as above
+api_keys: Table = tables.APIKey.__table__  # type: ignore[attr-defined]  # as above
+heartbeats: Table = tables.Heartbeat.__table__  # type: ignore[attr-defined]  # as above
+leases: Table = tables.Lease.__table__  # type: ignore[attr-defined]  # as above
+firings: Table = tables.Firing.__table__  # type: ignore[attr-defined]  # as above
 
 _ORDER_FIELDS = (
     "namespace",

@@ -1,0 +1,28 @@
+"""Own what is let go of with time; rows that bear a key stay for ever."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from relay.flows.committer import REJECTED_IN_ALL, REJECTED_OF_A_KIND
+from relay.store import firings, heartbeats
+from relay.store.engine import writing
+from relay.store.intake import evict_rejected
+
+log = logging.getLogger(__name__)
+
+FIRINGS_KEPT = timedelta(days=2)
+HEARTBEATS_KEPT = timedelta(days=1)
+
+
+def retain(engine: Engine, *, now: datetime) -> None:
+    """Let go of rejected callbacks beyond their bounds, of old firings, and of processes long gone."""
+    with writing(engine) as connection:
+        rejected = evict_rejected(connection, most_of_a_kind=REJECTED_OF_A_KIND, most=REJECTED_IN_ALL)
+    with writing(engine) as connection:
+        rung = firings.prune(connection, before=now - FIRINGS_KEPT)
+        gone = heartbeats.prune(connection, before=now - HEARTBEATS_KEPT)
+    log.info("retention_done", extra={"rejected": rejected, "firings": rung, "heartbeats": gone})

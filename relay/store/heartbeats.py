@@ -1,0 +1,50 @@
+"""Own the signs of life that workers and clocks leave."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, delete, func, select, text
+
+from relay.store.rows import heartbeats
+
+
+def beat(
+    connection: Connection, *, kind: str, host: str, pid: int, version: str, started_at: datetime, now: datetime
+) -> None:
+    """Note that a process of a kind (`worker`, `clock`) is alive; each process has one row."""
+    given = {
+        "id": f"{kind}:{host}:{pid}",
+        "kind": kind,
+        "host": host,
+        "pid": pid,
+        "version": version,
+        "started": started_at,
+        "now": now,
+    }
+    connection.execute(_BEAT, given)
+
+
+def prune(connection: Connection, *, before: datetime) -> int:
+    """Forget processes that were last alive before a moment; return how many."""
+    return connection.execute(delete(heartbeats).where(heartbeats.c.seen_at < before)).rowcount
+
+
+def last_seen(connection: Connection) -> dict[str, datetime]:
+    """Return when a process of each kind (`worker`, `clock`) was last alive; a kind that never was is absent."""
+    latest = func.max(heartbeats.c.seen_at, type_=heartbeats.c.seen_at.type)
+    return {
+        row.kind: row.seen
+        for row in connection.execute(select(heartbeats.c.kind, latest.label("seen")).group_by(heartbeats.c.kind))
+    }
+
+
+_TIME = heartbeats.c.seen_at.type
+# A pid comes again, after a restart of the machine above all: the row is then the new process's.
+_BEAT = text(
+    """
+    INSERT INTO heartbeats (id, kind, host, pid, version, started_at, seen_at)
+    VALUES (:id, :kind, :host, :pid, :version, :started, :now)
+    ON CONFLICT (id) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = excluded.seen_at
+    """
+).bindparams(bindparam("started", type_=_TIME), bindparam("now", type_=_TIME))
