@@ -99,6 +99,12 @@ class Load:
         self._poll.register(connection.socket, select.EPOLLIN)
         self.idle.append(connection)
 
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._open.values():
+            connection.socket.close()
+        self._poll.close()
+
     @property
     def waiting(self) -> int:
         """How many requests have no answer yet."""
@@ -194,6 +200,7 @@ def main() -> None:
     before = time.process_time()
     _work(arguments, load, requests)()
     result = summary(load, cpu_s=time.process_time() - before, with_times=bool(arguments.rate))
+    load.close()
     sys.stdout.write(json.dumps(result) + "\n")
 
 

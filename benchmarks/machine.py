@@ -44,7 +44,7 @@ class Process:
             self._popen = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
-                env={**_bare_environment(), **environment},
+                env={**bare_environment(), **environment},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -101,7 +101,7 @@ class Process:
                     pipe.close()
 
 
-def _bare_environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     """The settings of whoever runs the benchmarks must not leak into what is measured."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
@@ -257,13 +257,13 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], bool], *, within_s: float, what: str) -> None:
+def wait_until(condition: Callable[[], bool], *, within_s: float, what: str, every_s: float = POLL_S) -> None:
     """Poll a condition; BenchmarkError when it does not come true in time."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             raise BenchmarkError(f"waited {within_s:.0f} s in vain: {what}")
-        time.sleep(POLL_S)
+        time.sleep(every_s)
 
 
 def wait_for_http(process: Process, port: int) -> None:
