@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from redis import Redis
 from sqlalchemy import Engine
 
 from config.settings import Settings
 from relay.core.sources import Source
 from relay.edge.redis import RedisMemory, connect
-from relay.edge.rq import RQQueue, SignedJSON
+from relay.edge.rq import JOB_TIMEOUT_S, RQQueue, SignedJSON
 from relay.edge.vault import Vault, derive
 from relay.flows.committer import Committer
 from relay.flows.intake import Intake
@@ -44,9 +45,16 @@ def build(settings: Settings) -> Runtime:
         engine=engine,
         sources=settings.sources,
         memory=memory,
-        queue=RQQueue(client, "work", SignedJSON([derive(key, b"jobs") for key in settings.secret_keys])),
+        queue=job_queue(settings, "work", client),
         vault=Vault(settings.secret_keys),
         intake=Intake(settings.sources, committer, clock=now),
+    )
+
+
+def job_queue(settings: Settings, name: str, client: Redis, *, job_timeout_s: int = JOB_TIMEOUT_S) -> RQQueue:
+    """Return a queue whose jobs our keys sign, over a client of the caller's choice."""
+    return RQQueue(
+        client, name, SignedJSON([derive(key, b"jobs") for key in settings.secret_keys]), job_timeout_s=job_timeout_s
     )
 
 

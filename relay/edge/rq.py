@@ -15,10 +15,10 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from rq import Queue, SimpleWorker, Worker
@@ -36,6 +36,8 @@ RESULT_TTL_S = 60
 FAILURE_TTL_S = 24 * 3600
 # How long a running job may go on after SIGTERM; platforms kill after 30 s.
 GRACE_S = 20
+# RQ waits 15 s less for a job, and gives up an answer 5 s before this.
+WORKER_TTL_S = 60
 # What waits is put at the front, so it is found among the first.
 _LOOKED_AT = 64
 
@@ -88,12 +90,15 @@ class OwnJob(Job):
 
 
 class RQQueue:
-    """Fills ports.Queue: puts jobs on one queue by dotted name."""
+    """Fills ports.Queue: puts jobs on one queue by dotted name. A job that runs longer than `job_timeout_s` is ended."""
 
-    def __init__(self, connection: redis.Redis, name: str, serializer: SignedJSON) -> None:
+    def __init__(
+        self, connection: redis.Redis, name: str, serializer: SignedJSON, *, job_timeout_s: int = JOB_TIMEOUT_S
+    ) -> None:
         self._connection = connection
         self._name = name
         self._serializer = serializer
+        self._job_timeout_s = job_timeout_s
 
     def enqueue(self, job: str, *args: str | int) -> None:
         """Put a job at the end of the queue. Arguments are ids.
@@ -113,37 +118,67 @@ class RQQueue:
             Unavailable: Redis does not take it.
         """
         prefix = _id_prefix(job)
-        try:
+        with _translated():
             waiting = self._queue().get_job_ids(0, _LOOKED_AT)
-        except (redis.RedisError, OSError) as error:
-            raise Unavailable("the job queue does not answer") from error
         if not any(job_id.startswith(prefix) for job_id in waiting):
             self._put(job, (), at_front=True)
 
-    def rq_queue(self) -> Queue:
-        """RQ's own queue, for a worker."""
-        return self._queue()
+    def work_one(self) -> bool:
+        """Run the next job in this very process, if there is one; tell whether one ended.
+
+        Raises:
+            Unavailable: Redis does not answer, or refuses what a worker has to write.
+        """
+        with _translated():
+            return self._worker(OneJobWorker).work(burst=True, max_jobs=1)
+
+    def work(self) -> bool:
+        """Run jobs, each in a process forked for it, until SIGTERM or SIGINT; False when it ended by itself.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        with _translated():
+            worker = self._worker(PatientWorker)
+            worker.work()
+            return worker.was_stopped
 
     def _put(self, job: str, args: tuple[str | int, ...], *, at_front: bool) -> None:
         if not JOB_NAME.fullmatch(job):
             raise InvariantBroken(f"{job} is not the name of a job")
-        try:
+        with _translated():
             self._queue().enqueue_call(
                 job,
                 args=args,
                 job_id=_id_prefix(job) + uuid.uuid4().hex,
                 # RQ would describe, and log, a job by its arguments.
                 description=job,
-                timeout=JOB_TIMEOUT_S,
+                timeout=self._job_timeout_s,
                 result_ttl=RESULT_TTL_S,
                 failure_ttl=FAILURE_TTL_S,
                 at_front=at_front,
             )
-        except (redis.RedisError, OSError) as error:
-            raise Unavailable("the job queue does not take the job") from error
 
     def _queue(self) -> Queue:
         return Queue(self._name, connection=self._connection, serializer=self._serializer, job_class=OwnJob)
+
+    def _worker(self, kind: type[_Kind]) -> _Kind:
+        return kind(
+            [self._queue()],
+            connection=self._connection,
+            serializer=self._serializer,
+            job_class=OwnJob,
+            worker_ttl=WORKER_TTL_S,
+            log_job_description=False,
+        )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise Unavailable("the job queue does not answer") from error
 
 
 def _id_prefix(job: str) -> str:
@@ -156,6 +191,9 @@ class _OwnWorker(BaseWorker):
 
     def subscribe(self) -> None:
         """Listen to no remote commands: anyone in Redis could send them, and they cost a connection."""
+
+
+_Kind = TypeVar("_Kind", bound=_OwnWorker)
 
 
 class OneJobWorker(_OwnWorker, SimpleWorker):
@@ -181,11 +219,19 @@ class OneJobWorker(_OwnWorker, SimpleWorker):
 class PatientWorker(_OwnWorker, Worker):
     """Forks for each job; at SIGTERM, however often it comes, the running job has GRACE_S to finish."""
 
+    # Redis that returns after a long while is soon found.
+    max_connection_wait_time = 5.0
+
     def _install_signal_handlers(self) -> None:
         signal.signal(signal.SIGINT, self.request_stop)
         signal.signal(signal.SIGTERM, self.request_stop)
         # A process just forked inherits this until it sets its own.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a signal asked it to end."""
+        return self._shutdown_requested_date is not None
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """A second signal does not kill the job: platforms send several."""

