@@ -1,0 +1,12 @@
+"""Own the job that lets go of what need not be kept."""
+
+from __future__ import annotations
+
+from jobs import runtime
+from relay.bootstrap import now
+from relay.flows.retention import retain
+
+
+def run() -> None:
+    """Run once."""
+    retain(runtime().engine, now=now())

@@ -1,0 +1,31 @@
+"""Own when which job is rung."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.triggers.cron import CronTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job and its moments (cron, in UTC); `longest` is the most time between two of them."""
+
+    job: str
+    moments: CronTrigger
+    longest: timedelta
+
+
+TIMETABLE = (
+    Entry("jobs.requeue.run", CronTrigger(second="*/10", timezone=UTC), timedelta(seconds=10)),
+    Entry("jobs.retention.run", CronTrigger(minute=7, timezone=UTC), timedelta(hours=1)),
+)
+
+
+def last_moment(entry: Entry, at: datetime) -> datetime:
+    """Return the last moment of a job at or before `at`."""
+    coming: datetime = entry.moments.get_next_fire_time(None, at - entry.longest)
+    while (after := entry.moments.get_next_fire_time(coming, coming + timedelta(microseconds=1))) <= at:
+        coming = after
+    return coming

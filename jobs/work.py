@@ -1,0 +1,45 @@
+"""Own the working process: an RQ worker that forks for each job of the queue `work`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+# Imported for the forks: each job finds its modules loaded. None of them opens a connection.
+import jobs.requeue
+import jobs.retention  # noqa: F401
+from config import logs
+from config.settings import load
+from jobs.stopping import STOP, stop_with_parent
+from relay.bootstrap import job_queue
+from relay.edge.redis import connect
+from relay.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 2.0
+
+
+def main() -> None:
+    """Work until asked to stop."""
+    stop_with_parent()
+    settings = load(os.environ)
+    logs.configure(settings)
+    client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=None)
+    queue = job_queue(settings, "work", client)
+    while True:
+        # A worker hears the signals itself while it works.
+        STOP.install()
+        if STOP.asked:
+            return
+        try:
+            if queue.work():
+                return
+        except Unavailable:
+            log.warning("queue_unavailable")
+        time.sleep(RETRY_AFTER_S)
+
+
+if __name__ == "__main__":
+    main()
