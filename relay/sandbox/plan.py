@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Self
 
 from relay.core.adapters import Adapter, parse_adapter
+from relay.core.webhooks import new_secret
 
 SOURCE = "crossing"
+SUBSCRIBERS = ("wallet", "ledger", "billing")
 ADAPTER = "crossingpay-v1"
 HOLD_ABOVE_USDT = "1000"
 GRACE_S = 15
@@ -29,7 +31,7 @@ _ADAPTERS = Path(__file__).resolve().parents[2] / "config" / "adapters.toml"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the sandbox's processes agree on. `endpoint_secrets` has one for each registered subscriber."""
+    """What the sandbox's processes agree on. `endpoint_secrets` has one for each subscriber."""
 
     appid: str
     source_secret: str = field(repr=False)
@@ -37,7 +39,7 @@ class Plan:
     admin_key: str = field(repr=False)
     provider_port: int
     subscribers_port: int
-    endpoint_secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    endpoint_secrets: dict[str, str] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -120,6 +122,7 @@ def _made() -> Plan:
         admin_key="rly_" + secrets.token_urlsafe(32),
         provider_port=0,
         subscribers_port=0,
+        endpoint_secrets={name: new_secret(secrets.token_bytes(32)) for name in SUBSCRIBERS},
     )
 
 

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from relay.sandbox.loopback import Call, Handler, Reply, serve
-from relay.sandbox.plan import Plan
+from relay.sandbox.plan import SUBSCRIBERS, Plan
 
-NAMES = ("wallet", "ledger", "billing")
 TOLERANCE_S = 300
 SICK_SHARE = 0.2
 SLOW_SHARE = 0.1
@@ -190,8 +189,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Three sample subscribers on 127.0.0.1.")
     parser.add_argument("--plan", type=Path, required=True)
     plan = Plan.read(parser.parse_args().plan)
-    subscribers = {name: Subscriber(name, plan.endpoint_secrets[name]) for name in NAMES}
-    hooks = frozenset(f"/hooks/{name}" for name in NAMES)
+    subscribers = {name: Subscriber(name, plan.endpoint_secrets[name]) for name in SUBSCRIBERS}
+    hooks = frozenset(f"/hooks/{name}" for name in SUBSCRIBERS)
     serve(routes(subscribers), port=plan.subscribers_port, open_paths=hooks).serve_forever()
 
 

@@ -9,14 +9,14 @@ from sqlalchemy import Engine
 from relay.errors import Unavailable
 from relay.sandbox.facts import gather, read_children
 from relay.sandbox.loopback import serve
-from relay.sandbox.plan import Plan
-from relay.sandbox.subscribers import NAMES, Ledger, Subscriber, routes
+from relay.sandbox.plan import SUBSCRIBERS, Plan
+from relay.sandbox.subscribers import Ledger, Subscriber, routes
 from relay.store.engine import make_engine
 from tests.sandbox.built import NOW
 from tests.sandbox.served import serving
 
 # Nobody listens on these ports.
-PLAN = Plan("A", "s", "k", "a", provider_port=1, subscribers_port=2)
+PLAN = Plan("A", "s", "k", "a", provider_port=1, subscribers_port=2, endpoint_secrets={})
 
 
 def test_what_does_not_answer_is_none_and_the_rest_is_shown(engine: Engine, tmp_path: Path) -> None:
@@ -27,10 +27,10 @@ def test_what_does_not_answer_is_none_and_the_rest_is_shown(engine: Engine, tmp_
 
 def test_the_ledgers_are_summed(engine: Engine, tmp_path: Path) -> None:
     """One order that was asked to be credited twice at one service is seen in the total."""
-    subscribers = {name: Subscriber(name, "whsec_AAAA") for name in NAMES}
+    subscribers = {name: Subscriber(name, "whsec_AAAA") for name in SUBSCRIBERS}
     subscribers["ledger"].ledger = Ledger(credited={"sh-1": 3_000_000}, twice=1)
     server = serve(routes(subscribers), port=0)
-    plan = Plan("A", "s", "k", "a", provider_port=1, subscribers_port=server.server_address[1])
+    plan = Plan("A", "s", "k", "a", provider_port=1, subscribers_port=server.server_address[1], endpoint_secrets={})
     with serving(server):
         facts = gather(engine, plan, children=tmp_path / "none.json", now=NOW)
     assert facts.ledgers is not None
