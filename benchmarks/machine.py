@@ -257,12 +257,14 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], bool], *, within_s: float, what: str, every_s: float = POLL_S) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, within_s: float, what: Callable[[], str], every_s: float = POLL_S
+) -> None:
     """Poll a condition; BenchmarkError when it does not come true in time."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise BenchmarkError(f"waited {within_s:.0f} s in vain: {what}")
+            raise BenchmarkError(f"waited {within_s:.0f} s in vain: {what()}")
         time.sleep(every_s)
 
 
@@ -278,7 +280,7 @@ def wait_for_http(process: Process, port: int) -> None:
             return False
         return True
 
-    wait_until(answers, within_s=START_WITHIN_S, what=f"{process.name} on port {port}\n{process.tail()}")
+    wait_until(answers, within_s=START_WITHIN_S, what=lambda: f"{process.name} on port {port}\n{process.tail()}")
 
 
 def facts(machine: Machine) -> dict[str, Any]:

@@ -178,7 +178,9 @@ def _name(paths: Sequence[str]) -> str:
 
 def _watch(bench: Bench, worker: Process, *, wanted: int, seconds: float) -> Sample:
     """Wait for the first request, then measure CPU until the time or the work is over."""
-    wait_until(lambda: bench.machine.totals()["requests"] > 0, within_s=30, what=f"{worker.name}\n{worker.tail()}")
+    wait_until(
+        lambda: bench.machine.totals()["requests"] > 0, within_s=30, what=lambda: f"{worker.name}\n{worker.tail()}"
+    )
     meter, begun = Meter(bench.machine, {"worker": worker}), bench.machine.totals()["requests"]
     end, done = time.monotonic() + seconds, begun
     while done < wanted and time.monotonic() < end:
@@ -222,7 +224,7 @@ def _wait_for_arrivals(bench: Bench, wanted: int) -> None:
     wait_until(
         lambda: bench.machine.totals()["distinct"] >= wanted,
         within_s=ARRIVE_WITHIN_S,
-        what=f"{wanted} arrivals",
+        what=lambda: f"{wanted} arrivals, there are {bench.machine.totals()}",
         every_s=0.1,
     )
 

@@ -1,62 +1,62 @@
-"""Own the profiles: a short run of ours with its processes under the sampler, to see where the time goes."""
+"""Own the profiles: a short run of ours with a process under the profiler, to see where its time goes."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.parts import Bench, deliver, ingest
-from benchmarks.systems import SUBSCRIBERS, Ours
+from benchmarks.parts import Bench, Sample, deliver, ingest
+from benchmarks.systems import SUBSCRIBERS, Ours, System
 
-SHOWN = 40
+SHOWN = 45
+
+Totals = Mapping[str, Sequence[float]]
 
 
-class Sampled(Ours):
-    """Our build with one process under the sampler; its figures are slower than the real ones."""
+class Profiled(Ours):
+    """Our build with a process under the profiler; it is much slower than the real one."""
 
     directory: Path
 
     def web_command(self) -> list[str]:
-        """Return the web process's command under the sampler."""
-        return self._under_sampler(super().web_command())
+        """Return the web process's command under the profiler."""
+        return self._profiled(super().web_command())
 
     def worker_command(self) -> list[str]:
-        """Return the worker's command under the sampler."""
-        return self._under_sampler(super().worker_command())
+        """Return the delivering half of the worker, which `jobs.worker` starts as a process of its own."""
+        return self._profiled(["-m", "jobs.deliver"])
 
-    def _under_sampler(self, command: Sequence[str]) -> list[str]:
-        return ["-m", "benchmarks.sampling", str(self.directory), *command[1:]]
-
-
-def _profile(run: Callable[[Bench, Ours], object], bench: Bench) -> str:
-    sampled = Sampled(bench.machine)
-    sampled.directory = bench.machine.directory / "samples"
-    shutil.rmtree(sampled.directory, ignore_errors=True)
-    sampled.directory.mkdir()
-    bench.ours = sampled
-    figures = run(bench, sampled)
-    return f"{figures}\n\n{_summary(sampled.directory)}"
+    def _profiled(self, command: Sequence[str]) -> list[str]:
+        return ["-m", "benchmarks.profiler", str(self.directory), *command[1:]]
 
 
-def _summary(directory: Path) -> str:
-    own: Counter[str] = Counter()
-    within: Counter[str] = Counter()
+def _profile(run: Callable[[Bench, System], Sample], bench: Bench) -> str:
+    profiled = Profiled(bench.machine)
+    profiled.directory = bench.machine.directory / "profiles"
+    shutil.rmtree(profiled.directory, ignore_errors=True)
+    profiled.directory.mkdir()
+    bench.ours = profiled
+    figures = run(bench, profiled)
+    totals = _totals(profiled.directory)
+    return "\n\n".join([str(figures), _top("in the function itself", totals, 1), _top("with what it calls", totals, 2)])
+
+
+def _totals(directory: Path) -> Totals:
+    totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for path in directory.glob("*.json"):
-        sampled = json.loads(path.read_text())
-        own.update(sampled["own"])
-        within.update(sampled["within"])
-    total = max(own.total(), 1)
-    return "\n\n".join(
-        [_top("CPU in a function itself", own, total), _top("CPU in it and what it calls", within, total)]
-    )
+        for place, figures in json.loads(path.read_text()).items():
+            totals[place] = [sum(pair) for pair in zip(totals[place], figures, strict=True)]
+    return totals
 
 
-def _top(title: str, places: Counter[str], total: int) -> str:
-    lines = [f"{100 * used / total:6.1f} %  {place}" for place, used in places.most_common(SHOWN)]
-    return "\n".join([f"{title} ({total / 1e6:.1f} s in all)", *lines])
+def _top(title: str, totals: Totals, column: int) -> str:
+    whole = max(sum(figures[1] for figures in totals.values()), 1)
+    places = sorted(totals, key=lambda place: -totals[place][column])[:SHOWN]
+    lines = [f"{100 * totals[place][column] / whole:6.1f} % {totals[place][0]:9.0f} calls  {place}" for place in places]
+    return "\n".join([f"CPU {title}, of {whole / 1e6:.1f} s", *lines])
 
 
 PROFILES: Mapping[str, Callable[[Bench], str]] = {
