@@ -137,28 +137,29 @@ class Committer:
     def _write_or_split(self, batch: Sequence[Arrival]) -> list[Outcome]:
         """Write a batch; when its data is refused, row by row, so that one bad row fails alone."""
         try:
-            return self._write_twice_if_unknown(batch)
+            return self._write_twice_if_lost(batch)
         except DATA_ERRORS as error:
             if len(batch) == 1:
                 log.exception("callback_refused_by_database", extra=ids_of(batch[0]))
                 return [Outcome(error=InvariantBroken(f"the database refused the callback: {type(error).__name__}"))]
             return [outcome for arrival in batch for outcome in self._write_or_split([arrival])]
 
-    def _write_twice_if_unknown(self, batch: Sequence[Arrival]) -> list[Outcome]:
-        """Write a batch; when the connection breaks at the commit, read back by trying again.
+    def _write_twice_if_lost(self, batch: Sequence[Arrival]) -> list[Outcome]:
+        """Write a batch; when the connection is lost, try once more on a new one.
 
-        If the commit had gone through, the second try meets its own rows and
-        calls them duplicates, which are acked all the same.
+        If it was lost at the commit and the commit had gone through, the
+        second try meets its own rows and calls them duplicates, which are
+        acked all the same.
         """
-        judgement = Judgement(batch, now=self._clock(), new_id=self._new_id)
         try:
-            judgement.write(self._engine)
+            return self._write(batch)
         except Unavailable:
-            if not judgement.reached_commit:
-                raise
-            log.warning("commit_unknown", extra={"size": len(batch)})
-            judgement = Judgement(batch, now=self._clock(), new_id=self._new_id)
-            judgement.write(self._engine)
+            log.warning("batch_retried", extra={"size": len(batch)})
+            return self._write(batch)
+
+    def _write(self, batch: Sequence[Arrival]) -> list[Outcome]:
+        judgement = Judgement(batch, now=self._clock(), new_id=self._new_id)
+        judgement.write(self._engine)
         judgement.tell()
         return judgement.outcomes
 

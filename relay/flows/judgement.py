@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 
 from relay.core.callbacks import Callback
 from relay.core.events import operation_body, recharge_body
@@ -78,7 +78,6 @@ class Judgement:
         self._findings: list[Finding] = []
         self._sequence = 0
         self.outcomes: list[Outcome] = []
-        self.reached_commit = False
 
     def write(self, engine: Engine) -> None:
         """Commit the batch, or raise and leave nothing."""
@@ -88,19 +87,17 @@ class Judgement:
             return
         with writing(engine, lock=FEED_LOCK) as connection:
             self._known = store.known_of(connection, arrived)
-            self._paused = store.paused_sources(connection)
-            self._sequence = store.last_sequence(connection)
+            self._sequence, self._paused = store.feed_head(connection)
             self.outcomes = [self._judge(arrival) for arrival in self._batch]
             for finding in self._findings:
                 if store.open_break(connection, finding, now=self._now):
                     self._announce_break(finding)
             store.write(connection, self._rows, now=self._now)
-            self.reached_commit = True
 
     def _keep_rejected(self, engine: Engine) -> None:
         """Rejected requests announce nothing, so they need no place in the feed and no lock."""
         with writing(engine) as connection:
-            connection.execute(insert(callbacks), [_row(arrival, "rejected") for arrival in self._batch])
+            store.keep_rejected(connection, [_row(arrival, "rejected") for arrival in self._batch])
         self.outcomes = [Outcome() for _ in self._batch]
 
     def _judge(self, arrival: Arrival) -> Outcome:

@@ -16,7 +16,7 @@ from relay.core.retries import GONE_PAUSE, after_unknown, next_step
 from relay.ports import Answer
 from relay.store import outbox
 from relay.store.engine import FEED_LOCK, reading, writing
-from relay.store.intake import announce, last_sequence
+from relay.store.intake import announce, feed_head
 from relay.store.outbox import Claim, Settlement
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def _disabled(endpoint_id: str) -> Told:
 
 
 def _announce_all(connection: Connection, told: Sequence[Told], *, now: datetime, new_id: NewId) -> None:
-    first = last_sequence(connection) + 1
+    first = feed_head(connection)[0] + 1
     announce(
         connection, [_event(first + place, *one, now=now, new_id=new_id) for place, one in enumerate(told)], now=now
     )
@@ -161,8 +161,11 @@ def _event(sequence: int, event_type: str, data: dict[str, Any], *, now: datetim
         "sequence": sequence,
         "id": event_id,
         "type": event_type,
+        "source": None,
         "namespace": data.get("namespace"),
         "orderid": data.get("orderid"),
+        "order_version": None,
+        "amount_micros": None,
         "flags": "",
         "body": operation_body(event_type, event_id=event_id, sequence=sequence, now=now, data=data),
         "created_at": now,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from relay.errors import Unavailable
 
@@ -20,6 +22,8 @@ from relay.errors import Unavailable
 FEED_LOCK = 7_201_001
 CLAIM_LOCK = 7_201_002
 AUDIT_LOCK = 7_201_003
+# Connections that rest longer than this may have been cut by whoever is between us and the database.
+IDLE_S = 1.0
 
 
 def database_url(given: str) -> URL:
@@ -35,20 +39,39 @@ def make_engine(given: str, *, pool_size: int = 3) -> Engine:
     url = database_url(given)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, pool_size)
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=True,
         pool_recycle=280,
         # Poolers in transaction mode mix up the server-side names that psycopg would give statements.
         connect_args={
             "connect_timeout": 5,
             "prepare_threshold": None,
-            "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000",
+            "options": "-c statement_timeout=30000 -c lock_timeout=10000",
         },
     )
+    _ping_after_idling(engine)
+    return engine
+
+
+def _ping_after_idling(engine: Engine) -> None:
+    """Ask a connection that has rested whether it still lives; one in steady use need not be asked each time."""
+
+    @event.listens_for(engine, "checkin")
+    def _note(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ping(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        if time.monotonic() - record.info.get("rests_since", time.monotonic()) < IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            # The pool then replaces the connection and goes on.
+            raise DisconnectionError from error
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
@@ -70,12 +93,18 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
         for pragma in ("busy_timeout=5000", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         _write_ahead(connection)
+        connection.create_function("unbase64", 1, _unbase64, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
     return engine
+
+
+def _unbase64(spelled: str | None) -> bytes | None:
+    """SQLite's `decode(…, 'base64')`: bytes travel in JSON as base64."""
+    return None if spelled is None else b64decode(spelled)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -128,6 +157,24 @@ def take_lock(connection: Connection, lock: int) -> None:
 
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+
+
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """Send the writes of the block without waiting for each answer; an error of any is raised at its end, at the latest.
+
+    Only for statements whose result nobody reads. SQLite has no round trips to save.
+    """
+    if is_sqlite(connection):
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.pipeline():
+            yield
+    except psycopg.Error as error:
+        # Answers that come at the end come past SQLAlchemy; they are given the names it would have given them.
+        raise DBAPIError.instance("(pipelined)", None, error, psycopg.Error, dialect=connection.dialect) from error
 
 
 @contextmanager

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import Connection, bindparam, insert, text, update
 
 from relay.core.callbacks import Callback
 from relay.core.orders import Finding, Order
+from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
+from relay.store.engine import pipelined
 from relay.store.rows import (
     breaks,
     callback_columns,
@@ -22,7 +24,6 @@ from relay.store.rows import (
     order_from,
     order_values,
     orders,
-    source_states,
 )
 
 Key = tuple[str, str]
@@ -65,8 +66,8 @@ class Batch:
 def known_of(connection: Connection, arrived: Sequence[Callback]) -> Known:
     """Read the orders and kept callbacks that a batch touches, in two indexed reads."""
     known = known_callbacks(connection, arrived)
-    wanted = {callback.key for callback in arrived}
-    for row in connection.execute(_orders_of(wanted)).mappings():
+    keys = [{"namespace": one.namespace, "orderid": one.orderid} for one in arrived]
+    for row in connection.execute(_ORDERS.on(connection), given(keys)).mappings():
         order = order_from(row)
         known.orders[order.key] = order
     return known
@@ -75,92 +76,37 @@ def known_of(connection: Connection, arrived: Sequence[Callback]) -> Known:
 def known_callbacks(connection: Connection, arrived: Sequence[Callback]) -> Known:
     """Read only the kept callbacks of a batch: enough to tell a repeat, in one indexed read."""
     known = Known()
-    for row in connection.execute(_callbacks_of(arrived)).mappings():
+    keys = [
+        {"namespace": one.namespace, "orderid": one.orderid, "source": one.source, "signature": one.signature}
+        for one in arrived
+    ]
+    for row in connection.execute(_CALLBACKS.on(connection), given(keys)).mappings():
         known.keep(callback_from(row))
     return known
 
 
-def _orders_of(keys: Iterable[Key]) -> Any:
-    namespaces, orderids = {key[0] for key in keys}, {key[1] for key in keys}
-    return select(*order_columns).where(orders.c.namespace.in_(namespaces), orders.c.orderid.in_(orderids))
-
-
-def _callbacks_of(arrived: Sequence[Callback]) -> Any:
-    namespaces, orderids = {one.namespace for one in arrived}, {one.orderid for one in arrived}
-    signatures, sources = {one.signature for one in arrived if one.signature}, {one.source for one in arrived}
-    kept = callbacks.c.verdict != text("'rejected'")
-    return (
-        select(*callback_columns)
-        .where(kept)
-        .where(
-            or_(
-                callbacks.c.namespace.in_(namespaces) & callbacks.c.orderid.in_(orderids),
-                callbacks.c.source.in_(sources) & callbacks.c.signature.in_(signatures),
-            )
-        )
-        .order_by(callbacks.c.id)
-    )
-
-
-def paused_sources(connection: Connection) -> set[str]:
-    """Return the names of the sources that a person has paused."""
-    return set(connection.scalars(select(source_states.c.name).where(source_states.c.paused_at.is_not(None))))
-
-
-def last_sequence(connection: Connection) -> int:
-    """Return the newest sequence of the feed; only meaningful under the feed lock."""
-    return connection.scalar(select(func.max(events.c.sequence))) or 0
+def feed_head(connection: Connection) -> tuple[int, set[str]]:
+    """Return the newest sequence of the feed and the names of the paused sources; true only under the feed lock."""
+    rows = connection.execute(_FEED_HEAD).all()
+    return max(row.sequence for row in rows), {row.name for row in rows if row.name is not None}
 
 
 def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
     """Write a batch; a constraint that objects raises and takes the whole batch back."""
-    if batch.callbacks:
-        connection.execute(insert(callbacks), batch.callbacks)
-    if batch.born:
-        connection.execute(
-            insert(orders), [order_values(one) | {"created_at": now, "updated_at": now} for one in _sorted(batch.born)]
+    with pipelined(connection):
+        _insert(connection, _INSERT_CALLBACKS, batch.callbacks)
+        _insert(connection, _INSERT_ORDERS, _stamped(batch.born, now))
+        _insert(connection, _UPDATE_ORDERS, _stamped(batch.changed, now))
+        _insert(
+            connection, _STOP, [{"namespace": namespace, "orderid": orderid} for namespace, orderid in batch.stopped]
         )
-    if batch.changed:
-        connection.execute(_ORDER_CHANGES, [_changes(one, now) for one in _sorted(batch.changed)])
-    if batch.stopped:
-        _stop_deliveries(connection, batch.stopped)
-    if batch.events:
-        announce(connection, batch.events, now=now)
+        if batch.events:
+            announce(connection, batch.events, now=now)
 
 
-def _sorted(by_key: dict[Key, Order]) -> list[Order]:
-    """Rows in one order in every process: two batches cannot lock each other out."""
-    return [by_key[key] for key in sorted(by_key)]
-
-
-_ORDER_CHANGES = (
-    update(orders)
-    .where(orders.c.namespace == bindparam("of_namespace"), orders.c.orderid == bindparam("of_orderid"))
-    .values(
-        {column.name: bindparam(column.name) for column in order_columns if column.name not in ("namespace", "orderid")}
-    )
-    .values(updated_at=bindparam("updated_at"))
-)
-
-
-def _changes(order: Order, now: datetime) -> dict[str, Any]:
-    values = order_values(order)
-    return values | {"of_namespace": values.pop("namespace"), "of_orderid": values.pop("orderid"), "updated_at": now}
-
-
-def _stop_deliveries(connection: Connection, keys: Sequence[Key]) -> None:
-    """Hold the credits that no subscriber has been sent yet; what was announced cannot be taken back."""
-    connection.execute(_STOP, [{"namespace": namespace, "orderid": orderid} for namespace, orderid in keys])
-
-
-_STOP = text(
-    """
-    UPDATE deliveries SET state = 'held'
-    WHERE state = 'pending' AND attempts = 0 AND event_sequence IN (
-        SELECT sequence FROM events
-        WHERE namespace = :namespace AND orderid = :orderid AND type = 'recharge.succeeded')
-    """
-)
+def keep_rejected(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep requests that were refused."""
+    _insert(connection, _INSERT_CALLBACKS, rows)
 
 
 def announce(connection: Connection, rows: Sequence[dict[str, Any]], *, now: datetime) -> None:
@@ -168,10 +114,67 @@ def announce(connection: Connection, rows: Sequence[dict[str, Any]], *, now: dat
 
     The caller holds the feed lock and has numbered the events without a gap.
     """
-    connection.execute(insert(events), rows)
+    _insert(connection, _INSERT_EVENTS, rows)
     connection.execute(_FAN_OUT, {"first": rows[0]["sequence"], "last": rows[-1]["sequence"], "now": now})
 
 
+def _insert(connection: Connection, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement.on(connection), given(rows))
+
+
+def _stamped(by_key: dict[Key, Order], now: datetime) -> list[dict[str, Any]]:
+    """Rows in one order in every process: two batches cannot lock each other out."""
+    return [order_values(by_key[key]) | {"created_at": now, "updated_at": now} for key in sorted(by_key)]
+
+
+_KEY_TYPES = types_of(callbacks, ("namespace", "orderid", "source", "signature"))
+_ORDER_LIST = ", ".join(f"o.{column.name}" for column in order_columns)
+_CALLBACK_LIST = ", ".join(f"c.{column.name}" for column in callback_columns)
+_ORDERS = with_rows(
+    f"SELECT {_ORDER_LIST} FROM {{rows}} AS g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid",
+    types_of(orders, ("namespace", "orderid")),
+    registered=orders.c.registered.type,
+)
+_CALLBACKS = with_rows(
+    f"""
+    SELECT {_CALLBACK_LIST}, c.id FROM {{rows}} AS g
+    JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid AND c.verdict <> 'rejected'
+    UNION
+    SELECT {_CALLBACK_LIST}, c.id FROM {{rows}} AS g
+    JOIN callbacks c ON c.source = g.source AND c.signature = g.signature AND c.verdict <> 'rejected'
+    ORDER BY id
+    """,
+    _KEY_TYPES,
+    occurred_at=callbacks.c.occurred_at.type,
+)
+_FEED_HEAD = text(
+    """
+    SELECT NULL AS name, coalesce(max(sequence), 0) AS sequence FROM events
+    UNION ALL SELECT name, 0 FROM source_states WHERE paused_at IS NOT NULL
+    """
+)
+_INSERT_CALLBACKS = insert_rows(callbacks)
+_INSERT_EVENTS = insert_rows(events)
+_INSERT_ORDERS = insert_rows(orders)
+_CHANGED = [column.name for column in order_columns if column.name not in ("namespace", "orderid")] + ["updated_at"]
+_UPDATE_ORDERS = with_rows(
+    f"""
+    UPDATE orders SET {", ".join(f"{name} = g.{name}" for name in _CHANGED)} FROM {{rows}} AS g
+    WHERE orders.namespace = g.namespace AND orders.orderid = g.orderid
+    """,
+    types_of(orders, ("namespace", "orderid", *_CHANGED)),
+)
+# Hold the credits that no subscriber has been sent yet; what was announced cannot be taken back.
+_STOP = with_rows(
+    """
+    UPDATE deliveries SET state = 'held'
+    WHERE state = 'pending' AND attempts = 0 AND event_sequence IN (
+        SELECT e.sequence FROM {rows} AS g JOIN events e
+            ON e.namespace = g.namespace AND e.orderid = g.orderid AND e.type = 'recharge.succeeded')
+    """,
+    types_of(orders, ("namespace", "orderid")),
+)
 # An endpoint that is paused or disabled misses nothing: its deliveries wait for it.
 _FAN_OUT = text(
     """

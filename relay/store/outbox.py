@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, TextClause, bindparam, text
+from sqlalchemy import Connection, bindparam, text
 
 from relay.core.retries import Step
-from relay.store.engine import is_sqlite
+from relay.store.bulk import given, with_ids, with_rows
+from relay.store.engine import is_sqlite, pipelined
 from relay.store.rows import deliveries
 
 _TIME = deliveries.c.due_at.type
@@ -61,10 +61,11 @@ def claim(connection: Connection, *, owner: str, room: int, now: datetime, lease
     )
     if not ids:
         return []
-    given = {"ids": json.dumps(ids), "now": now, "until": now + timedelta(seconds=lease_s), "owner": owner}
-    connection.execute(_for(connection, _LEASE), given)
-    connection.execute(_for(connection, _OPEN), given)
-    return [_claim_from(row) for row in connection.execute(_for(connection, _CLAIMED), given).mappings()]
+    leased = given(ids, now=now, until=now + timedelta(seconds=lease_s), owner=owner)
+    with pipelined(connection):
+        connection.execute(_LEASE.on(connection), leased)
+        connection.execute(_OPEN.on(connection), leased)
+    return [Claim(**row) for row in connection.execute(_CLAIMED.on(connection), leased).mappings()]
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
@@ -73,21 +74,22 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
     An outcome that comes after its lease was reclaimed still counts, as long
     as no later attempt was opened.
     """
-    given = {"rows": json.dumps([_outcome(one) for one in settlements])}
-    connection.execute(_for(connection, _CLOSE_ATTEMPTS), given)
-    connection.execute(_for(connection, _CLOSE_DELIVERIES), given)
+    rows = given([_outcome(one) for one in settlements])
+    with pipelined(connection):
+        connection.execute(_CLOSE_ATTEMPTS.on(connection), rows)
+        connection.execute(_CLOSE_DELIVERIES.on(connection), rows)
 
 
 def give_back(connection: Connection, claims: Iterable[Claim]) -> None:
     """Undo claims that were never sent: no attempt is spent."""
-    given = {"ids": json.dumps([one.delivery_id for one in claims])}
-    connection.execute(_for(connection, _FORGET_ATTEMPTS), given)
-    connection.execute(_for(connection, _UNLEASE), given)
+    rows = given([one.delivery_id for one in claims])
+    connection.execute(_FORGET_ATTEMPTS.on(connection), rows)
+    connection.execute(_UNLEASE.on(connection), rows)
 
 
 def expired(connection: Connection, *, now: datetime, most: int = 500) -> list[Claim]:
     """Return claims whose lease has ended without an outcome."""
-    return [_claim_from(row) for row in connection.execute(_EXPIRED, {"now": now, "most": most}).mappings()]
+    return [Claim(**row) for row in connection.execute(_EXPIRED, {"now": now, "most": most}).mappings()]
 
 
 def rest(connection: Connection, until: dict[str, datetime]) -> None:
@@ -119,15 +121,6 @@ def disable(connection: Connection, endpoint_id: str, *, reason: str) -> bool:
     return bool(changed)
 
 
-def _claim_from(values: RowMapping) -> Claim:
-    return Claim(**{**values, "gone_at": _read(values["gone_at"])})
-
-
-def _read(moment: str | datetime | None) -> datetime | None:
-    """Plain SQL on SQLite answers times as the text they are stored as."""
-    return datetime.fromisoformat(moment).replace(tzinfo=UTC) if isinstance(moment, str) else moment
-
-
 def _outcome(one: Settlement) -> dict[str, Any]:
     step = one.step
     return {
@@ -141,14 +134,9 @@ def _outcome(one: Settlement) -> dict[str, Any]:
         "state": step.state,
         "failures": step.failures,
         "unknowns": step.unknowns,
-        "due_at": _spell(step.due_at),
-        "finished_at": _spell(one.finished_at),
+        "due_at": step.due_at,
+        "finished_at": one.finished_at,
     }
-
-
-def _spell(moment: datetime | None) -> str | None:
-    """The text that SQLite stores for a time, and that Postgres reads as UTC because its session is set so."""
-    return None if moment is None else moment.replace(tzinfo=None).isoformat(" ", timespec="microseconds")
 
 
 def _sqlite_due(connection: Connection, room: int, now: datetime) -> list[int]:
@@ -187,27 +175,6 @@ _POSTGRES_DUE = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Both:
-    """A statement whose only difference between the databases is how a JSON list becomes rows."""
-
-    sqlite: TextClause
-    postgres: TextClause
-
-
-def _for(connection: Connection, statement: _Both) -> TextClause:
-    return statement.sqlite if is_sqlite(connection) else statement.postgres
-
-
-def _with_ids(template: str) -> _Both:
-    """Fill `{ids}`: the list of ids in the parameter `ids`."""
-    times = [bindparam(name, type_=_TIME) for name in ("now", "until") if f":{name}" in template]
-    return _Both(
-        sqlite=text(template.format(ids="SELECT value FROM json_each(:ids)")).bindparams(*times),
-        postgres=text(template.format(ids="SELECT value::bigint FROM json_array_elements_text(CAST(:ids AS json))")),
-    )
-
-
 _OUTCOME_TYPES = {
     "delivery_id": "bigint",
     "number": "integer",
@@ -224,26 +191,16 @@ _OUTCOME_TYPES = {
 }
 
 
-def _with_rows(template: str) -> _Both:
-    """Fill `{rows}`: the outcomes in the parameter `rows`."""
-    extracted = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in _OUTCOME_TYPES)
-    typed = ", ".join(f"{name} {kind}" for name, kind in _OUTCOME_TYPES.items())
-    return _Both(
-        sqlite=text(template.format(rows=f"(SELECT {extracted} FROM json_each(:rows))")),
-        postgres=text(template.format(rows=f"(SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({typed}))")),
-    )
-
-
-_LEASE = _with_ids(
+_LEASE = with_ids(
     """
     UPDATE deliveries SET state = 'sending', attempts = attempts + 1, lease_until = :until, lease_owner = :owner
-    WHERE id IN ({ids})
+    WHERE id IN (SELECT id FROM {rows} AS g)
     """
 )
-_OPEN = _with_ids(
+_OPEN = with_ids(
     """
     INSERT INTO attempts (delivery_id, number, started_at)
-    SELECT id, attempts, :now FROM deliveries WHERE id IN ({ids})
+    SELECT id, attempts, :now FROM deliveries WHERE id IN (SELECT id FROM {rows} AS g)
     """
 )
 _CLAIM_COLUMNS = """
@@ -251,21 +208,29 @@ _CLAIM_COLUMNS = """
     e.id AS event_id, e.type AS event_type, e.body, p.url, p.secrets, p.gone_at
     FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
 """
-_CLAIMED = _with_ids(f"SELECT {_CLAIM_COLUMNS} WHERE d.id IN ({{ids}}) ORDER BY d.event_sequence, d.id")
-_EXPIRED = text(
-    f"SELECT {_CLAIM_COLUMNS} WHERE d.state = 'sending' AND d.lease_until < :now ORDER BY d.lease_until, d.id LIMIT :most"
-).bindparams(bindparam("now", type_=_TIME))
-_CLOSE_ATTEMPTS = _with_rows(
+_CLAIMED = with_ids(
+    f"SELECT {_CLAIM_COLUMNS} WHERE d.id IN (SELECT id FROM {{rows}} AS g) ORDER BY d.event_sequence, d.id",
+    gone_at=_TIME,
+)
+_EXPIRED = (
+    text(
+        f"SELECT {_CLAIM_COLUMNS} WHERE d.state = 'sending' AND d.lease_until < :now ORDER BY d.lease_until, d.id LIMIT :most"
+    )
+    .bindparams(bindparam("now", type_=_TIME))
+    .columns(gone_at=_TIME)
+)
+_CLOSE_ATTEMPTS = with_rows(
     """
     UPDATE attempts SET finished_at = g.finished_at, outcome = g.outcome, status = g.status,
         error = g.error, latency_ms = g.latency_ms, answer = g.answer
     FROM {rows} AS g
     WHERE attempts.delivery_id = g.delivery_id AND attempts.number = g.number
         AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')
-    """
+    """,
+    _OUTCOME_TYPES,
 )
 # The coalesce keeps SQLite from walking the index on state where the primary key is the way.
-_CLOSE_DELIVERIES = _with_rows(
+_CLOSE_DELIVERIES = with_rows(
     """
     UPDATE deliveries SET state = g.state, failures = g.failures, unknowns = g.unknowns,
         due_at = coalesce(g.due_at, deliveries.due_at), lease_until = NULL, lease_owner = NULL,
@@ -275,18 +240,19 @@ _CLOSE_DELIVERIES = _with_rows(
     WHERE deliveries.id = g.delivery_id AND deliveries.attempts = g.number
         AND (coalesce(deliveries.state, '') = 'sending'
             OR g.outcome <> 'unknown' AND coalesce(deliveries.state, '') IN ('pending', 'paused'))
-    """
+    """,
+    _OUTCOME_TYPES,
 )
-_FORGET_ATTEMPTS = _with_ids(
+_FORGET_ATTEMPTS = with_ids(
     """
-    DELETE FROM attempts WHERE outcome IS NULL AND delivery_id IN ({ids})
+    DELETE FROM attempts WHERE outcome IS NULL AND delivery_id IN (SELECT id FROM {rows} AS g)
         AND number = (SELECT attempts FROM deliveries WHERE id = attempts.delivery_id AND state = 'sending')
     """
 )
-_UNLEASE = _with_ids(
+_UNLEASE = with_ids(
     """
     UPDATE deliveries SET state = 'pending', attempts = attempts - 1, lease_until = NULL, lease_owner = NULL
-    WHERE state = 'sending' AND id IN ({ids})
+    WHERE state = 'sending' AND id IN (SELECT id FROM {rows} AS g)
     """
 )
 _REST = text(
