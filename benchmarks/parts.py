@@ -19,6 +19,7 @@ Sample = dict[str, float]
 # What a build may leave undone when a part has its figures; nothing is measured in that time.
 GRACE_S = 3.0
 ARRIVE_WITHIN_S = 60.0
+QUIET_S = 0.5
 SLOWEST_S = 0.6
 # Long enough to see a worker come back from a subscriber that hangs for 15 s.
 HANGING_S = 20.0
@@ -132,6 +133,17 @@ def _answers(result: dict[str, Any]) -> Sample:
     }
 
 
+def wait_until_quiet(process: Process) -> None:
+    """Wait until a process has imported what it needs, so that its start is not taken for its work."""
+    used = [-QUIET_S, 0.0]
+
+    def is_quiet() -> bool:
+        used[:] = [used[1], process.cpu_s()]
+        return used[1] > 0.1 and used[1] - used[0] < QUIET_S * 0.1
+
+    wait_until(is_quiet, within_s=20.0, what=lambda: f"{process.name} to be quiet", every_s=QUIET_S)
+
+
 def _check_stored(system: System, database: str, *, acked: int) -> None:
     stored = system.stored(database)
     if stored.callbacks < acked or stored.events != stored.callbacks or stored.deliveries != FAN_OUT * stored.callbacks:
@@ -158,9 +170,10 @@ def _deliver(bench: Bench, system: System, paths: Sequence[str], *, uncounted: s
     events = int(seconds * (3_000 if system is bench.ours else 100))
     wanted = events * FAN_OUT
     database = bench.databases.filled(system, _name(paths), events=events, paths=paths)
-    system.ring(database)
     worker = system.worker(database)
     with running(worker):
+        wait_until_quiet(worker)
+        system.release(database)
         used = _watch(bench, worker, wanted=wanted, seconds=seconds)
         # The first attempt ends later than it begins, and the window counts from its end.
         time.sleep(SLOWEST_S)
@@ -202,6 +215,7 @@ def both(bench: Bench, system: System) -> Sample:
     web, port = system.web(database, processes=2)
     worker = system.worker(database)
     with running(web, worker):
+        wait_until_quiet(worker)
         _warm_through(bench, port, count=20)
         events = int(bench.seconds * (1_200 if system is bench.ours else 30))
         load = bench.load(port, "--count", str(events))
@@ -244,6 +258,7 @@ def latency(rate: int) -> Callable[[Bench, System], Sample]:
         web, port = system.web(database, processes=2)
         worker = system.worker(database)
         with running(web, worker):
+            wait_until_quiet(worker)
             _warm_through(bench, port, count=20)
             result = bench.load(port, "--rate", str(rate), "--seconds", str(bench.seconds)).result()
             _wait_for_arrivals(bench, result["ok"] * FAN_OUT)

@@ -71,8 +71,8 @@ class System(Protocol):
     def fill(self, connection: Postgres, *, events: int, paths: Sequence[str]) -> None:
         """Store events whose deliveries are due, three each, dealt in turn to one subscriber for each path."""
 
-    def ring(self, database: str) -> None:
-        """Do what makes the stored deliveries start, beside starting the worker."""
+    def release(self, database: str) -> None:
+        """Let the stored deliveries go, to a worker that is already up."""
 
     def progress(self, connection: Postgres, *, uncounted: str, seconds: float) -> Progress:
         """Count the attempts that ended in the first seconds of delivery, without those at the path `uncounted`."""
@@ -130,7 +130,7 @@ class Naive:
         connection.execute(_NAIVE_DELIVERIES, {"count": events, "paths": len(paths), "fan": FAN_OUT})
         connection.execute("VACUUM ANALYZE")
 
-    def ring(self, database: str) -> None:
+    def release(self, database: str) -> None:
         """Enqueue one job for each delivery, as the web process would have."""
         retry = Retry(max=9, interval=[5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400])
         with _engine(database).connect() as connection:
@@ -224,12 +224,15 @@ class Ours:
         """Store events and deliveries as the committer would have."""
         ids = [f"ep_bench{number:04}" for number in range(1, len(paths) + 1)]
         _retarget(connection, self._machine, "endpoints", ids, paths)
+        connection.execute("UPDATE endpoints SET state = 'paused'")
         connection.execute(_OUR_EVENTS, {"count": events, "body": json.dumps(_BODY, separators=(",", ":"))})
         connection.execute(_OUR_DELIVERIES, {"count": events, "paths": len(paths), "fan": FAN_OUT})
         connection.execute("VACUUM ANALYZE")
 
-    def ring(self, database: str) -> None:
-        """Nothing: what is due is found by the drainer's own poll."""
+    def release(self, database: str) -> None:
+        """Enable the endpoints; what is due is found by the drainer's own poll."""
+        with _engine(database).begin() as connection:
+            connection.execute(text("UPDATE endpoints SET state = 'enabled'"))
 
     def progress(self, connection: Postgres, *, uncounted: str, seconds: float) -> Progress:
         """Count the attempts."""
