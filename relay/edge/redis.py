@@ -100,6 +100,10 @@ class RedisMemory:
         """Ring once."""
         self._note_refusals(self._exchange(_RING))
 
+    def answers(self) -> bool:
+        """Tell whether Redis answers now."""
+        return self._exchange([_command("PING")]) == [b"PONG"]
+
     def _exchange(self, commands: Sequence[bytes]) -> list[Any]:
         """Send packed commands at once and return their answers; none when Redis is away or fails."""
         started = self._monotonic()

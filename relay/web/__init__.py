@@ -1,0 +1,53 @@
+"""Own the web application: what every request passes on its way to a route, and which routes there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask_openapi3 import Info, OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import relay
+from config.logs import bind
+from relay.web import callbacks, health
+from relay.web.api import BLUEPRINTS
+from relay.web.auth import guard, public
+from relay.web.context import EXTENSION
+from relay.web.metrics import measure
+from relay.web.problems import handle_errors, invalid_input
+from relay.web.requests import surround
+
+if TYPE_CHECKING:
+    from relay.bootstrap import Runtime
+
+# The callback route reads its own body, within its own limit.
+MOST_BYTES = 1024 * 1024
+BEARER: dict[str, Any] = {"key": {"type": "http", "scheme": "bearer", "description": "an API key, `rly_…`"}}
+
+
+def create_app(runtime: Runtime) -> OpenAPI:
+    """Return the application; nothing is connected to, so it may be created before a fork."""
+    app = OpenAPI(
+        "relay.web",
+        info=Info(title="Recharge Relay", version=relay.__version__),
+        security_schemes=BEARER,
+        validation_error_callback=invalid_input,
+        doc_ui=False,
+    )
+    app.extensions[EXTENSION] = runtime
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    surround(app, bind)
+    guard(app)
+    handle_errors(app)
+    measure(app, runtime.engine)
+    app.register_blueprint(callbacks.blueprint(runtime))
+    public("the provider signs what it sends")(app.view_functions["callbacks.receive"])
+    public("style sheets and pictures")(app.view_functions["static"])
+    app.register_blueprint(health.routes)
+    for api in BLUEPRINTS:
+        app.register_api(api)
+    if runtime.settings.trusted_proxy_hops:
+        # Only the scheme: the address is counted by our own rule, and a host is never taken from a header.
+        hops = runtime.settings.trusted_proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=hops, x_host=0)  # type: ignore[method-assign]  # Flask's own way to wrap
+    return app

@@ -1,0 +1,10 @@
+"""Own the ids that we give out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def time_ordered_id(prefix: str, moment: datetime, random: bytes) -> str:
+    """Return `prefix_…`, which sorts by time, so that a list by id is a list by age."""
+    return f"{prefix}_{int(moment.timestamp() * 1000):012x}{random.hex()}"

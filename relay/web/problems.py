@@ -1,0 +1,98 @@
+"""Own what a caller reads when something went wrong: one shape, RFC 9457, with codes that stay.
+
+Nothing of an unexpected error reaches the caller; the log has it, under the
+request id that the answer names as `instance`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from relay.errors import RelayError, Unavailable, Unprocessable
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def handle_errors(app: Flask) -> None:
+    """Let every error of the application answer as a problem."""
+    app.register_error_handler(RelayError, _of_ours)
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(Exception, _of_nobody)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+) -> Response:
+    """Return the answer; `errors` lists `{"pointer", "detail"}`, the pointer being a JSON pointer (RFC 6901) into the input."""
+    body: dict[str, Any] = {
+        "type": f"/problems/{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "instance": g.get("request_id"),
+    }
+    if errors:
+        body["errors"] = list(errors)
+    return Response(json.dumps(body), status, headers, content_type=MEDIA_TYPE)
+
+
+def invalid_input(error: ValidationError) -> Response:
+    """Return the problem of a body, query or path that does not fit its model."""
+    if _is_no_object(error):
+        return problem(400, "malformed", "send one JSON object, as application/json")
+    errors = [
+        {"pointer": _pointer(one["loc"]), "detail": one["msg"]}
+        for one in error.errors(include_url=False, include_input=False)
+    ]
+    return problem(422, Unprocessable.code, f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
+
+
+def _is_no_object(error: ValidationError) -> bool:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return first["loc"] == () and first["type"] in ("model_type", "json_invalid")
+
+
+def _pointer(location: Sequence[int | str]) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
+
+
+def _of_ours(error: RelayError) -> Response:
+    if error.http_status == 500:
+        return _of_nobody(error)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
+    if error.http_status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    errors = [{"pointer": error.pointer, "detail": error.detail}] if isinstance(error, Unprocessable) else []
+    return problem(error.http_status, error.code, error.detail, headers=headers, errors=errors)
+
+
+def _of_http(error: HTTPException) -> Response:
+    """Werkzeug's own: no such path, method not allowed, body too large. Their headers (Allow) are kept."""
+    status = error.code or 500
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return problem(status, _code_of(status), error.description or "", headers=headers)
+
+
+def _code_of(status: int) -> str:
+    return HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+
+
+def _of_nobody(error: Exception) -> Response:
+    log.error("request_failed", exc_info=error, extra={"method": request.method, "endpoint": request.endpoint})
+    return problem(500, RelayError.code, "this is our fault; the log has it under the request id")

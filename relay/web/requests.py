@@ -1,0 +1,48 @@
+"""Own what happens around every request: its id, the address it came from, and the headers of its answer."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+
+from relay.core.addresses import client_address
+from relay.web.context import runtime
+
+# What a platform's router hands us is taken over when it could not upset a log or a header.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def surround(app: Flask, bind: Callable[..., None]) -> None:
+    """Give every request an id and an address, and every answer its headers; `bind` tells the log the id."""
+
+    @app.before_request
+    def _begin() -> None:
+        g.request_id = _request_id(request.headers.get("X-Request-ID", ""))
+        g.client_address = client_address(
+            request.remote_addr or "",
+            request.headers.getlist("X-Forwarded-For"),
+            runtime().settings.trusted_proxy_hops,
+        )
+        bind(request_id=g.request_id)
+
+    @app.after_request
+    def _finish(response: Response) -> Response:
+        response.headers["X-Request-ID"] = g.request_id
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def _request_id(given: str) -> str:
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())

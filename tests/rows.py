@@ -1,0 +1,137 @@
+"""Put rows into a database that tests list and look up; a test names only the columns it is about."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, Table, insert
+
+from relay.core.actors import Actor, hash_of, new_key
+from relay.core.ids import time_ordered_id
+from relay.store import keys, rows
+from relay.store.engine import writing
+from tests.builders import NOON
+
+_numbers = itertools.count(1)
+
+
+def add(engine: Engine, table: Table, **columns: Any) -> Any:
+    """Insert one row; return its primary key."""
+    with writing(engine) as connection:
+        return connection.execute(insert(table).values(columns)).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row has one
+
+
+def a_key(engine: Engine, *roles: str, sources: set[str] | None = None) -> str:
+    """Store a key with these roles; return it as its holder sends it."""
+    number = next(_numbers)
+    key = new_key(number.to_bytes(32, "big"))
+    scope = None if sources is None else frozenset(sources)
+    holder = Actor(id=f"key_{number}", name="a test", roles=frozenset(roles), sources=scope)
+    with writing(engine) as connection:
+        keys.add(connection, holder, digest=hash_of(key), now=NOON)
+    return key
+
+
+def an_event(engine: Engine, sequence: int, **columns: Any) -> str:
+    """Store an event, one second after the one before; return its id."""
+    moment = NOON + timedelta(seconds=sequence)
+    usual = {
+        "sequence": sequence,
+        "id": time_ordered_id("evt", moment, sequence.to_bytes(10, "big")),
+        "type": "recharge.succeeded",
+        "source": "crossing",
+        "namespace": "crossing",
+        "orderid": f"sh-{sequence}",
+        "order_version": 1,
+        "amount_micros": 3_000_000,
+        "flags": "",
+        "body": f'{{"type":"recharge.succeeded","data":{{"sequence":{sequence}}}}}',
+        "created_at": moment,
+    }
+    add(engine, rows.events, **usual | columns)
+    return str((usual | columns)["id"])
+
+
+def an_endpoint(engine: Engine, **columns: Any) -> str:
+    """Store an enabled endpoint that nobody owns; return its id."""
+    usual = {
+        "id": f"ep_{next(_numbers)}",
+        "url": "https://shop.example/hook",
+        "description": "",
+        "format": "standard",
+        "state": "enabled",
+        "concurrency": 32,
+        "secrets": "[]",
+        "created_at": NOON,
+    }
+    return str(add(engine, rows.endpoints, **usual | columns))
+
+
+def a_delivery(engine: Engine, event: int, endpoint: str, **columns: Any) -> int:
+    """Store a delivery that is due; return its id."""
+    usual = {
+        "event_sequence": event,
+        "endpoint_id": endpoint,
+        "state": "pending",
+        "attempts": 0,
+        "failures": 0,
+        "unknowns": 0,
+        "due_at": NOON,
+        "created_at": NOON,
+    }
+    return int(add(engine, rows.deliveries, **usual | columns))
+
+
+def a_stored_callback(engine: Engine, **columns: Any) -> int:
+    """Store a rejected request; return its id."""
+    usual = {
+        "source": "crossing",
+        "verdict": "rejected",
+        "reason": "bad_signature",
+        "origin": "callback",
+        "flags": "",
+        "address": "203.0.113.7",
+        "address_group": "203.0.113.7",
+        "content_type": "application/x-www-form-urlencoded",
+        "headers": "{}",
+        "body": b"orderid=sh-1",
+        "received_at": NOON,
+    }
+    return int(add(engine, rows.callbacks, **usual | columns))
+
+
+def a_stored_order(engine: Engine, orderid: str, **columns: Any) -> int:
+    """Store a credited order; return its row's id."""
+    usual = {
+        "namespace": "crossing",
+        "orderid": orderid,
+        "source": "crossing",
+        "state": "succeeded",
+        "version": 1,
+        "user_ref": "1",
+        "amount_micros": 3_000_000,
+        "amount_raw": "30000",
+        "credited_micros": 3_000_000,
+        "registered": False,
+        "flags": "",
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+    return int(add(engine, rows.orders, **usual | columns))
+
+
+def a_heartbeat(engine: Engine, kind: str, seen_at: datetime) -> None:
+    """Store a process's sign of life."""
+    add(
+        engine,
+        rows.heartbeats,
+        id=f"{kind}:host:1",
+        kind=kind,
+        host="host",
+        pid=1,
+        version="0.1.0",
+        started_at=NOON,
+        seen_at=seen_at,
+    )

@@ -1,0 +1,68 @@
+"""Own the running application that tests call: the real runtime on a real database and a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from flask_openapi3 import OpenAPI
+
+from config.settings import load
+from relay.bootstrap import Runtime, build
+from relay.web import create_app
+
+ADMIN_KEY = "rly_" + "a" * 43
+ENVIRONMENT = {
+    "SECRET_KEY": "s" * 48,
+    "RELAY_ADMIN_KEY": ADMIN_KEY,
+    "UPSTREAM_APPID": "VunT0000h1l8",
+    "UPSTREAM_SECRET": "u" * 32,
+    "PUBLIC_URL": "https://relay.example",
+    "TRUSTED_PROXY_HOPS": "1",
+}
+
+
+@pytest.fixture
+def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
+    """The runtime of one web process."""
+    built = build(load(ENVIRONMENT | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}))
+    yield built
+    built.engine.dispose()
+
+
+@pytest.fixture
+def app(runtime: Runtime) -> OpenAPI:
+    """The application."""
+    return create_app(runtime)
+
+
+class Caller:
+    """Calls the application with one key and reads its JSON."""
+
+    def __init__(self, client: FlaskClient, key: str) -> None:
+        self._client = client
+        self._key = key
+
+    def __call__(self, method: str, path: str, **options: Any) -> Any:
+        """Return Werkzeug's response."""
+        return self._client.open(path, method=method, headers={"Authorization": f"Bearer {self._key}"}, **options)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON of a page that must be there."""
+        found = self("GET", path, query_string=query)
+        assert found.status_code == 200, found.get_data(as_text=True)
+        return found.get_json()
+
+    def post(self, path: str, body: Any = None, *, status: int = 200) -> Any:
+        """Return the JSON of an act that must end with this status."""
+        found = self("POST", path, json={} if body is None else body)
+        assert found.status_code == status, found.get_data(as_text=True)
+        return found.get_json()
+
+
+@pytest.fixture
+def admin(app: OpenAPI) -> Caller:
+    """A caller with the bootstrap key."""
+    return Caller(app.test_client(), ADMIN_KEY)

@@ -1,0 +1,135 @@
+"""A route is closed until it says who may call it, and a key opens only what its roles say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask_openapi3 import OpenAPI
+
+from relay.bootstrap import Runtime
+from relay.core.actors import FINANCE, ROLES
+from relay.store import keys
+from relay.store.engine import make_engine, writing
+from relay.web import create_app
+from relay.web.auth import access_of, public, role
+from tests.builders import NOON
+from tests.rows import a_key
+from tests.web.conftest import ADMIN_KEY, Caller
+
+# What CONTRACT and README promise: who may call which route. `None` is anyone, `any` every key of ours.
+SERVICE, OPERATOR = ("service",), ("operator",)
+PROMISED: dict[tuple[str, str], Any] = {
+    ("POST", "/callbacks/<source>"): None,
+    ("GET", "/static/<path:filename>"): None,
+    ("GET", "/livez"): None,
+    ("GET", "/healthz"): None,
+    ("GET", "/readyz"): None,
+    ("GET", "/version"): None,
+    ("GET", "/openapi.json"): None,
+    ("GET", "/metrics"): ROLES,
+}
+
+
+def rules(app: OpenAPI) -> set[tuple[str, str]]:
+    """Every route by method and rule, without the answers that Flask makes itself."""
+    return {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def test_the_routes_are_those_we_promise(app: OpenAPI) -> None:
+    """A new route has to be added here, with its roles."""
+    assert rules(app) == set(PROMISED)
+
+
+def test_every_route_declares_its_roles(app: OpenAPI) -> None:
+    """As promised: the table and the declarations are the same."""
+    declared = {}
+    for rule in app.url_map.iter_rules():
+        access = access_of(app, rule.endpoint)
+        assert access is not None, rule.rule
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            declared[method, rule.rule] = None if access.public else access.roles
+    assert declared == {route: roles and frozenset(roles) for route, roles in PROMISED.items()}
+
+
+@pytest.mark.parametrize("held", ROLES)
+def test_a_key_opens_what_its_role_says(runtime: Runtime, app: OpenAPI, held: str) -> None:
+    """Every role against every route: 403 or anything else."""
+    caller = Caller(app.test_client(), a_key(runtime.engine, held))
+    for (method, rule), roles in PROMISED.items():
+        if roles is None:
+            continue
+        path = (
+            rule.replace("<path:orderid>", "sh-1")
+            .replace("<int:id>", "1")
+            .replace("<id>", "1")
+            .replace("<source>", "x")
+        )
+        opens = held in roles or held == "admin" or (held == "auditor" and method == "GET")
+        assert (caller(method, path).status_code != 403) is opens, (method, path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer ", "Bearer rly_unknown", f"Basic {ADMIN_KEY}", ADMIN_KEY, f"Bearer {ADMIN_KEY}x"],
+)
+def test_without_a_key_of_ours_there_is_nothing(app: OpenAPI, header: str | None) -> None:
+    """401, whatever was sent instead."""
+    headers = {} if header is None else {"Authorization": header}
+    assert app.test_client().get("/metrics", headers=headers).status_code == 401
+
+
+def test_a_key_of_strange_bytes_is_only_unknown(app: OpenAPI) -> None:
+    """A header may hold any Latin-1."""
+    assert app.test_client().get("/metrics", headers={"Authorization": "Bearer \xff\xe9"}).status_code == 401
+
+
+def test_a_revoked_key_opens_nothing_at_once(runtime: Runtime, app: OpenAPI) -> None:
+    """Nothing is remembered between two requests."""
+    caller = Caller(app.test_client(), a_key(runtime.engine, "operator"))
+    assert caller("GET", "/metrics").status_code == 200
+    with writing(runtime.engine) as connection:
+        (key,) = keys.page(connection, after=None, limit=1).rows
+        keys.revoke(connection, key["id"], now=NOON)
+    assert caller("GET", "/metrics").status_code == 401
+
+
+def test_a_route_that_forgot_its_roles_is_closed(app: OpenAPI, admin: Caller) -> None:
+    """Even to an admin."""
+    app.route("/forgotten")(lambda: "open")
+    assert admin("GET", "/forgotten").status_code == 403
+
+
+def test_an_unknown_role_cannot_be_declared() -> None:
+    """A slip of the pen must not close a route to everybody."""
+    with pytest.raises(ValueError, match="operater"):
+        role("operater")
+
+
+def test_no_input_is_read_before_the_role_is_checked(runtime: Runtime, app: OpenAPI) -> None:
+    """Whoever may not call does not learn what a body should look like."""
+
+    @app.post("/closed")
+    @role("admin")
+    def view() -> str:
+        return "read"
+
+    caller = Caller(app.test_client(), a_key(runtime.engine, *FINANCE))
+    assert caller("POST", "/closed", data="{").status_code == 403
+
+
+def test_creating_the_application_touches_nothing(runtime: Runtime) -> None:
+    """It is made before the fork, and while the database may be away."""
+    create_app(
+        Runtime(**{**vars(runtime), "engine": make_engine("postgresql://postgres@127.0.0.1:1/none")}),
+    )
+
+
+def test_a_public_route_needs_no_key(app: OpenAPI) -> None:
+    """It says why instead."""
+    app.route("/open")(public("a test")(lambda: "open"))
+    assert app.test_client().get("/open").text == "open"
