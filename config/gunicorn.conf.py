@@ -1,0 +1,122 @@
+"""Own how the web process serves. gunicorn runs this file; what the platform or the command line says comes after it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from gunicorn.glogging import Logger
+from gunicorn.util import close_graceful
+from gunicorn.workers.gthread import ThreadWorker
+
+from config import logs
+from config.settings import load
+from relay.errors import ConfigError
+from relay.web.context import EXTENSION
+
+STALLED_AFTER_S = 5
+CLOSING_S = 0.5
+
+
+def _settings() -> Any:
+    try:
+        return load(os.environ)
+    except ConfigError as error:
+        raise SystemExit("\n".join(("The configuration cannot be used:", *error.faults))) from error
+
+
+def _address(port: int, *, local: bool) -> str:
+    """Return where to listen: on all addresses of both families, of one where the machine has no IPv6."""
+    if local:
+        return f"127.0.0.1:{port}"
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return f"0.0.0.0:{port}"
+    return f"[::]:{port}"
+
+
+class _Log(Logger):
+    """gunicorn's events in our log, and requests without their query, which may hold a signature."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        logs.configure(_loaded)
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        if not self.access_log_enabled:
+            return
+        status = resp.status.split(None, 1)[0] if isinstance(resp.status, str) else resp.status
+        took = round(request_time.total_seconds() * 1000)
+        fields = {"method": req.method, "path": req.path, "status": status, "bytes": resp.sent, "latency_ms": took}
+        self.access_log.info("request_answered", extra=fields)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        # A receive that timed out (see post_worker_init) is the client's doing: no traceback for each.
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.error_log.info("client_stalled")
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+class _Worker(ThreadWorker):
+    """The threaded worker, but a connection is closed by the thread that served it.
+
+    gunicorn would do that in the one thread that accepts for all, and wait
+    there up to two seconds for each peer that does not hang up.
+    """
+
+    def handle(self, conn: Any) -> Any:
+        goes_on = super().handle(conn)
+        if not goes_on:
+            close_graceful(conn.sock, timeout=CLOSING_S)
+            conn.close = _is_closed
+        return goes_on
+
+
+def _is_closed(*, graceful: bool = False) -> None:
+    """Stand in for closing a connection again."""
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Forget connections that were opened before the fork: two processes must never speak on one."""
+    runtime = getattr(server.app.wsgi(), "extensions", {}).get(EXTENSION)
+    if runtime is not None:
+        runtime.engine.dispose(close=False)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Drop a client that sends nothing for a while; half-sent requests would hold every thread for ever.
+
+    Accepted connections take the limit over from the listening socket. A
+    client that sends a byte at a time is for the proxy in front to stop.
+    """
+    for listener in worker.sockets:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_AFTER_S, 0))
+
+
+_loaded = _settings()
+
+bind = _address(_loaded.port, local=_loaded.sandbox)
+worker_class = _Worker
+workers = _loaded.web_concurrency
+threads = 16
+preload_app = True
+# Under gthread only a heartbeat of the worker; requests have deadlines of their own.
+timeout = 30
+# Platforms kill 30 s after the first signal.
+graceful_timeout = 20
+# Longer than the idle time of the proxies in front, so that it is never us who close a connection they reuse.
+keepalive = 95
+limit_request_line = 4094
+limit_request_fields = 64
+control_socket_disable = True
+# The worker's heartbeat is a file; on a disk, a slow one would look like a dead worker.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # memory, and only an empty file in it
+logger_class = _Log
+accesslog = None
