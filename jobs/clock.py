@@ -55,6 +55,7 @@ def main() -> int:
     scheduler.shutdown(wait=True)
     _or_later(lambda: ringer.leave(now=now()))
     log.info("clock_stopped")
+    STOP.deafen()
     return 0
 
 

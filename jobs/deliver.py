@@ -18,8 +18,8 @@ from relay.errors import Unavailable
 log = logging.getLogger(__name__)
 
 JOB = "jobs.drain.run"
-# A round that ends sooner did not deliver: the job failed, or was somebody else's writing.
-SHORTEST_ROUND_S = 1.0
+# What ends sooner was not the resident job: it failed, or somebody else wrote it.
+SHORTEST_RESIDENCE_S = 1.0
 
 
 def main() -> None:
@@ -31,18 +31,18 @@ def main() -> None:
     client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=2.0)
     queue = job_queue(settings, "deliver", client, job_timeout_s=2 * drain.RESIDENCE_S)
     while not STOP.asked:
-        started = time.monotonic()
-        if not _work_one(queue):
+        if not _has_resided(queue) and not STOP.asked:
             log.warning("delivering_without_queue")
             drain.run_until(lambda: _is_rung(queue))
-        if time.monotonic() - started < SHORTEST_ROUND_S and not STOP.asked:
-            time.sleep(SHORTEST_ROUND_S)
+    STOP.deafen()
 
 
-def _work_one(queue: RQQueue) -> bool:
+def _has_resided(queue: RQQueue) -> bool:
+    """Run the resident job by RQ; False when Redis is away, or when what was run cannot have been it."""
+    started = time.monotonic()
     try:
         queue.ensure(JOB)
-        return queue.work_one()
+        return queue.work_one() and time.monotonic() - started > SHORTEST_RESIDENCE_S
     except Unavailable:
         return False
 

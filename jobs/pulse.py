@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from relay import __version__
 from relay.bootstrap import now
@@ -19,6 +20,7 @@ from relay.store.heartbeats import beat
 log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
+UNWELL_S = 0.5
 
 
 def start_pulse(engine: Engine, kind: str, *, is_well: Callable[[], bool]) -> None:
@@ -33,18 +35,19 @@ def _beat_on(engine: Engine, kind: str, is_well: Callable[[], bool]) -> None:
     started_at = now()
     pause = threading.Event()
     while True:
-        if is_well():
-            try:
-                with writing(engine) as connection:
-                    beat(
-                        connection,
-                        kind=kind,
-                        host=socket.gethostname(),
-                        pid=os.getpid(),
-                        version=__version__,
-                        started_at=started_at,
-                        now=now(),
-                    )
-            except Unavailable:
-                log.warning("heartbeat_not_written")
+        while not is_well():
+            pause.wait(UNWELL_S)
+        try:
+            with writing(engine) as connection:
+                beat(
+                    connection,
+                    kind=kind,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    version=__version__,
+                    started_at=started_at,
+                    now=now(),
+                )
+        except (Unavailable, SQLAlchemyError):
+            log.warning("heartbeat_not_written")
         pause.wait(EVERY_S)

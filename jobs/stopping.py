@@ -45,6 +45,11 @@ class Stop:
             if self.asked:
                 signal.raise_signal(signal.SIGTERM)
 
+    def deafen(self) -> None:
+        """Hear nothing any more: Python lets go of handlers before it ends, and a late repeat would kill it there."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _hear(self, signum: int, frame: FrameType | None) -> None:
         self.asked = True
         if self._tell is not None:

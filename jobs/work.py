@@ -14,6 +14,7 @@ from config.settings import load
 from jobs.stopping import STOP, stop_with_parent
 from relay.bootstrap import job_queue
 from relay.edge.redis import connect
+from relay.edge.rq import RQQueue
 from relay.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -28,17 +29,20 @@ def main() -> None:
     logs.configure(settings)
     client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=None)
     queue = job_queue(settings, "work", client)
-    while True:
-        # A worker hears the signals itself while it works.
-        STOP.install()
-        if STOP.asked:
-            return
-        try:
-            if queue.work():
-                return
-        except Unavailable:
-            log.warning("queue_unavailable")
+    while not STOP.asked and not _has_worked(queue):
         time.sleep(RETRY_AFTER_S)
+    STOP.deafen()
+
+
+def _has_worked(queue: RQQueue) -> bool:
+    """Work until asked to stop, and say so; False when Redis ended it."""
+    # A worker hears the signals itself while it works.
+    STOP.install()
+    try:
+        return queue.work()
+    except Unavailable:
+        log.warning("queue_unavailable")
+        return False
 
 
 if __name__ == "__main__":

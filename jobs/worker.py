@@ -40,7 +40,9 @@ class Child:
     @property
     def is_alive(self) -> bool:
         """Whether its process runs."""
-        return self._process is not None and self._process.poll() is None
+        # Asked from two threads: the process may be forgotten between two looks.
+        process = self._process
+        return process is not None and process.poll() is None
 
     def look_after(self, at: float) -> None:
         """Note its death, or start it when that is due; `at` is monotonic."""
@@ -85,7 +87,9 @@ def main() -> int:
         for child in children:
             child.look_after(time.monotonic())
         time.sleep(LOOK_EVERY_S)
-    return _stop(children)
+    status = _stop(children)
+    STOP.deafen()
+    return status
 
 
 def _stop(children: Sequence[Child]) -> int:

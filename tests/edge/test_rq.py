@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,20 +24,25 @@ from relay.edge.redis import connect
 from relay.edge.rq import FAILURE_TTL_S, OwnJob, RQQueue, SignedJSON
 from relay.errors import InvariantBroken, Unavailable
 from tests.edge.test_redis import Liar
+from tests.system import eventually
 
 OURS = SignedJSON([b"k" * 32])
 THEIRS = SignedJSON([b"x" * 32])
 # A module that stands where the real jobs do, and leaves a trace when it runs.
 PROBE = """
-import os, sys
+import os, sys, time
 def run(*args):
     with open(os.environ["TRACE"], "a") as trace:
         trace.write("ran " + " ".join(map(str, args)) + "\\n")
+    if args == ("sleep",):
+        time.sleep(60)
 """
 WORK = """
 import sys
 from redis import Redis
+from relay.edge import rq
 from relay.edge.rq import OneJobWorker, PatientWorker, RQQueue, SignedJSON
+rq.GRACE_S = int(sys.argv[3])
 kind = {"one": OneJobWorker, "patient": PatientWorker}[sys.argv[2]]
 RQQueue(Redis.from_url(sys.argv[1]), "work", SignedJSON([b"k" * 32]))._worker(kind).work(burst=True)
 """
@@ -68,9 +74,18 @@ class Worker:
 
     def work(self, kind: str) -> str:
         """Return what the jobs left behind."""
+        assert self.start(kind).wait(timeout=60) == 0
+        return self.trace()
+
+    def start(self, kind: str, *, grace_s: int = 20) -> subprocess.Popen[bytes]:
+        """Start the process."""
         environment = {**os.environ, "PYTHONPATH": f"{self._home}:{Path.cwd()}", "TRACE": str(self._trace)}
-        command = [sys.executable, "-c", WORK, self._url, kind]
-        subprocess.run(command, env=environment, cwd=self._home, check=True, timeout=60, capture_output=True)
+        command = [sys.executable, "-c", WORK, self._url, kind, str(grace_s)]
+        with (self._home / "log").open("ab") as log:
+            return subprocess.Popen(command, env=environment, cwd=self._home, stdout=log, stderr=log)
+
+    def trace(self) -> str:
+        """What the jobs left behind so far."""
         return self._trace.read_text() if self._trace.exists() else ""
 
 
@@ -181,6 +196,23 @@ def test_a_hash_that_breaks_its_reader_stops_no_worker(
     put(client, OURS.dumps(call("jobs.probe.run", "poison")), **{field: value})
     queue.enqueue("jobs.probe.run", "behind")
     assert "ran behind\n" in worker.work("patient")
+
+
+@pytest.mark.parametrize("signals", [1, 3])
+def test_a_job_that_is_asked_to_stop_has_its_grace_and_no_more(
+    client: Redis, queue: RQQueue, worker: Worker, signals: int
+) -> None:
+    """It ends as failed, its worker by itself, however often it is asked."""
+    queue.enqueue("jobs.probe.run", "sleep")
+    process = worker.start("patient", grace_s=1)
+    eventually(lambda: worker.trace() == "ran sleep\n", within_s=20, what="the job runs")
+    began = time.monotonic()
+    for _ in range(signals):
+        process.terminate()
+        time.sleep(0.1)
+    assert process.wait(timeout=15) == 0
+    assert 0.9 < time.monotonic() - began < 10
+    assert client.zcard("rq:failed:work") == 1
 
 
 def test_any_live_key_verifies_and_the_first_signs() -> None:
