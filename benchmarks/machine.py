@@ -37,7 +37,16 @@ class BenchmarkError(Exception):
 class Process:
     """A program of ours in a session of its own, with its log in a file."""
 
-    def __init__(self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        talks: bool = False,
+    ) -> None:
+        """With `talks` what it prints is read by `line`, else it goes to the log: nobody reads a pipe while it runs."""
         self.name = name
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as log:
@@ -46,7 +55,7 @@ class Process:
                 cwd=ROOT,
                 env={**bare_environment(), **environment},
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if talks else log,
                 stderr=log,
                 start_new_session=True,
                 text=True,
@@ -211,7 +220,7 @@ def open_machine() -> Iterator[Machine]:
         postgres = stack.enter_context(get_server(directory / "postgres", cleanup_mode="stop"))
         (directory / "valkey").mkdir()
         valkey = stack.enter_context(ValkeyServer(data_dir=directory / "valkey"))
-        sink = Process("sink", ["-m", "benchmarks.sink"], environment={}, directory=directory)
+        sink = Process("sink", ["-m", "benchmarks.sink"], environment={}, directory=directory, talks=True)
         stack.callback(sink.stop)
         machine = Machine(
             directory=directory,

@@ -53,7 +53,7 @@ class Bench:
         """Start a load client that has signed its callbacks and waits for the word."""
         run = f"b{next(self._runs)}"
         arguments = ["-m", "benchmarks.load", "--port", str(port), "--run", run, *options]
-        return Load(Process("load", arguments, environment={}, directory=self.machine.directory))
+        return Load(Process("load", arguments, environment={}, directory=self.machine.directory, talks=True))
 
     def warm_up(self, port: int, *, count: int) -> None:
         """Let the build import, connect and plan before anything is measured."""

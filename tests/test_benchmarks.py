@@ -17,7 +17,7 @@ README = Path(report.__file__).with_name("README.md").read_text()
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
     """The port of a sink that runs as its own process, as in the benchmarks."""
-    process = machine.Process("sink", ["-m", "benchmarks.sink"], environment={}, directory=tmp_path)
+    process = machine.Process("sink", ["-m", "benchmarks.sink"], environment={}, directory=tmp_path, talks=True)
     yield int(process.line())
     process.stop()
 
