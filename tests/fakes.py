@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -54,14 +55,25 @@ def numbered_ids(prefix: str = "") -> Callable[[datetime], str]:
 
 
 @contextmanager
-def statements_of(engine: Engine) -> Iterator[list[str]]:
-    """Collect the statements that are sent while the block runs, transactions' own words left out."""
+def round_trips_of(engine: Engine) -> Iterator[list[str]]:
+    """Collect what is sent to the database while the block runs, one entry an exchange, transactions' own words left out."""
     sent: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if not statement.startswith(("BEGIN", "PRAGMA")):
-            sent.append(statement)
+            sent.append(statement.split(maxsplit=1)[0])
 
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "statements_sent":
+                sent.append(f"{record.__dict__['count']} together")
+
+    log, handler = logging.getLogger("relay.store.engine"), Note()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
     event.listen(engine, "before_cursor_execute", note)
     yield sent
     event.remove(engine, "before_cursor_execute", note)
+    log.removeHandler(handler)
+    log.setLevel(before)

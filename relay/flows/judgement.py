@@ -17,7 +17,7 @@ from relay.core.orders import Finding, Ruling, Verdict, rule
 from relay.core.sources import Source
 from relay.errors import RelayError, Unavailable
 from relay.store import intake as store
-from relay.store.engine import FEED_LOCK, writing
+from relay.store.engine import writing
 from relay.store.rows import callback_values, callbacks
 
 log = logging.getLogger(__name__)
@@ -85,9 +85,9 @@ class Judgement:
         if not arrived:
             self._keep_rejected(engine)
             return
-        with writing(engine, lock=FEED_LOCK) as connection:
-            self._known = store.known_of(connection, arrived)
-            self._sequence, self._paused = store.feed_head(connection)
+        with writing(engine) as connection:
+            self._known, feed = store.open_feed(connection, arrived)
+            self._sequence, self._paused = feed.sequence, feed.paused
             self.outcomes = [self._judge(arrival) for arrival in self._batch]
             for finding in self._findings:
                 if store.open_break(connection, finding, now=self._now):

@@ -16,7 +16,7 @@ from relay.core.retries import GONE_PAUSE, after_unknown, next_step
 from relay.ports import Answer
 from relay.store import outbox
 from relay.store.engine import FEED_LOCK, reading, writing
-from relay.store.intake import announce, feed_head
+from relay.store.intake import announce, last_sequence
 from relay.store.outbox import Claim, Settlement
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def _disabled(endpoint_id: str) -> Told:
 
 
 def _announce_all(connection: Connection, told: Sequence[Told], *, now: datetime, new_id: NewId) -> None:
-    first = feed_head(connection)[0] + 1
+    first = last_sequence(connection) + 1
     announce(
         connection, [_event(first + place, *one, now=now, new_id=new_id) for place, one in enumerate(told)], now=now
     )

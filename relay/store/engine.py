@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import sqlite3
 import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from psycopg.rows import dict_row
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, make_url, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from relay.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 # Any two constants of our own: the numbers only have to differ.
 FEED_LOCK = 7_201_001
@@ -159,22 +165,39 @@ def take_lock(connection: Connection, lock: int) -> None:
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
-@contextmanager
-def pipelined(connection: Connection) -> Iterator[None]:
-    """Send the writes of the block without waiting for each answer; an error of any is raised at its end, at the latest.
+def together(connection: Connection, *asked: tuple[Executable, Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+    """Run statements one after the other in one round trip; return the rows of each.
 
-    Only for statements whose result nobody reads. SQLite has no round trips to save.
+    On Postgres they go past SQLAlchemy through the driver's pipeline: an
+    exchange for each statement would cost more than the statement. SQLite has
+    no round trips to save.
     """
     if is_sqlite(connection):
-        yield
-        return
+        return [_rows(connection.execute(statement, parameters)) for statement, parameters in asked]
     driver: Any = connection.connection.driver_connection
+    log.debug("statements_sent", extra={"count": len(asked)})
     try:
         with driver.pipeline():
-            yield
+            cursors = [driver.cursor(row_factory=dict_row).execute(_spelled(one), given) for one, given in asked]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except psycopg.Error as error:
-        # Answers that come at the end come past SQLAlchemy; they are given the names it would have given them.
-        raise DBAPIError.instance("(pipelined)", None, error, psycopg.Error, dialect=connection.dialect) from error
+        raise DBAPIError.instance("(together)", None, error, psycopg.Error, dialect=connection.dialect) from error
+
+
+def lock_for(connection: Connection, lock: int) -> list[tuple[Executable, Mapping[str, Any]]]:
+    """Return what `together` has to ask first, so that what follows is read by the only one of a kind."""
+    return [] if is_sqlite(connection) else [(_ADVISORY_LOCK, {"lock": lock})]
+
+
+def _rows(result: CursorResult[Any]) -> Sequence[Mapping[str, Any]]:
+    return [dict(row) for row in result.mappings()] if result.returns_rows else []
+
+
+@functools.cache
+def _spelled(statement: Executable) -> str:
+    """The text that the driver takes; our statements are few and never change."""
+    compiled = statement.compile(dialect=PGDialect_psycopg())  # type: ignore[attr-defined,no-untyped-call]  # a text can be
+    return str(compiled)
 
 
 @contextmanager

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, text, update
+from sqlalchemy import Connection, Executable, bindparam, insert, text, update
 
 from relay.core.callbacks import Callback
 from relay.core.orders import Finding, Order
 from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
-from relay.store.engine import pipelined
+from relay.store.engine import FEED_LOCK, lock_for, together
 from relay.store.rows import (
     breaks,
     callback_columns,
@@ -63,64 +63,100 @@ class Batch:
     stopped: list[Key] = field(default_factory=list)
 
 
-def known_of(connection: Connection, arrived: Sequence[Callback]) -> Known:
-    """Read the orders and kept callbacks that a batch touches, in two indexed reads."""
-    known = known_callbacks(connection, arrived)
-    keys = [{"namespace": one.namespace, "orderid": one.orderid} for one in arrived]
-    for row in connection.execute(_ORDERS.on(connection), given(keys)).mappings():
-        order = order_from(row)
-        known.orders[order.key] = order
-    return known
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Where the feed stands: its newest sequence, and the sources that a person has paused."""
+
+    sequence: int
+    paused: set[str]
+
+
+def open_feed(connection: Connection, arrived: Sequence[Callback]) -> tuple[Known, Feed]:
+    """Take the feed lock and read what a batch touches, all in one round trip.
+
+    Until the transaction ends nobody else numbers events or changes orders.
+    """
+    *_, kept, found, head = together(
+        connection,
+        *lock_for(connection, FEED_LOCK),
+        (_CALLBACKS.on(connection), given(_keys(arrived))),
+        (_ORDERS.on(connection), given(_keys(arrived))),
+        (_FEED_HEAD, {}),
+    )
+    orders_found = [order_from(row) for row in found]
+    known = _known(kept)
+    known.orders = {order.key: order for order in orders_found}
+    return known, _feed(head)
 
 
 def known_callbacks(connection: Connection, arrived: Sequence[Callback]) -> Known:
     """Read only the kept callbacks of a batch: enough to tell a repeat, in one indexed read."""
-    known = Known()
-    keys = [
+    (kept,) = together(connection, (_CALLBACKS.on(connection), given(_keys(arrived))))
+    return _known(kept)
+
+
+def last_sequence(connection: Connection) -> int:
+    """Return the newest sequence of the feed; true only under the feed lock."""
+    (head,) = together(connection, (_FEED_HEAD, {}))
+    return _feed(head).sequence
+
+
+def _keys(arrived: Sequence[Callback]) -> list[dict[str, Any]]:
+    return [
         {"namespace": one.namespace, "orderid": one.orderid, "source": one.source, "signature": one.signature}
         for one in arrived
     ]
-    for row in connection.execute(_CALLBACKS.on(connection), given(keys)).mappings():
+
+
+def _known(rows: Sequence[Mapping[str, Any]]) -> Known:
+    known = Known()
+    for row in rows:
         known.keep(callback_from(row))
     return known
 
 
-def feed_head(connection: Connection) -> tuple[int, set[str]]:
-    """Return the newest sequence of the feed and the names of the paused sources; true only under the feed lock."""
-    rows = connection.execute(_FEED_HEAD).all()
-    return max(row.sequence for row in rows), {row.name for row in rows if row.name is not None}
+def _feed(rows: Sequence[Mapping[str, Any]]) -> Feed:
+    return Feed(max(row["sequence"] for row in rows), {row["name"] for row in rows if row["name"] is not None})
 
 
 def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
-    """Write a batch; a constraint that objects raises and takes the whole batch back."""
-    with pipelined(connection):
-        _insert(connection, _INSERT_CALLBACKS, batch.callbacks)
-        _insert(connection, _INSERT_ORDERS, _stamped(batch.born, now))
-        _insert(connection, _UPDATE_ORDERS, _stamped(batch.changed, now))
-        _insert(
-            connection, _STOP, [{"namespace": namespace, "orderid": orderid} for namespace, orderid in batch.stopped]
-        )
-        if batch.events:
-            announce(connection, batch.events, now=now)
+    """Write a batch in one round trip; a constraint that objects raises and takes the whole batch back."""
+    stopped = [{"namespace": namespace, "orderid": orderid} for namespace, orderid in batch.stopped]
+    together(
+        connection,
+        *_inserting(connection, _INSERT_CALLBACKS, batch.callbacks),
+        *_inserting(connection, _INSERT_ORDERS, _stamped(batch.born, now)),
+        *_inserting(connection, _UPDATE_ORDERS, _stamped(batch.changed, now)),
+        *_inserting(connection, _STOP, stopped),
+        *_announcing(connection, batch.events, now),
+    )
 
 
 def keep_rejected(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Keep requests that were refused."""
-    _insert(connection, _INSERT_CALLBACKS, rows)
+    together(connection, *_inserting(connection, _INSERT_CALLBACKS, rows))
 
 
 def announce(connection: Connection, rows: Sequence[dict[str, Any]], *, now: datetime) -> None:
-    """Write events, and a delivery for each endpoint that wants them, in two statements.
+    """Write events, and a delivery for each endpoint that wants them.
 
     The caller holds the feed lock and has numbered the events without a gap.
     """
-    _insert(connection, _INSERT_EVENTS, rows)
-    connection.execute(_FAN_OUT, {"first": rows[0]["sequence"], "last": rows[-1]["sequence"], "now": now})
+    together(connection, *_announcing(connection, rows, now))
 
 
-def _insert(connection: Connection, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(statement.on(connection), given(rows))
+Asked = list[tuple[Executable, dict[str, Any]]]
+
+
+def _inserting(connection: Connection, statement: Statement, rows: Sequence[dict[str, Any]]) -> Asked:
+    return [(statement.on(connection), given(rows))] if rows else []
+
+
+def _announcing(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> Asked:
+    if not rows:
+        return []
+    bounds = {"first": rows[0]["sequence"], "last": rows[-1]["sequence"], "now": now}
+    return [*_inserting(connection, _INSERT_EVENTS, rows), (_FAN_OUT, bounds)]
 
 
 def _stamped(by_key: dict[Key, Order], now: datetime) -> list[dict[str, Any]]:
@@ -128,12 +164,12 @@ def _stamped(by_key: dict[Key, Order], now: datetime) -> list[dict[str, Any]]:
     return [order_values(by_key[key]) | {"created_at": now, "updated_at": now} for key in sorted(by_key)]
 
 
-_KEY_TYPES = types_of(callbacks, ("namespace", "orderid", "source", "signature"))
 _ORDER_LIST = ", ".join(f"o.{column.name}" for column in order_columns)
 _CALLBACK_LIST = ", ".join(f"c.{column.name}" for column in callback_columns)
+_KEY_TYPES = types_of(callbacks, ("namespace", "orderid", "source", "signature"))
 _ORDERS = with_rows(
     f"SELECT {_ORDER_LIST} FROM {{rows}} AS g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid",
-    types_of(orders, ("namespace", "orderid")),
+    _KEY_TYPES,
     registered=orders.c.registered.type,
 )
 _CALLBACKS = with_rows(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, text
 
 from relay.core.retries import Step
 from relay.store.bulk import given, with_ids, with_rows
-from relay.store.engine import is_sqlite, pipelined
+from relay.store.engine import is_sqlite, together
 from relay.store.rows import deliveries
 
 _TIME = deliveries.c.due_at.type
@@ -62,10 +62,8 @@ def claim(connection: Connection, *, owner: str, room: int, now: datetime, lease
     if not ids:
         return []
     leased = given(ids, now=now, until=now + timedelta(seconds=lease_s), owner=owner)
-    with pipelined(connection):
-        connection.execute(_LEASE.on(connection), leased)
-        connection.execute(_OPEN.on(connection), leased)
-    return [Claim(**row) for row in connection.execute(_CLAIMED.on(connection), leased).mappings()]
+    *_, claimed = together(connection, *((one.on(connection), leased) for one in (_LEASE, _OPEN, _CLAIMED)))
+    return [Claim(**row) for row in claimed]
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
@@ -75,9 +73,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
     as no later attempt was opened.
     """
     rows = given([_outcome(one) for one in settlements])
-    with pipelined(connection):
-        connection.execute(_CLOSE_ATTEMPTS.on(connection), rows)
-        connection.execute(_CLOSE_DELIVERIES.on(connection), rows)
+    together(connection, *((one.on(connection), rows) for one in (_CLOSE_ATTEMPTS, _CLOSE_DELIVERIES)))
 
 
 def give_back(connection: Connection, claims: Iterable[Claim]) -> None:

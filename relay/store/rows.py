@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, Table
+from sqlalchemy import Table
 
 from relay.core.callbacks import Callback, Origin, Status
 from relay.core.orders import Order
@@ -65,7 +66,7 @@ def join_flags(flags: frozenset[str]) -> str:
     return " ".join(sorted(flags))
 
 
-def order_from(values: RowMapping) -> Order:
+def order_from(values: Mapping[str, Any]) -> Order:
     """Return the core's order from a row of `order_columns`."""
     return Order(**{name: values[name] for name in _ORDER_FIELDS}, flags=frozenset(values["flags"].split()))
 
@@ -75,7 +76,7 @@ def order_values(order: Order) -> dict[str, Any]:
     return {name: getattr(order, name) for name in _ORDER_FIELDS} | {"flags": join_flags(order.flags)}
 
 
-def callback_from(values: RowMapping) -> Callback:
+def callback_from(values: Mapping[str, Any]) -> Callback:
     """Return the core's callback from a row of `callback_columns` (one that was not rejected)."""
     return Callback(
         **{name: values[name] for name in _CALLBACK_FIELDS},

@@ -19,7 +19,7 @@ from relay.flows.judgement import Arrival
 from relay.store.engine import make_engine, reading, writing
 from relay.store.rows import breaks, callbacks, deliveries, endpoints, events, orders, source_states
 from tests.builders import NOON, a_callback, a_source, paying
-from tests.fakes import FakeMemory, numbered_ids, statements_of
+from tests.fakes import FakeMemory, numbered_ids, round_trips_of
 
 
 @pytest.fixture
@@ -299,9 +299,9 @@ def test_memory_learns_only_what_is_committed(engine: Engine, committer: Committ
 def test_a_repeat_that_memory_knows_writes_nothing(engine: Engine, committer: Committer, memory: FakeMemory) -> None:
     """One indexed read, no transaction that writes."""
     submit(committer, a_callback())
-    with statements_of(engine) as statements:
+    with round_trips_of(engine) as sent:
         assert submit(committer, a_callback(signature="again")) is Verdict.DUPLICATE
-    assert [one.split()[0] for one in statements] == ["SELECT"]
+    assert sent in (["SELECT"], ["1 together"])
     assert memory.repeated == ["crossing:succeeded:sh-1"]
 
 
@@ -313,11 +313,12 @@ def test_round_trips_do_not_grow_with_the_batch(engine: Engine, committer: Commi
         batch = [
             arrival(a_callback(orderid=f"{size}-{number}", signature=f"{size}-{number}")) for number in range(size)
         ]
-        with statements_of(engine) as statements:
+        with round_trips_of(engine) as sent:
             committer.commit(batch)
-        counts.append(len(statements))
+        counts.append(len(sent))
     assert counts[0] == counts[1]
-    assert counts[0] <= 9
+    # On Postgres one exchange reads under the lock and one writes; SQLite answers in process.
+    assert counts[0] == (2 if engine.dialect.name == "postgresql" else 7)
 
 
 def test_rejected_requests_are_kept_without_the_feed_lock(engine: Engine, committer: Committer) -> None:

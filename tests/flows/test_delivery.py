@@ -22,7 +22,7 @@ from relay.store import outbox
 from relay.store.engine import CLAIM_LOCK, make_engine, reading, writing
 from relay.store.rows import attempts, deliveries, endpoints, events
 from tests.builders import a_callback, a_source
-from tests.fakes import FakeMemory, FakeOutbound, numbered_ids, statements_of
+from tests.fakes import FakeMemory, FakeOutbound, numbered_ids, round_trips_of
 
 SECRET = new_secret(b"s" * 32)
 
@@ -384,20 +384,20 @@ def test_a_large_backlog_of_one_endpoint_does_not_crowd_out_another(engine: Engi
     assert {one.endpoint_id for one in claim(engine, room=4)} == {"big", "late"}
 
 
-def test_statements_of_a_tick_do_not_grow_with_its_claims(engine: Engine) -> None:
+def test_round_trips_of_a_tick_do_not_grow_with_its_claims(engine: Engine) -> None:
     """Claiming a hundred costs as many round trips as claiming one."""
     subscribe(engine, "wallet", concurrency=500)
     counts = []
     for count in (1, 100):
         _more(engine, count)
-        with statements_of(engine) as statements:
+        with round_trips_of(engine) as sent:
             claimed = claim(engine)
             with writing(engine) as connection:
                 done = Step(outcome="delivered", state="delivered", failures=0)
                 ended = [outbox.Settlement(claim=one, step=done, finished_at=now(), status=200) for one in claimed]
                 outbox.settle(connection, ended)
         assert len(claimed) == count
-        counts.append(len(statements))
+        counts.append(len(sent))
     assert counts[0] == counts[1]
 
 

@@ -14,7 +14,7 @@ from relay.flows.ring import LEASE_S, Ringer
 from relay.store.engine import make_engine, reading
 from relay.store.rows import firings
 from tests.builders import NOON
-from tests.fakes import statements_of
+from tests.fakes import round_trips_of
 
 JOB = "jobs.requeue.run"
 LATER = NOON + timedelta(seconds=LEASE_S)
@@ -46,7 +46,7 @@ def test_a_moment_is_rung_once_by_one_clock(engine: Engine) -> None:
     queue = Queue()
     clock = Ringer(engine, queue.put, "a")
     assert clock.ring(JOB, NOON, now=NOON)
-    with statements_of(engine) as sent:
+    with round_trips_of(engine) as sent:
         assert not clock.ring(JOB, NOON, now=NOON)
     assert len(sent) == 1
     assert queue.taken == [JOB]
