@@ -106,7 +106,7 @@ class Supervisor:
             dead = child.reap()
             if dead is not None:
                 self._forget(child, dead)
-                self._say(f"{child.program.name} ended; another is started")
+                self._say(f"{child.program.name} ended{_where(child.program)}; it is started again")
             if child.is_due():
                 self._start(child)
 
@@ -214,6 +214,10 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _start_guard() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-I", str(_GUARD)], stdin=subprocess.PIPE, process_group=0)
+
+
+def _where(program: Program) -> str:
+    return f", see {program.log}" if program.log else ""
 
 
 def _pipe(guard: subprocess.Popen[bytes]) -> IO[bytes]:

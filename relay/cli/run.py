@@ -1,0 +1,248 @@
+"""Own `relay run`: everything on this machine from one command, with the sandbox or on configured sources."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+import click
+
+from relay.cli.embedded import EmbeddedRedis
+from relay.cli.supervisor import TICK_S, Program, Supervisor, run_once
+
+PATIENCE_S = 22.0
+FIRST_PORT = 8000
+ANSWERS_WITHIN_S = 60.0
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@click.command()
+@click.option(
+    "--sandbox", is_flag=True, help="Bring a provider, three subscribers and traffic, and show the live board."
+)
+@click.option(
+    "--var",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("var"),
+    show_default=True,
+    help="Where data and logs are kept.",
+)
+def run(*, sandbox: bool, var: Path) -> None:
+    """Start web, worker and clock, with an embedded Redis where none is configured; Ctrl-C ends them."""
+    interrupts = Interrupts()
+    with only_one(var):
+        supervisor = Supervisor(var / "children.json", say=_say)
+        try:
+            failure = _start(supervisor, _Plan.of(var, sandbox=sandbox), interrupts)
+            while failure is None and not interrupts.count:
+                supervisor.tick()
+                time.sleep(TICK_S)
+        finally:
+            if interrupts.count:
+                _say("ending; what is under way is finished first, once more Ctrl-C ends it now")
+            supervisor.stop(patience_s=PATIENCE_S, hurried=lambda: interrupts.count > 1)
+    if failure is not None:
+        raise click.ClickException(failure)
+    _say("all ended. Data and logs are kept in " + f"{var}/")
+
+
+class Interrupts:
+    """Counts the requests to end: the first is patient, the second is not."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        self.count += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What this run consists of: where it keeps things, whose environment it passes on, and on which port it listens."""
+
+    var: Path
+    sandbox: bool
+    environment: dict[str, str]
+    port: int
+
+    @classmethod
+    def of(cls, var: Path, *, sandbox: bool) -> _Plan:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        _default(environment, "DATABASE_URL", f"sqlite:///{var.resolve() / 'relay.db'}")
+        if environment.get("DATABASE_URL", "").startswith("sqlite"):
+            # SQLite has one writer; a second web process would only wait for it.
+            environment["WEB_CONCURRENCY"] = "1"
+        port = int(environment.get("PORT") or FIRST_PORT)
+        return cls(var, sandbox, environment, _next_free(port) if sandbox else port)
+
+    def python(self, name: str, *arguments: str | Path, log: bool = True, rank: int = 1) -> Program:
+        """A program of ours, started by its module's name."""
+        return Program(
+            name=name,
+            command=(sys.executable, "-m", *map(str, arguments)),
+            environment=self.environment,
+            log=self.var / "log" / f"{name}.log" if log else None,
+            rank=rank,
+        )
+
+    @property
+    def facts(self) -> tuple[str, Path]:
+        """How a process of the sandbox is told where the sandbox's plan is."""
+        return ("--plan", self.var.resolve() / "sandbox.json")
+
+
+def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str | None:
+    """Start everything in the order in which it leans on each other; return why it cannot go on, if so."""
+    if plan.sandbox and not _prepare_sandbox(plan):
+        return "the sandbox could not be prepared"
+    if not _is_set(plan.environment, "REDIS_URL", "REDIS_TLS_URL") and not _start_redis(supervisor, plan):
+        return f"the embedded Redis does not start; see {plan.var}/log/redis.log"
+    if run_once(plan.python("migrate", "relay", "migrate")).returncode:
+        return "the database could not be migrated"
+    if plan.sandbox and not _start_counterparts(supervisor, plan):
+        return "the sandbox's endpoints could not be registered"
+    supervisor.add(_web(plan))
+    supervisor.add(plan.python("worker", "jobs.worker"))
+    supervisor.add(plan.python("clock", "jobs.clock"))
+    url = f"http://127.0.0.1:{plan.port}"
+    is_up = _await(supervisor, f"{url}/livez", "alive", interrupts)
+    if interrupts.count:
+        return None
+    if not is_up:
+        _say("the web process does not answer yet; its log will say why")
+    _greet(plan, url)
+    if plan.sandbox and _await(supervisor, f"{url}/readyz", "ready", interrupts):
+        supervisor.add(plan.python("traffic", "relay.sandbox.traffic", *plan.facts, rank=0))
+        story = (*plan.facts, "--children", plan.var.resolve() / "children.json")
+        supervisor.add(plan.python("story", "relay.sandbox.story", *story, log=False, rank=0))
+    return None
+
+
+def _prepare_sandbox(plan: _Plan) -> bool:
+    """Take over the sandbox's keys and settings; what is set in the environment stays, but for the sources."""
+    made = run_once(plan.python("prepare", "relay.sandbox.plan", *plan.facts))
+    if made.returncode:
+        return False
+    plan.environment.pop("RELAY_SOURCES_FILE", None)
+    for name, value in json.loads(made.stdout).items():
+        if name in ("RELAY_SANDBOX", "RELAY_SOURCES"):
+            plan.environment[name] = value
+        elif name == "RELAY_ENDPOINT_ALLOW_CIDRS":
+            plan.environment[name] = ",".join(filter(None, (plan.environment.get(name), value)))
+        else:
+            _default(plan.environment, name, value)
+    _default(plan.environment, "PUBLIC_URL", f"http://127.0.0.1:{plan.port}")
+    return True
+
+
+def _start_redis(supervisor: Supervisor, plan: _Plan) -> bool:
+    redis = EmbeddedRedis(plan.var / "redis")
+    supervisor.add(Program("redis", redis.command, plan.environment, plan.var / "log" / "redis.log", rank=3))
+    plan.environment["REDIS_URL"] = redis.url
+    return redis.await_ready()
+
+
+def _start_counterparts(supervisor: Supervisor, plan: _Plan) -> bool:
+    """Register the three subscribers, then start them and the provider."""
+    if run_once(plan.python("register", "relay.sandbox.register", *plan.facts)).returncode:
+        return False
+    target = f"http://127.0.0.1:{plan.port}/callbacks/crossing"
+    supervisor.add(plan.python("subscribers", "relay.sandbox.subscribers", *plan.facts, rank=2))
+    supervisor.add(plan.python("provider", "relay.sandbox.provider", *plan.facts, "--target", target, rank=0))
+    return True
+
+
+def _web(plan: _Plan) -> Program:
+    plan.environment["PORT"] = str(plan.port)
+    given: tuple[str | Path, ...] = ("gunicorn", "-c", _ROOT / "config" / "gunicorn.conf.py")
+    if not plan.sandbox:
+        return plan.python("web", *given, "wsgi:app")
+    factory = f"relay.sandbox.wsgi:make_app({str(plan.facts[1])!r}, {str(plan.var.resolve() / 'children.json')!r})"
+    return plan.python("web", *given, factory)
+
+
+def _await(supervisor: Supervisor, url: str, word: str, interrupts: Interrupts) -> bool:
+    """Wait until a health route says the word; False when it does not in time, or when the run is to end."""
+    opener = build_opener(ProxyHandler({}))
+    deadline = time.monotonic() + ANSWERS_WITHIN_S
+    while time.monotonic() < deadline and not interrupts.count:
+        supervisor.tick()
+        with suppress(OSError, HTTPException, ValueError), opener.open(url, timeout=1) as answer:
+            if json.load(answer)["status"] == word:
+                return True
+        time.sleep(TICK_S)
+    return False
+
+
+def _greet(plan: _Plan, url: str) -> None:
+    rows = [("logs", f"{plan.var}/log/")]
+    if plan.sandbox:
+        key = plan.environment.get("RELAY_ADMIN_KEY", "the one in RELAY_ADMIN_KEY_FILE")
+        rows = [("board", f"{url}/"), ("API", f"{url}/docs"), ("demo key", f"{key}  (every role)"), *rows]
+    else:
+        rows = [("web", f"{url}/"), ("callbacks", f"{url}/callbacks/<source>"), *rows]
+    _say("\nRecharge Relay is up. Ctrl-C ends it.\n")
+    for name, value in rows:
+        _say(f"  {name:<10}{value}")
+    _say("")
+
+
+@contextmanager
+def only_one(var: Path) -> Iterator[None]:
+    """Hold the folder for this run; a second one on the same data is refused."""
+    var.mkdir(parents=True, exist_ok=True)
+    with (var / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise click.ClickException(f"another run is using {var}/") from error
+        yield
+
+
+def _is_set(environment: Mapping[str, str], *names: str) -> bool:
+    """Whether one of the settings is given, as itself or as a file."""
+    return any(environment.get(name) or environment.get(f"{name}_FILE") for name in names)
+
+
+def _default(environment: dict[str, str], name: str, value: str) -> None:
+    if not _is_set(environment, name):
+        environment[name] = value
+
+
+def _next_free(port: int) -> int:
+    while port < 65_536:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                port += 1
+            else:
+                return port
+    raise click.ClickException("no free port")
+
+
+def _say(text: str) -> None:
+    # A terminal that went away must not keep the children from being ended.
+    try:
+        click.echo(text)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    run()
