@@ -3,7 +3,7 @@
     python -m benchmarks.profiler DIRECTORY MODULE [ARGUMENT ...]
 
 runs a module as its main program under cProfile; it and every process it
-forks write one file each once a second, `<pid>.json`: {place: [calls, own us,
+forks write one file each twice a second, `<pid>.json`: {place: [calls, own us,
 us with callees]}. Waiting uses nothing, so it does not show. Calls are made
 dearer, so that many small functions look worse than they are.
 """
@@ -11,6 +11,7 @@ dearer, so that many small functions look worse than they are.
 from __future__ import annotations
 
 import cProfile
+import functools
 import json
 import os
 import runpy
@@ -21,7 +22,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-WRITE_EVERY_S = 1.0
+WRITE_EVERY_S = 0.5
 
 
 class Profiler:
@@ -36,8 +37,9 @@ class Profiler:
         for inherited in self._profiles:
             inherited.disable()
         self._profiles = []
-        writer = threading.Thread(target=self._write_for_ever, name="profiler", daemon=True)
-        writer.start()
+        # The writer itself must not be profiled.
+        threading.setprofile(None)
+        threading.Thread(target=self._write_for_ever, name="profiler", daemon=True).start()
         threading.setprofile(self._begin)
         self._begin()
 
@@ -51,7 +53,10 @@ class Profiler:
         while True:
             time.sleep(WRITE_EVERY_S)
             path = self._directory / f"{os.getpid()}.json"
-            path.write_text(json.dumps(self._totals()))
+            # A process may end in the middle of a write, and its reader must not meet half a file.
+            half = path.with_suffix(".half")
+            half.write_text(json.dumps(self._totals()))
+            half.rename(path)
 
     def _totals(self) -> dict[str, list[float]]:
         totals: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0])
@@ -64,6 +69,7 @@ class Profiler:
         return totals
 
 
+@functools.cache
 def _place(code: Any) -> str:
     if isinstance(code, str):
         return code

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.machine import Machine, Process
 from benchmarks.parts import Bench, Sample, deliver, ingest
+from benchmarks.profiler import WRITE_EVERY_S
 from benchmarks.systems import SUBSCRIBERS, Ours, System
 
 SHOWN = 45
@@ -17,9 +20,33 @@ Totals = Mapping[str, Sequence[float]]
 
 
 class Profiled(Ours):
-    """Our build with a process under the profiler; it is much slower than the real one."""
+    """Our build with a process under the profiler; it is much slower than the real one.
 
-    directory: Path
+    `before` is what had been used when the work began.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.directory = machine.directory / "profiles"
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir()
+        self.before: Totals = {}
+
+    def web(self, database: str, *, processes: int) -> tuple[Process, int]:
+        """Start the web process, and take its imports for done."""
+        started = super().web(database, processes=processes)
+        self.note_before()
+        return started
+
+    def release(self, database: str) -> None:
+        """Let the deliveries go, and take the worker's imports for done."""
+        self.note_before()
+        super().release(database)
+
+    def note_before(self) -> None:
+        """Remember what was used so far, once it has been written."""
+        time.sleep(2 * WRITE_EVERY_S)
+        self.before = _totals(self.directory)
 
     def web_command(self) -> list[str]:
         """Return the web process's command under the profiler."""
@@ -35,12 +62,9 @@ class Profiled(Ours):
 
 def _profile(run: Callable[[Bench, System], Sample], bench: Bench) -> str:
     profiled = Profiled(bench.machine)
-    profiled.directory = bench.machine.directory / "profiles"
-    shutil.rmtree(profiled.directory, ignore_errors=True)
-    profiled.directory.mkdir()
     bench.ours = profiled
     figures = run(bench, profiled)
-    totals = _totals(profiled.directory)
+    totals = _difference(_totals(profiled.directory), profiled.before)
     return "\n\n".join([str(figures), _top("in the function itself", totals, 1), _top("with what it calls", totals, 2)])
 
 
@@ -50,6 +74,11 @@ def _totals(directory: Path) -> Totals:
         for place, figures in json.loads(path.read_text()).items():
             totals[place] = [sum(pair) for pair in zip(totals[place], figures, strict=True)]
     return totals
+
+
+def _difference(after: Totals, before: Totals) -> Totals:
+    nothing = (0.0, 0.0, 0.0)
+    return {place: [a - b for a, b in zip(after[place], before.get(place, nothing), strict=True)] for place in after}
 
 
 def _top(title: str, totals: Totals, column: int) -> str:
