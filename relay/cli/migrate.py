@@ -1,19 +1,24 @@
-"""Own `relay migrate`: the release step."""
+"""Own `relay migrate`: what a release runs before its processes start."""
 
 from __future__ import annotations
 
 import click
 
 from relay.bootstrap import now
-from relay.cli.common import open_runtime
-from relay.flows import sources
-from relay.store.migrate import upgrade
+from relay.cli.shell import Shell, pass_shell
+from relay.flows.namespaces import record_namespaces
+from relay.store.migrate import revision_state, upgrade
 
 
 @click.command()
-def migrate() -> None:
-    """Bring the database to this release, and record the sources; a newer database is left as it is."""
-    runtime = open_runtime()
-    upgrade(runtime.engine)
-    sources.record(runtime.engine, runtime.sources, now=now())
-    click.echo("the database is ready")
+@pass_shell
+def migrate(shell: Shell) -> None:
+    """Bring the database to this release; a newer one is left as it is."""
+    engine = shell.unchecked.engine
+    if revision_state(engine) == "newer":
+        # After a rollback the newer code's tables serve this one too; nothing of them may change.
+        click.echo("the database is newer than this release; nothing was changed")
+        return
+    upgrade(engine)
+    record_namespaces(engine, shell.settings.sources, now=now())
+    click.echo("the database is up to date")
