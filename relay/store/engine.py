@@ -41,20 +41,24 @@ def database_url(given: str) -> URL:
 
 
 def make_engine(given: str, *, pool_size: int = 3) -> Engine:
-    """Build an engine; no connection is opened until the first use, so it may exist before a fork."""
+    """Build an engine; no connection is opened until the first use, so it may exist before a fork.
+
+    `?pooler=transaction` in the URL says that a pooler such as PgBouncer lies between, in transaction mode.
+    """
     url = database_url(given)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, pool_size)
+    # A pooler in transaction mode mixes up the names under which statements are prepared.
+    pooled = url.query.get("pooler") == "transaction"
     engine = create_engine(
-        url,
+        url.difference_update_query(["pooler"]),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=280,
-        # Poolers in transaction mode mix up the server-side names that psycopg would give statements.
         connect_args={
             "connect_timeout": 5,
-            "prepare_threshold": None,
+            "prepare_threshold": None if pooled else 5,
             "options": "-c statement_timeout=30000 -c lock_timeout=10000",
         },
     )
@@ -162,7 +166,14 @@ def take_lock(connection: Connection, lock: int) -> None:
         connection.execute(_ADVISORY_LOCK, {"lock": lock})
 
 
-_ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+# Who takes a lock touches few rows, all by key. A plan made while the tables were small would go on scanning them
+# when they are large, so until this transaction ends there are only plans that use the keys.
+_ADVISORY_LOCK = text(
+    """
+    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+        set_config('enable_mergejoin', 'off', true), pg_advisory_xact_lock(:lock)
+    """
+)
 
 
 def together(connection: Connection, *asked: tuple[Executable, Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
@@ -178,7 +189,9 @@ def together(connection: Connection, *asked: tuple[Executable, Mapping[str, Any]
     log.debug("statements_sent", extra={"count": len(asked)})
     try:
         with driver.pipeline():
-            cursors = [driver.cursor(row_factory=dict_row).execute(_spelled(one), given) for one, given in asked]
+            cursors = [
+                driver.cursor(row_factory=dict_row).execute(_spelled(one), given, prepare=True) for one, given in asked
+            ]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except psycopg.Error as error:
         raise DBAPIError.instance("(together)", None, error, psycopg.Error, dialect=connection.dialect) from error

@@ -128,7 +128,7 @@ def test_logs_are_one_json_event_a_line_and_hold_no_secret(running: Running) -> 
     for name in ("web", "worker", "clock"):
         for secret in (
             "relay-test-secret",
-            "a secret key of the test system",
+            "a-secret-key-of-the-test-system",
             subscribers.secrets["wallet"],
             "rly_admin_key",
         ):
