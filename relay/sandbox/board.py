@@ -78,6 +78,7 @@ def render(facts: Facts, *, still: bool, said: str) -> Response:
         rows=model.rows(facts),
         processes=model.processes(facts),
         armed=facts.book.armed if facts.book else {},
+        at=f"{facts.now:%H:%M:%S}",
         still=still,
         said=said,
     )
