@@ -57,7 +57,7 @@ class _Log(Logger):
         self.access_log.info("request_answered", extra=fields)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        # A receive that timed out (see post_worker_init) is the client's doing: no traceback for each.
+        # A receive that timed out (see when_ready) is the client's doing: no traceback for each.
         if isinstance(sys.exc_info()[1], BlockingIOError):
             self.error_log.info("client_stalled")
         else:
@@ -90,13 +90,13 @@ def post_fork(server: Any, worker: Any) -> None:
         runtime.engine.dispose(close=False)
 
 
-def post_worker_init(worker: Any) -> None:
+def when_ready(server: Any) -> None:
     """Drop a client that sends nothing for a while; half-sent requests would hold every thread for ever.
 
     Accepted connections take the limit over from the listening socket. A
     client that sends a byte at a time is for the proxy in front to stop.
     """
-    for listener in worker.sockets:
+    for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_AFTER_S, 0))
 
 
