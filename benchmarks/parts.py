@@ -119,6 +119,8 @@ def _ingest(bench: Bench, system: System, database: str, *, processes: int) -> S
         meter = Meter(bench.machine, {"web": web})
         result = load.result()
         used = meter.per_unit(result["ok"])
+    if not result["ok"] or (system is bench.ours and result["other"]):
+        raise BenchmarkError(f"{system.name}: {result['ok']} acked, other answers {result['other']}\n{web.tail()}")
     _check_stored(system, database, acked=before + result["ok"])
     return _answers(result) | used
 
