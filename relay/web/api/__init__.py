@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from flask_openapi3 import APIBlueprint
+from relay.web.api import audit, callbacks, deliveries, endpoints, events, orders, sources
 
-BLUEPRINTS: tuple[APIBlueprint, ...] = ()
+BLUEPRINTS = tuple(part.routes for part in (events, deliveries, endpoints, callbacks, orders, sources, audit))

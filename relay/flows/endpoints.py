@@ -1,0 +1,216 @@
+"""Own what may be done to a subscriber's endpoint, by whoever owns it or an admin; every act is audited with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping
+
+from relay.core.actors import Actor
+from relay.core.addresses import check_endpoint_url, networks
+from relay.core.events import EVENT_TYPES, OPERATION_TYPES, operation_body, rfc3339
+from relay.core.ids import time_ordered_id
+from relay.core.webhooks import new_secret
+from relay.errors import Conflict, Forbidden, NotFound, Unprocessable
+from relay.store import audit, deliveries
+from relay.store import endpoints as store
+from relay.store.engine import FEED_LOCK, writing
+from relay.store.intake import last_sequence
+
+# Receivers have this long to learn a new secret; until then both sign.
+OVERLAP = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """What the acts work with: `wrap` encrypts a secret for storage, `random` gives that many bytes."""
+
+    engine: Engine
+    wrap: Callable[[str], str]
+    random: Callable[[int], bytes]
+    new_event_id: Callable[[datetime], str]
+    allow_cidrs: tuple[str, ...]
+    sources: frozenset[str]
+
+
+def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: datetime) -> tuple[RowMapping, str]:
+    """Store an endpoint; return it and its secret, which is never shown again.
+
+    `wishes` holds url, and may hold description, event_types, sources,
+    concurrency. Raises Unprocessable for a URL we may not call, an unknown
+    type or source, Forbidden for what lies outside the actor's scope.
+    """
+    secret = new_secret(office.random(32))
+    wishes = wishes if wishes.get("sources") or actor.sources is None else {**wishes, "sources": sorted(actor.sources)}
+    row = _checked(office, wishes, actor) | {
+        "id": time_ordered_id("ep", now, office.random(8)),
+        "secrets": json.dumps([_entry(office, secret)]),
+        "owner_key_id": actor.id,
+        "created_at": now,
+    }
+    with writing(office.engine) as connection:
+        store.add(connection, row)
+        _audit(connection, actor, "endpoint.create", row["id"], now=now, detail={"url": row["url"]})
+        return _mine(connection, row["id"], actor), secret
+
+
+def change(office: Office, endpoint_id: str, wishes: Mapping[str, Any], *, actor: Actor, now: datetime) -> RowMapping:
+    """Change what `wishes` names; deliveries that exist already keep their endpoint and follow its URL."""
+    columns = _checked(office, wishes, actor)
+    with writing(office.engine) as connection:
+        _mine(connection, endpoint_id, actor)
+        if columns:
+            store.change(connection, endpoint_id, columns)
+            _audit(connection, actor, "endpoint.change", endpoint_id, now=now, detail=columns)
+        return _mine(connection, endpoint_id, actor)
+
+
+def delete(office: Office, endpoint_id: str, *, actor: Actor, now: datetime) -> None:
+    """Take an endpoint out of use for good; what still waited for it is given up."""
+    with writing(office.engine, lock=FEED_LOCK) as connection:
+        _mine(connection, endpoint_id, actor)
+        store.give_up(connection, endpoint_id, why="endpoint_deleted", now=now)
+        store.change(connection, endpoint_id, {"deleted_at": now, "state": "disabled"})
+        _audit(connection, actor, "endpoint.delete", endpoint_id, now=now)
+
+
+def stop(office: Office, endpoint_id: str, state: str, *, actor: Actor, now: datetime) -> RowMapping:
+    """Pause or disable an endpoint; it misses nothing, its deliveries wait.
+
+    The feed lock lets no batch of events be written meanwhile that has read the old state.
+    """
+    with writing(office.engine, lock=FEED_LOCK) as connection:
+        if _mine(connection, endpoint_id, actor)["state"] != state:
+            store.change(connection, endpoint_id, {"state": state, "state_reason": f"by {actor.name}"})
+            store.set_aside(connection, endpoint_id)
+            _audit(connection, actor, f"endpoint.{'pause' if state == 'paused' else 'disable'}", endpoint_id, now=now)
+        return _mine(connection, endpoint_id, actor)
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """An endpoint that was enabled: how many deliveries waited for it, and since when the oldest did."""
+
+    endpoint: RowMapping
+    waited: int
+    oldest: datetime | None
+
+
+def enable(office: Office, endpoint_id: str, *, skip: bool, actor: Actor, now: datetime) -> Enabled:
+    """Let deliveries flow again; what waited is sent now, or given up with `skip`. The caller rings afterwards."""
+    with writing(office.engine, lock=FEED_LOCK) as connection:
+        before = _mine(connection, endpoint_id, actor)
+        waited, oldest = store.waiting(connection, endpoint_id) if before["state"] != "enabled" else (0, None)
+        if waited and skip:
+            store.give_up(connection, endpoint_id, why="skipped", now=now)
+        store.send_on(connection, endpoint_id, now=now)
+        healthy = {"state": "enabled", "state_reason": None, "not_before": None, "gone_at": None}
+        store.change(connection, endpoint_id, healthy)
+        _audit(connection, actor, "endpoint.enable", endpoint_id, now=now, detail={"waited": waited, "skip": skip})
+        return Enabled(_mine(connection, endpoint_id, actor), waited, oldest)
+
+
+def rotate_secret(office: Office, endpoint_id: str, *, actor: Actor, now: datetime) -> tuple[str, datetime]:
+    """Give an endpoint a new secret; return it and when the present ones cease to sign beside it."""
+    secret, until = new_secret(office.random(32)), now + OVERLAP
+    with writing(office.engine) as connection:
+        row = _mine(connection, endpoint_id, actor)
+        entries = [
+            _entry(office, secret),
+            *_retiring(json.loads(row["secrets"]), now=rfc3339(now), until=rfc3339(until)),
+        ]
+        store.change(connection, endpoint_id, {"secrets": json.dumps(entries)})
+        _audit(connection, actor, "endpoint.rotate-secret", endpoint_id, now=now)
+    return secret, until
+
+
+def test(office: Office, endpoint_id: str, *, actor: Actor, now: datetime) -> int:
+    """Write a `relay.test` event for this endpoint alone; return its delivery's id. The caller rings afterwards."""
+    event_id = office.new_event_id(now)
+    with writing(office.engine, lock=FEED_LOCK) as connection:
+        if _mine(connection, endpoint_id, actor)["state"] != "enabled":
+            raise Conflict("the endpoint is not enabled")
+        sequence = last_sequence(connection) + 1
+        data = {"endpoint_id": endpoint_id}
+        body = operation_body("relay.test", event_id=event_id, sequence=sequence, now=now, data=data)
+        event = {
+            "sequence": sequence,
+            "id": event_id,
+            "type": "relay.test",
+            "flags": "",
+            "body": body,
+            "created_at": now,
+        }
+        _audit(connection, actor, "endpoint.test", endpoint_id, now=now)
+        return deliveries.add_with_event(connection, event, endpoint_id, now=now)
+
+
+def _mine(connection: Connection, endpoint_id: str, actor: Actor) -> RowMapping:
+    owner = None if actor.changes_all else actor.id
+    row = store.find(connection, endpoint_id, owner=owner, lock=True)
+    if row is None:
+        raise NotFound("no such endpoint")
+    return row
+
+
+def _audit(
+    connection: Connection,
+    actor: Actor,
+    act: str,
+    subject: str,
+    *,
+    now: datetime,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    audit.append(connection, actor=actor.id, act=act, subject=subject, now=now, detail=detail)
+
+
+def _checked(office: Office, wishes: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
+    """Return the columns for what was asked, each checked."""
+    columns = dict(wishes)
+    if columns.get("format", "standard") != "standard":
+        raise Unprocessable("only the format standard is supported yet", pointer="/format")
+    if "url" in columns:
+        columns["url"] = check_endpoint_url(columns["url"], allow=networks(office.allow_cidrs))
+    if "event_types" in columns:
+        columns["event_types"] = _types(columns["event_types"], actor)
+    if "sources" in columns:
+        columns["sources"] = _sources(columns["sources"], office.sources, actor)
+    return columns
+
+
+def _types(wanted: Sequence[str] | None, actor: Actor) -> str | None:
+    for place, name in enumerate(wanted or ()):
+        if name not in EVENT_TYPES:
+            raise Unprocessable(f"no such type; there are {', '.join(EVENT_TYPES)}", pointer=f"/event_types/{place}")
+        if name in OPERATION_TYPES and name != "relay.test" and actor.sources is not None:
+            raise Forbidden(f"{name} tells of every source; this key is bound to {', '.join(sorted(actor.sources))}")
+    return _listed(wanted)
+
+
+def _sources(wanted: Sequence[str] | None, known: frozenset[str], actor: Actor) -> str | None:
+    if not wanted and actor.sources is not None:
+        raise Forbidden(f"this key is bound to {', '.join(sorted(actor.sources))}")
+    for place, name in enumerate(wanted or ()):
+        if name not in known or not actor.reaches(name):
+            raise Unprocessable("no such source", pointer=f"/filters/sources/{place}")
+    return _listed(wanted)
+
+
+def _listed(names: Sequence[str] | None) -> str | None:
+    """Lists are stored with a comma before and behind each name, so that a name is found by a plain search."""
+    return f",{','.join(dict.fromkeys(names))}," if names else None
+
+
+def _entry(office: Office, secret: str) -> dict[str, str | None]:
+    return {"secret": office.wrap(secret), "expires_at": None}
+
+
+def _retiring(entries: Sequence[Mapping[str, str | None]], *, now: str, until: str) -> list[dict[str, str | None]]:
+    """Let each present secret end at `until`, or earlier where it was ending already; drop those that have ended."""
+    ends = [(entry, min(entry["expires_at"] or until, until)) for entry in entries]
+    return [{**entry, "expires_at": end} for entry, end in ends if end > now]

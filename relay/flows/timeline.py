@@ -1,0 +1,82 @@
+"""Own the story of one order: everything that came, was announced, was sent and was disputed, in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, RowMapping
+
+from relay.core.actors import Actor
+from relay.core.sources import Source
+from relay.errors import NotFound
+from relay.store import callbacks, deliveries, events, orders
+from relay.store.engine import reading
+
+# Of each kind; an order that has more is under attack, and its list of callbacks shows the rest.
+MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened to an order. `what` is callback, event, delivery or break; `facts` what is worth telling."""
+
+    at: datetime
+    what: str
+    id: str
+    facts: dict[str, Any]
+
+
+def namespaces_in_scope(sources: Mapping[str, Source], actor: Actor) -> frozenset[str] | None:
+    """Return the namespaces whose orders an actor may see; None means all."""
+    if actor.sources is None:
+        return None
+    return frozenset(namespace_of(sources, name) for name in actor.sources)
+
+
+def namespace_of(sources: Mapping[str, Source], name: str) -> str:
+    """Return where a source's orders are; one that is configured no longer may have had a namespace of its own name."""
+    return sources[name].namespace if name in sources else name
+
+
+def order_with_timeline(
+    engine: Engine, sources: Mapping[str, Source], source: str, orderid: str, *, actor: Actor
+) -> tuple[RowMapping, list[Step]]:
+    """Return an order that any source of its namespace finds, and its story; NotFound where the actor has no access."""
+    namespace, scope = namespace_of(sources, source), namespaces_in_scope(sources, actor)
+    with reading(engine) as connection:
+        order = orders.find(connection, namespace, orderid) if scope is None or namespace in scope else None
+        if order is None:
+            raise NotFound("no such order")
+        key = (namespace, orderid)
+        owner = actor.id if actor.roles == {"service"} else None
+        steps = [_callback(row) for row in callbacks.of_order(connection, *key, most=MOST)]
+        steps += [_event(row) for row in events.of_order(connection, *key, most=MOST)]
+        steps += [_delivery(row) for row in deliveries.of_order(connection, *key, owner=owner, most=MOST)]
+        steps += [_break(row) for row in orders.breaks_of(connection, *key, most=MOST)]
+    return order, sorted(steps, key=lambda step: step.at)
+
+
+def _callback(row: RowMapping) -> Step:
+    return _step(
+        row["received_at"], "callback", row, "source", "status", "verdict", "reason", "amount_micros", "origin"
+    )
+
+
+def _event(row: RowMapping) -> Step:
+    return _step(row["created_at"], "event", row, "type", "sequence", "order_version", "amount_micros")
+
+
+def _delivery(row: RowMapping) -> Step:
+    names = ("event_id", "endpoint_id", "state", "attempts", "last_status", "last_error", "finished_at")
+    return _step(row["created_at"], "delivery", row, *names)
+
+
+def _break(row: RowMapping) -> Step:
+    return _step(row["first_seen"], "break", row, "kind", "severity", "state", "owner", "note", "resolved_at")
+
+
+def _step(at: datetime, what: str, row: RowMapping, *names: str) -> Step:
+    return Step(at, what, str(row["id"]), {name: row[name] for name in names if row[name] is not None})

@@ -1,0 +1,47 @@
+"""Own how people look at the requests that came to the callback door."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, RowMapping, select
+
+from relay.store.paging import Cursor, Page, read_page
+from relay.store.rows import callbacks
+
+# Raw requests are only read one at a time.
+_SUMMARY = [column for column in callbacks.columns if column.name not in ("body", "headers", "query")]
+
+
+def page(
+    connection: Connection,
+    *,
+    after: Cursor | None,
+    limit: int,
+    verdict: str | None = None,
+    reason: str | None = None,
+    source: str | None = None,
+) -> Page:
+    """List requests without their bytes, newest first."""
+    wanted = {callbacks.c.verdict: verdict, callbacks.c.reason: reason, callbacks.c.source: source}
+    query = select(*_SUMMARY).where(*(column == value for column, value in wanted.items() if value is not None))
+    return read_page(connection, query, callbacks.c.id, after=after, limit=limit)
+
+
+def find(connection: Connection, callback_id: int) -> RowMapping | None:
+    """Return one request with its bytes."""
+    return connection.execute(select(callbacks).where(callbacks.c.id == callback_id)).mappings().first()
+
+
+def rejected(
+    connection: Connection, *, after: Cursor | None, limit: int, reason: str | None, source: str | None
+) -> Page:
+    """List rejected requests with their bytes, oldest first."""
+    wanted = {callbacks.c.reason: reason, callbacks.c.source: source}
+    query = select(callbacks).where(callbacks.c.verdict == "rejected")
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    return read_page(connection, query, callbacks.c.id, after=after, limit=limit, newest_first=False)
+
+
+def of_order(connection: Connection, namespace: str, orderid: str, *, most: int) -> list[RowMapping]:
+    """Return what was kept of an order, oldest first."""
+    query = select(*_SUMMARY).where(callbacks.c.namespace == namespace, callbacks.c.orderid == orderid)
+    return list(connection.execute(query.order_by(callbacks.c.id).limit(most)).mappings())

@@ -1,0 +1,73 @@
+"""Own the stored endpoints, and what their state means for the deliveries that wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+from relay.store.paging import Cursor, Page, read_page
+from relay.store.rows import deliveries, endpoints
+
+
+def add(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Store a new endpoint."""
+    connection.execute(insert(endpoints).values(dict(row)))
+
+
+def find(
+    connection: Connection, endpoint_id: str, *, owner: str | None = None, lock: bool = False
+) -> RowMapping | None:
+    """Return an endpoint that is not deleted, and, where an owner is given, that is theirs.
+
+    With `lock` nobody else changes it until this transaction ends: on
+    Postgres by the row's lock, on SQLite because `writing` has the database.
+    """
+    query = select(endpoints).where(endpoints.c.id == endpoint_id, *_visible(owner))
+    return connection.execute(query.with_for_update() if lock else query).mappings().first()
+
+
+def page(connection: Connection, *, owner: str | None, after: Cursor | None, limit: int) -> Page:
+    """List endpoints, newest first."""
+    return read_page(connection, select(endpoints).where(*_visible(owner)), endpoints.c.id, after=after, limit=limit)
+
+
+def _visible(owner: str | None) -> list[Any]:
+    living = endpoints.c.deleted_at.is_(None)
+    return [living] if owner is None else [living, endpoints.c.owner_key_id == owner]
+
+
+def change(connection: Connection, endpoint_id: str, columns: Mapping[str, Any]) -> None:
+    """Change columns of an endpoint."""
+    connection.execute(update(endpoints).where(endpoints.c.id == endpoint_id).values(dict(columns)))
+
+
+def waiting(connection: Connection, endpoint_id: str) -> tuple[int, datetime | None]:
+    """Return how many deliveries wait for an endpoint to be enabled, and since when the oldest does."""
+    oldest = func.min(deliveries.c.created_at, type_=deliveries.c.created_at.type)
+    row = connection.execute(select(func.count(), oldest).where(*_waiting(endpoint_id, ("paused", "pending")))).one()
+    return row[0], row[1]
+
+
+def set_aside(connection: Connection, endpoint_id: str) -> None:
+    """Let what is due wait."""
+    query = update(deliveries).where(*_waiting(endpoint_id, ("pending",)))
+    connection.execute(query.values(state="paused"))
+
+
+def send_on(connection: Connection, endpoint_id: str, *, now: datetime) -> None:
+    """Make what waited due."""
+    query = update(deliveries).where(*_waiting(endpoint_id, ("paused",)))
+    connection.execute(query.values(state="pending", due_at=now))
+
+
+def give_up(connection: Connection, endpoint_id: str, *, why: str, now: datetime) -> None:
+    """Send nothing of what waits; each delivery stays, dead, and can be retried."""
+    query = update(deliveries).where(*_waiting(endpoint_id, ("paused", "pending")))
+    connection.execute(query.values(state="dead", last_error=why, finished_at=now))
+
+
+def _waiting(endpoint_id: str, states: Sequence[str]) -> tuple[Any, ...]:
+    return (deliveries.c.endpoint_id == endpoint_id, deliveries.c.state.in_(states))

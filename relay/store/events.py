@@ -1,0 +1,49 @@
+"""Own how the feed is read: in the order of commit, which is the order of its sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from relay.core.ids import time_ordered_id
+from relay.store.paging import Cursor, Page, read_page
+from relay.store.rows import events
+
+# How far the clocks of our processes may be apart where an id's time is compared.
+_SKEW = timedelta(minutes=1)
+
+
+def page(
+    connection: Connection,
+    *,
+    scope: Collection[str] | None,
+    after: Cursor | None,
+    limit: int,
+    type: str | None = None,  # noqa: A002  # named as users name it
+    source: str | None = None,
+    orderid: str | None = None,
+    since: datetime | None = None,
+) -> Page:
+    """List events, oldest first, of the sources in scope (None: of all, and those that have none)."""
+    wanted = {events.c.type: type, events.c.source: source, events.c.orderid: orderid}
+    query = select(events).where(*(column == value for column, value in wanted.items() if value is not None))
+    if scope is not None:
+        query = query.where(events.c.source.in_(sorted(scope)))
+    if since is not None:
+        # Ids begin with their time and are indexed, so that the beginning is found without reading all before it.
+        query = query.where(events.c.id >= time_ordered_id("evt", since - _SKEW, b""), events.c.created_at >= since)
+    return read_page(connection, query, events.c.sequence, after=after, limit=limit, newest_first=False)
+
+
+def find(connection: Connection, event_id: str) -> RowMapping | None:
+    """Return one event."""
+    return connection.execute(select(events).where(events.c.id == event_id)).mappings().first()
+
+
+def of_order(connection: Connection, namespace: str, orderid: str, *, most: int) -> list[RowMapping]:
+    """Return the events of an order, oldest first."""
+    query: Any = select(events).where(events.c.namespace == namespace, events.c.orderid == orderid)
+    return list(connection.execute(query.order_by(events.c.sequence).limit(most)).mappings())

@@ -1,0 +1,154 @@
+"""Own what the parts of the API share: how a list is asked for and answered, and how values are spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from flask import request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from relay.core.amounts import format_micros
+from relay.core.events import rfc3339
+from relay.store.paging import Cursor
+from relay.web.problems import MEDIA_TYPE
+
+# The largest BIGINT; beyond it a database would object.
+LARGEST = 2**63 - 1
+
+
+def part(name: str, description: str) -> APIBlueprint:
+    """Return one part of the API under /v1; each of its operations names the key and the shape of its errors."""
+    problem = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    return APIBlueprint(
+        f"api_{name}",
+        __name__,
+        url_prefix="/v1",
+        abp_tags=[Tag(name=name, description=description)],
+        abp_security=[{"key": []}],
+        abp_responses={status: dict(problem) for status in (401, 403, 422)},
+    )
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None
+    errors: list[dict[str, str]] = []
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold a NUL character")
+    return text
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999") from None
+
+
+Words = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+# How long one may be is said where it is judged.
+URL = Annotated[str, AfterValidator(_storable)]
+GivenMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Number = Annotated[int, Field(ge=0, le=LARGEST)]
+
+Moment = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+# Stored as words between spaces, or as names between commas.
+Flags = Annotated[list[str], BeforeValidator(str.split)]
+Names = Annotated[list[str] | None, BeforeValidator(lambda stored: stored and stored.strip(",").split(","))]
+
+
+class Input(BaseModel):
+    """What a caller sends: a name we do not know is an error, not a wish ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class OptionalInput(Input):
+    """What a caller may send, or leave out with the whole body."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_no_wish(cls, given: Any) -> Any:
+        # None also stands for a body that could not be read: that one is an error.
+        return {} if given is None and not request.get_data() else given
+
+
+class ByNumber(BaseModel):
+    """A path that ends in a row's number."""
+
+    id: Number
+
+
+class ById(BaseModel):
+    """A path that names a thing by its id."""
+
+    id: Words
+
+
+class ListQuery(Input):
+    """How a list is read. `after` is the `next` of the page before."""
+
+    limit: int = Field(50, ge=1, le=250)
+    after: Number | None = None
+
+
+class ListByIdQuery(Input):
+    """How a list of things with ids is read. `after` is the `next` of the page before."""
+
+    limit: int = Field(50, ge=1, le=250)
+    after: Words | None = None
+
+
+Item = TypeVar("Item", bound=BaseModel)
+
+
+class Listed(BaseModel, Generic[Item]):
+    """A page of a list; `next` goes into `after`, null when this was the last."""
+
+    data: list[Item]
+    next: int | str | None
+
+
+class Shape(BaseModel):
+    """How a row is shown."""
+
+
+def usdt(micros: int | None) -> str | None:
+    """Spell an amount with its six places."""
+    return None if micros is None else format_micros(micros)
+
+
+def shown(model: type[Shape], row: Mapping[Any, Any], **more: Any) -> dict[str, Any]:
+    """Return the JSON of a row."""
+    return model.model_validate({**row, **more}).model_dump(mode="json")
+
+
+def listed(model: type[Shape], rows: Iterable[Mapping[Any, Any]], following: Cursor | None) -> dict[str, Any]:
+    """Return the JSON of a page."""
+    return {"data": [shown(model, row) for row in rows], "next": following}

@@ -1,0 +1,222 @@
+"""Own how subscribers register where they want to be told, and look after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from flask import Response
+from pydantic import Field
+
+from relay.bootstrap import Runtime, new_event_id, now
+from relay.errors import NotFound
+from relay.flows import endpoints as flow
+from relay.flows.endpoints import Office
+from relay.store import deliveries
+from relay.store import endpoints as store
+from relay.store.engine import reading
+from relay.web.api.common import (
+    URL,
+    ById,
+    Input,
+    ListByIdQuery,
+    Listed,
+    Moment,
+    Names,
+    OptionalInput,
+    Shape,
+    Words,
+    part,
+    shown,
+)
+from relay.web.api.deliveries import DeliveryShape
+from relay.web.auth import role
+from relay.web.context import actor, runtime
+
+routes = part("endpoints", "Where subscribers want to be told. A key owns what it creates.")
+
+TypeNames = Annotated[list[Words], Field(max_length=50)]
+
+
+class Filters(Input):
+    """What narrows the events further; null is everything the key may see."""
+
+    sources: Annotated[list[Words], Field(max_length=100)] | None = None
+
+
+class EndpointWishes(Input):
+    """What may be changed. `event_types` null means every `recharge.…` type; `concurrency` is how many exchanges at once."""
+
+    url: URL = ""
+    description: Words = ""
+    event_types: TypeNames | None = None
+    filters: Filters = Filters()
+    format: Words = "standard"
+    concurrency: int = Field(32, ge=1, le=256)
+
+    def columns(self) -> dict[str, Any]:
+        """Return what was really asked for, by the names of the columns."""
+        asked = self.model_dump(exclude_unset=True)
+        filters = asked.pop("filters", None)
+        return asked if filters is None else asked | {"sources": filters.get("sources")}
+
+
+class NewEndpoint(EndpointWishes):
+    """What an endpoint is made from."""
+
+    url: URL
+
+
+class EnableWishes(OptionalInput):
+    """`skip` gives up what waited instead of sending it."""
+
+    skip: bool = False
+
+
+class EndpointShape(Shape):
+    """An endpoint. `not_before` is the rest that its own answers asked for."""
+
+    id: str
+    url: str
+    description: str
+    format: str
+    event_types: Names
+    filters: dict[str, Names]
+    concurrency: int
+    state: str
+    state_reason: str | None
+    not_before: Moment | None
+    owner_key_id: str | None
+    created_at: Moment
+
+
+class NewEndpointShape(EndpointShape):
+    """An endpoint with its secret, which is shown this once."""
+
+    secret: str
+
+
+class EnabledShape(Shape):
+    """An endpoint that was enabled, how many deliveries waited for it, and since when the oldest did."""
+
+    endpoint: EndpointShape
+    waited: int
+    oldest: Moment | None
+
+
+class NewSecret(Shape):
+    """A new secret, shown this once; the ones before it sign beside it until then."""
+
+    secret: str
+    previous_until: Moment
+
+
+@routes.get("/endpoints", responses={200: Listed[EndpointShape]})
+@role("service")
+def list_endpoints(query: ListByIdQuery) -> dict[str, Any]:
+    """List your endpoints, newest first."""
+    with reading(runtime().engine) as connection:
+        page = store.page(connection, owner=_owner(), after=query.after, limit=query.limit)
+    return {"data": [_shown(row) for row in page.rows], "next": page.next}
+
+
+@routes.post("/endpoints", responses={201: NewEndpointShape})
+@role("service")
+def create_endpoint(body: NewEndpoint) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Register an endpoint; the answer holds its secret, which is never shown again."""
+    row, secret = flow.create(office_of(runtime()), body.columns(), actor=actor(), now=now())
+    return _shown(row, NewEndpointShape, secret=secret), 201, {"Location": f"/v1/endpoints/{row['id']}"}
+
+
+@routes.get("/endpoints/<id>", responses={200: EndpointShape})
+@role("service")
+def show_endpoint(path: ById) -> dict[str, Any]:
+    """Show one endpoint."""
+    with reading(runtime().engine) as connection:
+        row = store.find(connection, path.id, owner=_owner())
+    if row is None:
+        raise NotFound("no such endpoint")
+    return _shown(row)
+
+
+@routes.patch("/endpoints/<id>", responses={200: EndpointShape})
+@role("service")
+def change_endpoint(path: ById, body: EndpointWishes) -> dict[str, Any]:
+    """Change what is named in the body."""
+    return _shown(flow.change(office_of(runtime()), path.id, body.columns(), actor=actor(), now=now()))
+
+
+@routes.delete("/endpoints/<id>", responses={204: None})
+@role("service")
+def delete_endpoint(path: ById) -> Response:
+    """Take an endpoint out of use for good; what waited for it is given up."""
+    flow.delete(office_of(runtime()), path.id, actor=actor(), now=now())
+    return Response(status=204)
+
+
+@routes.post("/endpoints/<id>/disable", responses={200: EndpointShape})
+@role("service")
+def disable_endpoint(path: ById) -> dict[str, Any]:
+    """Send nothing more; what happens meanwhile waits."""
+    return _shown(flow.stop(office_of(runtime()), path.id, "disabled", actor=actor(), now=now()))
+
+
+@routes.post("/endpoints/<id>/pause", responses={200: EndpointShape})
+@role("service")
+def pause_endpoint(path: ById) -> dict[str, Any]:
+    """Send nothing for a while; what happens meanwhile waits."""
+    return _shown(flow.stop(office_of(runtime()), path.id, "paused", actor=actor(), now=now()))
+
+
+@routes.post("/endpoints/<id>/enable", responses={200: EnabledShape})
+@role("service")
+def enable_endpoint(path: ById, body: EnableWishes) -> dict[str, Any]:
+    """Send what waited, oldest first, and everything from now on."""
+    enabled = flow.enable(office_of(runtime()), path.id, skip=body.skip, actor=actor(), now=now())
+    runtime().memory.ring()
+    found = {"endpoint": _with_filters(enabled.endpoint), "waited": enabled.waited, "oldest": enabled.oldest}
+    return shown(EnabledShape, found)
+
+
+@routes.post("/endpoints/<id>/rotate-secret", responses={200: NewSecret})
+@role("service")
+def rotate_secret(path: ById) -> dict[str, Any]:
+    """Make a new secret; for 24 hours deliveries are signed with the old ones too."""
+    secret, until = flow.rotate_secret(office_of(runtime()), path.id, actor=actor(), now=now())
+    return shown(NewSecret, {"secret": secret, "previous_until": until})
+
+
+@routes.post("/endpoints/<id>/test", responses={202: DeliveryShape})
+@role("service")
+def test_endpoint(path: ById) -> tuple[dict[str, Any], int]:
+    """Send a `relay.test` event to this endpoint alone; the answer is its delivery."""
+    delivery = flow.test(office_of(runtime()), path.id, actor=actor(), now=now())
+    runtime().memory.ring()
+    with reading(runtime().engine) as connection:
+        row = deliveries.find(connection, delivery)
+    return shown(DeliveryShape, row or {}), 202
+
+
+def office_of(runtime: Runtime) -> Office:
+    """Return what the acts on endpoints work with."""
+    return Office(
+        engine=runtime.engine,
+        wrap=runtime.vault.encrypt,
+        random=os.urandom,
+        new_event_id=new_event_id,
+        allow_cidrs=runtime.settings.endpoint_allow_cidrs,
+        sources=frozenset(runtime.sources),
+    )
+
+
+def _owner() -> str | None:
+    return None if actor().sees_all else actor().id
+
+
+def _shown(row: Mapping[Any, Any], model: type[EndpointShape] = EndpointShape, **more: Any) -> dict[str, Any]:
+    return shown(model, _with_filters(row), **more)
+
+
+def _with_filters(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {**row, "filters": {"sources": row["sources"]}}
