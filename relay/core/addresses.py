@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -172,6 +173,8 @@ class _Host:
     ip: Address | None = None
 
 
+# The same few proxies and providers call again and again, and parsing their address costs more than their signature.
+@lru_cache(maxsize=1024)
 def _parse(text: str) -> Address | None:
     try:
         ip = ip_address(text.strip())
