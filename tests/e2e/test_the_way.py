@@ -51,8 +51,12 @@ def test_every_answer_of_the_callback_route(running: Running) -> None:
     refused = [
         system.call_back(accepted.replace(b"amount=30000", b"amount=90000")),
         system.call_back(accepted + b"&amount=30000"),
-        system.call_back(signed({"orderid": "a", "amount": "1", "localusermark": "1", "appid": "other", "t": "1700000000"})),
-        system.call_back(signed({"orderid": "a", "amount": "1e3", "localusermark": "1", "appid": APPID, "t": "1700000000"})),
+        system.call_back(
+            signed({"orderid": "a", "amount": "1", "localusermark": "1", "appid": "other", "t": "1700000000"})
+        ),
+        system.call_back(
+            signed({"orderid": "a", "amount": "1e3", "localusermark": "1", "appid": APPID, "t": "1700000000"})
+        ),
         system.call_back(accepted, source="nobody"),
     ]
     assert refused == [
