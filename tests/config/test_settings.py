@@ -29,7 +29,7 @@ def test_three_variables_are_enough():
         True,
         True,
     )
-    assert (settings.secret_keys, settings.admin_key, settings.heartbeat_url) == ((KEY,), None, None)
+    assert (settings.secret_keys, settings.admin_key) == ((KEY,), None)
     assert (settings.public_url, settings.port, settings.web_concurrency) == ("http://127.0.0.1:8000", 8000, 1)
     assert (settings.trusted_proxy_hops, settings.endpoint_allow_cidrs, settings.sandbox) == (0, (), False)
     assert (settings.log_level, settings.log_format) == ("INFO", "auto")
@@ -53,7 +53,6 @@ def test_every_variable_is_read():
             "WEB_CONCURRENCY": "4",
             "TRUSTED_PROXY_HOPS": "1",
             "RELAY_ENDPOINT_ALLOW_CIDRS": "10.0.0.0/8, 192.168.1.7",
-            "RELAY_HEARTBEAT_URL": "https://ping.example/x",
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "json",
             "RELAY_SANDBOX": "1",
@@ -62,7 +61,7 @@ def test_every_variable_is_read():
     assert settings.database_url == "postgres://u:p%40ss@db/relay"
     assert (settings.redis_url, settings.embedded_redis, settings.redis_tls_verify) == ("rediss://tls", False, False)
     assert settings.secret_keys == (KEY, "o" * 32)
-    assert (settings.admin_key, settings.heartbeat_url) == ("rly_" + KEY, "https://ping.example/x")
+    assert settings.admin_key == "rly_" + KEY
     assert (settings.public_url, settings.port, settings.web_concurrency) == ("https://pay.example/relay", 5000, 4)
     assert (settings.trusted_proxy_hops, settings.endpoint_allow_cidrs) == (1, ("10.0.0.0/8", "192.168.1.7"))
     assert (settings.log_level, settings.log_format, settings.sandbox) == ("DEBUG", "json", True)
@@ -110,7 +109,6 @@ CASES = {
     "SECRET_KEY": (f"{KEY},short", "each key needs 32 characters or more; make one with: "),
     "RELAY_ADMIN_KEY": ("hunter2", "needs 32 characters or more; make one with: "),
     "PUBLIC_URL": ("pay.example", "must be a URL that begins with http:// or https://"),
-    "RELAY_HEARTBEAT_URL": ("http://[", "must be a URL that begins with http:// or https://"),
     "PORT": ("65536", "must be a whole number from 1 to 65535"),
     "WEB_CONCURRENCY": ("\uff12", "must be a whole number from 1 to 64"),
     "TRUSTED_PROXY_HOPS": ("1_0", "must be a whole number from 0 to 10"),
@@ -158,7 +156,6 @@ def test_repr_shows_no_secret():
             "SECRET_KEY": canary,
             "RELAY_ADMIN_KEY": canary,
             "UPSTREAM_SECRET": canary,
-            "RELAY_HEARTBEAT_URL": f"https://ping.example/{canary}",
         }
     )
     assert "canary" not in repr(settings)
