@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import click
 
+from relay.cli.audit import audit
+from relay.cli.callbacks import callbacks
+from relay.cli.deliveries import deliveries
+from relay.cli.doctor import doctor
+from relay.cli.endpoints import endpoints
+from relay.cli.events import events
+from relay.cli.keys import keys
 from relay.cli.migrate import migrate
 from relay.cli.run import run
 from relay.cli.shell import Commands
+from relay.cli.sources import sources
 
-COMMANDS: tuple[click.Command, ...] = (run, migrate)
+COMMANDS: tuple[click.Command, ...] = (
+    run,
+    migrate,
+    doctor,
+    keys,
+    endpoints,
+    events,
+    deliveries,
+    callbacks,
+    sources,
+    audit,
+)
 
 
 @click.group(cls=Commands)

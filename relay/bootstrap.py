@@ -16,6 +16,7 @@ from relay.edge.redis import RedisMemory, connect
 from relay.edge.rq import JOB_TIMEOUT_S, RQQueue, SignedJSON
 from relay.edge.vault import Vault, derive
 from relay.flows.committer import Committer
+from relay.flows.endpoints import Office
 from relay.flows.intake import Intake
 from relay.ports import Queue
 from relay.store.engine import make_engine
@@ -55,6 +56,18 @@ def job_queue(settings: Settings, name: str, client: Redis, *, job_timeout_s: in
     """Return a queue whose jobs our keys sign, over a client of the caller's choice."""
     return RQQueue(
         client, name, SignedJSON([derive(key, b"jobs") for key in settings.secret_keys]), job_timeout_s=job_timeout_s
+    )
+
+
+def office_of(runtime: Runtime) -> Office:
+    """Return what the acts on endpoints work with."""
+    return Office(
+        engine=runtime.engine,
+        wrap=runtime.vault.encrypt,
+        random=os.urandom,
+        new_event_id=new_event_id,
+        allow_cidrs=runtime.settings.endpoint_allow_cidrs,
+        sources=frozenset(runtime.sources),
     )
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.logs import setup
 from config.settings import Settings, load
 from relay.bootstrap import Runtime, build
-from relay.errors import ConfigError, RelayError, Unavailable
+from relay.core.actors import Actor
+from relay.errors import ConfigError, RelayError, Unavailable, Unprocessable
 from relay.store.migrate import revision_state
 
 FAILED, MISUSED = 1, 2
@@ -34,7 +35,9 @@ class Shell:
     @cached_property
     def unchecked(self) -> Runtime:
         """The runtime of this process, whatever state the database is in."""
-        return build(self.settings)
+        runtime = build(self.settings)
+        click.get_current_context().find_root().call_on_close(runtime.engine.dispose)
+        return runtime
 
     @cached_property
     def runtime(self) -> Runtime:
@@ -45,9 +48,10 @@ class Shell:
         return self.unchecked
 
     @property
-    def actor(self) -> str:
-        """Who the audit says has acted."""
-        return f"cli:{_os_user()}"
+    def person(self) -> Actor:
+        """Whoever sits at this shell, for the audit; who can start commands here may do anything."""
+        user = _os_user()
+        return Actor(id=f"cli:{user}", name=user, roles=frozenset({"admin"}))
 
 
 pass_shell = click.make_pass_decorator(Shell, ensure=True)
@@ -57,11 +61,13 @@ class Commands(click.Group):
     """A group whose commands fail in one line each fault, with the exit code of its kind and no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; 1 when it failed, 2 when the call or the configuration is wrong."""
+        """Run a command; exit with 1 when it failed, with 2 when the call or the configuration is wrong."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
             _end(MISUSED, *error.faults)
+        except Unprocessable as error:
+            _end(MISUSED, error.detail)
         except RelayError as error:
             _end(FAILED, _told(error))
         except (SQLAlchemyError, OSError) as error:

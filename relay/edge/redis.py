@@ -58,6 +58,16 @@ def _tls(url: str, *, tls_verify: bool) -> dict[str, Any]:
     return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
 
 
+def eviction_policy(client: redis.Redis) -> str | None:
+    """Return what a full Redis does (`noeviction` is right for a queue); None when it does not say, as managed ones may."""
+    try:
+        answer = client.config_get("maxmemory-policy")
+    except redis.RedisError:
+        return None
+    policy = answer.get("maxmemory-policy") if isinstance(answer, dict) else None
+    return policy if isinstance(policy, str) else None
+
+
 class RedisMemory:
     """Fills ports.Memory and ports.Doorbell.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,9 @@ from relay.flows.intake import Intake, Request
 from relay.store import audit, callbacks
 from relay.store.engine import reading, writing
 from relay.store.paging import Cursor
+
+# Bodies are up to 64 KiB each, so only so many are held at once.
+PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,37 @@ def rejected(
         page = callbacks.rejected(connection, after=after, limit=limit, source=source, reason=reason)
     rows = [row for row in page.rows if row["body"] is not None]
     return _all(engine, intake, rows, dry_run=dry_run, actor=actor, now=now), page.next
+
+
+def all_rejected(
+    engine: Engine,
+    intake: Intake,
+    *,
+    source: str | None,
+    reason: str | None,
+    limit: int,
+    dry_run: bool,
+    actor: Actor,
+    clock: Callable[[], datetime],
+) -> Iterator[Outcome]:
+    """Reprocess up to `limit` rejected requests page by page; each outcome is yielded when its page is done."""
+    after: Cursor | None = None
+    while limit > 0:
+        found, after = rejected(
+            engine,
+            intake,
+            source=source,
+            reason=reason,
+            after=after,
+            limit=min(limit, PAGE),
+            dry_run=dry_run,
+            actor=actor,
+            now=clock(),
+        )
+        yield from found
+        limit -= PAGE
+        if after is None:
+            return
 
 
 def _all(

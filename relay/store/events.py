@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from relay.core.ids import time_ordered_id
 from relay.store.paging import Cursor, Page, read_page
@@ -47,3 +47,8 @@ def of_order(connection: Connection, namespace: str, orderid: str, *, most: int)
     """Return the events of an order, oldest first."""
     query: Any = select(events).where(events.c.namespace == namespace, events.c.orderid == orderid)
     return list(connection.execute(query.order_by(events.c.sequence).limit(most)).mappings())
+
+
+def newest(connection: Connection) -> int:
+    """Return the sequence of the newest event, 0 when there is none."""
+    return connection.scalar(select(func.max(events.c.sequence))) or 0

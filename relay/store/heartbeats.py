@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, delete, func, select, text
 
 from relay.store.rows import heartbeats
+
+# A process leaves a sign of life several times in this span; when it is over, missing them is no coincidence.
+SILENT_AFTER = timedelta(seconds=90)
 
 
 def beat(

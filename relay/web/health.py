@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app
@@ -23,8 +23,6 @@ from relay.web.metrics import registry_of
 routes = Blueprint("health", __name__)
 
 PROBED = public("probes carry no key")
-# Workers and clocks leave a sign of life every 15 to 30 s; three missed ones are no coincidence.
-SILENT_AFTER = timedelta(seconds=90)
 
 
 @routes.get("/livez")
@@ -89,7 +87,7 @@ def _silence(now: datetime) -> dict[str, str]:
 def _sign_of_life(seen: datetime | None, now: datetime) -> str:
     if seen is None:
         return "no heartbeat yet"
-    return "ok" if now - seen <= SILENT_AFTER else f"no heartbeat for {int((now - seen).total_seconds())} s"
+    return "ok" if now - seen <= heartbeats.SILENT_AFTER else f"no heartbeat for {int((now - seen).total_seconds())} s"
 
 
 def _report(status: int, word: str, checks: dict[str, str] | None = None) -> Response:

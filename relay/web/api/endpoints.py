@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from flask import Response
 from pydantic import Field
 
-from relay.bootstrap import Runtime, new_event_id, now
+from relay.bootstrap import now, office_of
 from relay.errors import NotFound
 from relay.flows import endpoints as flow
-from relay.flows.endpoints import Office
 from relay.store import deliveries
 from relay.store import endpoints as store
 from relay.store.engine import reading
@@ -196,18 +194,6 @@ def test_endpoint(path: ById) -> tuple[dict[str, Any], int]:
     with reading(runtime().engine) as connection:
         row = deliveries.find(connection, delivery)
     return shown(DeliveryShape, row or {}), 202
-
-
-def office_of(runtime: Runtime) -> Office:
-    """Return what the acts on endpoints work with."""
-    return Office(
-        engine=runtime.engine,
-        wrap=runtime.vault.encrypt,
-        random=os.urandom,
-        new_event_id=new_event_id,
-        allow_cidrs=runtime.settings.endpoint_allow_cidrs,
-        sources=frozenset(runtime.sources),
-    )
 
 
 def _owner() -> str | None:

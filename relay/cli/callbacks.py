@@ -1,0 +1,74 @@
+"""Own `relay callbacks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import click
+
+from relay.bootstrap import now
+from relay.cli.output import as_json, at_most, pages, show
+from relay.cli.shell import Shell, pass_shell
+from relay.flows import reprocess as flow
+from relay.store import callbacks as store
+from relay.store.engine import reading
+
+COLUMNS = ("id", "received_at", "source", "verdict", "reason", "orderid", "status", "amount_raw", "address")
+
+of_source = click.option("--source", help="Only of this source.")
+of_reason = click.option("--reason", help="Only rejected for this reason.")
+
+
+@click.group()
+def callbacks() -> None:
+    """What came to the callback door."""
+
+
+@callbacks.command(name="list")
+@click.option("--verdict", type=click.Choice(("accepted", "conflict", "rejected")), help="Only with this verdict.")
+@of_source
+@of_reason
+@at_most
+@as_json
+@pass_shell
+def list_callbacks(
+    shell: Shell, verdict: str | None, source: str | None, reason: str | None, limit: int, *, as_json: bool
+) -> None:
+    """List requests, newest first."""
+    wanted = {"verdict": verdict, "source": source, "reason": reason}
+    with reading(shell.runtime.engine) as connection:
+        found = pages(lambda after, most: store.page(connection, after=after, limit=most, **wanted), limit)
+        show(found, COLUMNS, as_json=as_json)
+
+
+@callbacks.command()
+@click.argument("callback_id", type=int, required=False)
+@of_source
+@of_reason
+@at_most
+@click.option("--dry-run", is_flag=True, help="Tell what would happen, and change nothing.")
+@as_json
+@pass_shell
+def reprocess(
+    shell: Shell,
+    callback_id: int | None,
+    source: str | None,
+    reason: str | None,
+    limit: int,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Send one stored request, or the rejected ones, through the door again."""
+    runtime, actor = shell.runtime, shell.person
+    if callback_id is not None:
+        found: Iterable[flow.Outcome] = [
+            flow.one(runtime.engine, runtime.intake, callback_id, dry_run=dry_run, actor=actor, now=now())
+        ]
+    else:
+        wanted = {"source": source, "reason": reason}
+        found = flow.all_rejected(
+            runtime.engine, runtime.intake, limit=limit, dry_run=dry_run, actor=actor, clock=now, **wanted
+        )
+    show(map(asdict, found), ("id", "result", "reason"), as_json=as_json)

@@ -1,0 +1,47 @@
+"""Own `relay deliveries`."""
+
+from __future__ import annotations
+
+import click
+
+from relay.bootstrap import now
+from relay.cli.output import as_json, at_most, pages, show
+from relay.cli.shell import Shell, pass_shell
+from relay.flows import deliveries as flow
+from relay.store import deliveries as store
+from relay.store.engine import reading
+
+COLUMNS = ("id", "state", "event_type", "orderid", "endpoint_id", "attempts", "last_status", "last_error", "due_at")
+STATES = ("pending", "sending", "delivered", "dead", "paused", "held")
+
+
+@click.group()
+def deliveries() -> None:
+    """Events on their way to endpoints."""
+
+
+@deliveries.command(name="list")
+@click.option("--state", type=click.Choice(STATES), help="Only in this state.")
+@click.option("--endpoint", help="Only to this endpoint.")
+@click.option("--order", "orderid", help="Only of this order.")
+@at_most
+@as_json
+@pass_shell
+def list_deliveries(
+    shell: Shell, state: str | None, endpoint: str | None, orderid: str | None, limit: int, *, as_json: bool
+) -> None:
+    """List deliveries, newest first."""
+    wanted = {"state": state, "endpoint": endpoint, "orderid": orderid}
+    with reading(shell.runtime.engine) as connection:
+        found = pages(lambda after, most: store.page(connection, owner=None, after=after, limit=most, **wanted), limit)
+        show(found, COLUMNS, as_json=as_json)
+
+
+@deliveries.command()
+@click.argument("delivery_id", type=int)
+@pass_shell
+def retry(shell: Shell, delivery_id: int) -> None:
+    """Send a pending or dead delivery now, with its whole schedule before it."""
+    flow.retry(shell.runtime.engine, delivery_id, actor=shell.person, now=now())
+    shell.runtime.memory.ring()
+    click.echo(f"delivery {delivery_id} is due")

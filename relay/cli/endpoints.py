@@ -1,0 +1,94 @@
+"""Own `relay endpoints`: where subscribers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from relay.bootstrap import now, office_of
+from relay.cli.output import as_json, at_most, names, pages, show, show_one
+from relay.cli.shell import Shell, pass_shell
+from relay.core.events import rfc3339
+from relay.flows import endpoints as flow
+from relay.store import endpoints as store
+from relay.store.engine import reading
+
+COLUMNS = ("id", "state", "event_types", "description", "url")
+KEEP_IT = "Keep the secret: it is not shown again."
+
+
+@click.group()
+def endpoints() -> None:
+    """Where subscribers are told."""
+
+
+@endpoints.command()
+@click.argument("url")
+@click.option("--types", callback=names, help="Event types, comma-separated; every recharge type when left out.")
+@click.option("--description", default="", help="What it is for.")
+@as_json
+@pass_shell
+def create(shell: Shell, url: str, types: list[str] | None, description: str, *, as_json: bool) -> None:
+    """Register an endpoint; its secret is shown this once."""
+    wishes = {"url": url, "event_types": types, "description": description}
+    row, secret = flow.create(office_of(shell.runtime), wishes, actor=shell.person, now=now())
+    made = {"id": row["id"], "secret": secret, **_without_secrets(row)}
+    show_one(made, as_json=as_json, note=KEEP_IT)
+
+
+@endpoints.command(name="list")
+@at_most
+@as_json
+@pass_shell
+def list_endpoints(shell: Shell, limit: int, *, as_json: bool) -> None:
+    """List endpoints, newest first."""
+    with reading(shell.runtime.engine) as connection:
+        found = pages(lambda after, most: store.page(connection, owner=None, after=after, limit=most), limit)
+        show(map(_without_secrets, found), COLUMNS, as_json=as_json)
+
+
+@endpoints.command()
+@click.argument("endpoint_id")
+@pass_shell
+def test(shell: Shell, endpoint_id: str) -> None:
+    """Send a `relay.test` event to this endpoint alone."""
+    delivery = flow.test(office_of(shell.runtime), endpoint_id, actor=shell.person, now=now())
+    shell.runtime.memory.ring()
+    click.echo(f"delivery {delivery} is on its way; see: deliveries list --endpoint {endpoint_id}")
+
+
+@endpoints.command(name="rotate-secret")
+@click.argument("endpoint_id")
+@as_json
+@pass_shell
+def rotate_secret(shell: Shell, endpoint_id: str, *, as_json: bool) -> None:
+    """Make a new secret, shown this once; for 24 hours the ones before it sign too."""
+    secret, until = flow.rotate_secret(office_of(shell.runtime), endpoint_id, actor=shell.person, now=now())
+    show_one({"id": endpoint_id, "secret": secret, "previous_until": until}, as_json=as_json, note=KEEP_IT)
+
+
+@endpoints.command()
+@click.argument("endpoint_id")
+@click.option("--skip", is_flag=True, help="Give up what waited instead of sending it.")
+@pass_shell
+def enable(shell: Shell, endpoint_id: str, *, skip: bool) -> None:
+    """Send what waited, oldest first, and everything from now on."""
+    enabled = flow.enable(office_of(shell.runtime), endpoint_id, skip=skip, actor=shell.person, now=now())
+    shell.runtime.memory.ring()
+    since = f", the oldest since {rfc3339(enabled.oldest)}" if enabled.oldest else ""
+    click.echo(f"{endpoint_id} is enabled; {enabled.waited} waited{since}{' and were given up' if skip else ''}")
+
+
+@endpoints.command()
+@click.argument("endpoint_id")
+@pass_shell
+def disable(shell: Shell, endpoint_id: str) -> None:
+    """Send nothing more; what happens meanwhile waits."""
+    flow.stop(office_of(shell.runtime), endpoint_id, "disabled", actor=shell.person, now=now())
+    click.echo(f"{endpoint_id} is disabled; what happens meanwhile waits")
+
+
+def _without_secrets(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("secrets", "deleted_at", "gone_at")}

@@ -1,0 +1,91 @@
+"""Own `relay events`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from relay.cli.output import as_json, at_most, pages, show
+from relay.cli.shell import Shell, pass_shell
+from relay.errors import NotFound
+from relay.store import events as store
+from relay.store.engine import reading
+
+COLUMNS = ("sequence", "created_at", "type", "source", "orderid", "id")
+POLL_S = 0.5
+
+of_type = click.option("--type", "event_type", help="Only of this type.")
+
+
+@click.group()
+def events() -> None:
+    """What subscribers are told, in the order of commit."""
+
+
+@events.command(name="list")
+@of_type
+@click.option("--source", help="Only of this source.")
+@click.option("--order", "orderid", help="Only of this order.")
+@click.option("--after", type=click.IntRange(min=0), help="Only behind this sequence.")
+@at_most
+@as_json
+@pass_shell
+def list_events(
+    shell: Shell,
+    *,
+    event_type: str | None,
+    source: str | None,
+    orderid: str | None,
+    after: int | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List events, oldest first."""
+    wanted: dict[str, Any] = {"type": event_type, "source": source, "orderid": orderid}
+    with reading(shell.runtime.engine) as connection:
+        found = pages(
+            lambda cursor, most: store.page(connection, scope=None, after=cursor or after, limit=most, **wanted), limit
+        )
+        show(map(_told, found), COLUMNS, as_json=as_json)
+
+
+@events.command(name="show")
+@click.argument("event_id")
+@pass_shell
+def show_event(shell: Shell, event_id: str) -> None:
+    """Print the body that every delivery sends."""
+    with reading(shell.runtime.engine) as connection:
+        row = store.find(connection, event_id)
+    if row is None:
+        raise NotFound("no such event")
+    click.echo(json.dumps(json.loads(row["body"]), indent=2, ensure_ascii=False))
+
+
+@events.command()
+@of_type
+@pass_shell
+def tail(shell: Shell, event_type: str | None) -> None:
+    """Print events as JSON as they are committed, until Ctrl-C."""
+    engine = shell.runtime.engine
+    with reading(engine) as connection:
+        after = store.newest(connection)
+    click.echo(f"waiting for events behind {after}", err=True)
+    try:
+        while True:
+            with reading(engine) as connection:
+                page = store.page(connection, scope=None, after=after, limit=250, type=event_type)
+            show(map(_told, page.rows), COLUMNS, as_json=True)
+            after = page.rows[-1]["sequence"] if page.rows else after
+            if page.next is None:
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+
+
+def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The row with its body as JSON in place of its text."""
+    return {**row, "body": json.loads(row["body"])}

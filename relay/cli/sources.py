@@ -1,0 +1,45 @@
+"""Own `relay sources`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from relay.bootstrap import now
+from relay.cli.output import as_json, show
+from relay.cli.shell import Shell, pass_shell
+from relay.flows import sources as flow
+
+
+@click.group()
+def sources() -> None:
+    """The configured providers."""
+
+
+@sources.command(name="list")
+@as_json
+@pass_shell
+def list_sources(shell: Shell, *, as_json: bool) -> None:
+    """List sources with the URL that each provider has to call."""
+    runtime = shell.runtime
+    found = flow.overview(runtime.engine, runtime.sources, public_url=runtime.settings.public_url)
+    show(map(asdict, found), ("name", "namespace", "adapter", "mode", "callback_url", "paused_at"), as_json=as_json)
+
+
+@sources.command()
+@click.argument("name")
+@pass_shell
+def pause(shell: Shell, name: str) -> None:
+    """Hold everything that a source sends from now on."""
+    flow.pause(shell.runtime.engine, shell.runtime.sources, name, actor=shell.person, now=now())
+    click.echo(f"{name} is paused; what comes is stored, acknowledged and held")
+
+
+@sources.command()
+@click.argument("name")
+@pass_shell
+def resume(shell: Shell, name: str) -> None:
+    """Let a source credit again."""
+    flow.resume(shell.runtime.engine, shell.runtime.sources, name, actor=shell.person, now=now())
+    click.echo(f"{name} goes on; what was held waits for a release")

@@ -1,0 +1,267 @@
+"""Every noun and verb: what it prints, what it changes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from relay.core.actors import hash_of
+from relay.edge.redis import connect, eviction_policy
+from relay.store import audit, keys
+from relay.store.engine import reading, writing
+from tests.cli.conftest import CommandLine
+from tests.rows import a_delivery, a_heartbeat, a_stored_callback, an_endpoint, an_event
+from tests.web.conftest import ENVIRONMENT
+
+URL = "https://shop.example/hook"
+
+
+def acts(engine: Engine) -> list[tuple[str, str]]:
+    """What was audited, oldest first, and by whom; the chain must be whole."""
+    with reading(engine) as connection:
+        assert audit.verify(connection) is None
+        rows = audit.page(connection, after=None, limit=50).rows
+    return [(row["act"], row["actor"].split(":")[0]) for row in reversed(rows)]
+
+
+def test_a_key_is_shown_once_and_opens_what_it_says(relay: CommandLine, engine: Engine) -> None:
+    """Only its hash is stored; revoked, it opens nothing."""
+    (made,) = relay.json("keys", "create", "shop", "--roles", "service", "--sources", "crossing", "--json")
+    assert re.fullmatch(r"rly_[A-Za-z0-9_-]{43}", made["key"])
+    with reading(engine) as connection:
+        holder = keys.actor_by_hash(connection, hash_of(made["key"]))
+    assert holder is not None
+    assert (holder.name, holder.roles, holder.sources) == ("shop", {"service"}, {"crossing"})
+    (listed,) = relay.json("keys", "list", "--json")
+    assert not {"hash", "key"} & set(listed)
+    relay("keys", "revoke", made["id"])
+    with reading(engine) as connection:
+        assert keys.actor_by_hash(connection, hash_of(made["key"])) is None
+    relay("keys", "revoke", made["id"], code=1)
+    assert acts(engine) == [("key.create", "cli"), ("key.revoke", "cli")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--roles", "root"),
+        ("--roles", ""),
+        ("--roles", "operator", "--sources", "crossing"),
+        ("--sources", "nowhere"),
+        ("--sources", ""),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_not_made(relay: CommandLine, engine: Engine, options: tuple[str, ...]) -> None:
+    """Exit code 2, and nothing is stored."""
+    relay("keys", "create", "shop", *options, code=2)
+    assert acts(engine) == []
+
+
+def test_an_endpoint_lives_its_life_from_the_shell(relay: CommandLine, engine: Engine) -> None:
+    """Made, tested, disabled, enabled, its secret changed; each act is audited."""
+    (made,) = relay.json("endpoints", "create", URL, "--types", "recharge.succeeded,relay.test", "--json")
+    assert made["secret"].startswith("whsec_")
+    assert "secrets" not in made
+    assert "delivery 1 is on its way" in relay("endpoints", "test", made["id"]).stdout
+    relay("endpoints", "disable", made["id"])
+    relay("endpoints", "test", made["id"], code=1)
+    assert "1 waited, the oldest since" in relay("endpoints", "enable", made["id"]).stdout
+    (rotated,) = relay.json("endpoints", "rotate-secret", made["id"], "--json")
+    assert rotated["secret"] not in {made["secret"], None}
+    (listed,) = relay.json("endpoints", "list", "--json")
+    assert not {"secret", "secrets"} & set(listed)
+    names = ["create", "test", "disable", "enable", "rotate-secret"]
+    assert acts(engine) == [(f"endpoint.{name}", "cli") for name in names]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "nonsense"])
+def test_a_url_we_may_not_call_is_refused(relay: CommandLine, url: str) -> None:
+    """Exit code 2, and the reason."""
+    assert (
+        "https://" in relay("endpoints", "create", url, code=2).stderr
+        or "loopback" in relay("endpoints", "create", url, code=2).stderr
+    )
+
+
+def test_lists_are_tables_for_people_and_json_for_programs(relay: CommandLine, engine: Engine) -> None:
+    """The same rows, over more than one page."""
+    endpoint = an_endpoint(engine)
+    for sequence in range(1, 261):
+        an_event(engine, sequence)
+    a_delivery(engine, 1, endpoint, state="dead")
+    assert [one["sequence"] for one in relay.json("events", "list", "--limit", "260", "--json")] == list(range(1, 261))
+    assert [one["sequence"] for one in relay.json("events", "list", "--after", "258", "--json")] == [259, 260]
+    table = relay("events", "list", "--limit", "2").stdout.splitlines()
+    assert table[0].split() == ["sequence", "created_at", "type", "source", "orderid", "id"]
+    assert len(table) == 3
+    assert [one["state"] for one in relay.json("deliveries", "list", "--state", "dead", "--json")] == ["dead"]
+    assert relay.json("deliveries", "list", "--state", "held", "--json") == []
+
+
+def test_what_came_from_outside_cannot_paint_the_terminal(relay: CommandLine, engine: Engine) -> None:
+    """Control characters become question marks."""
+    a_stored_callback(engine, source="evil\x1b[2J")
+    assert "evil?[2J" in relay("callbacks", "list").stdout
+
+
+def test_an_event_is_printed_as_it_is_sent(relay: CommandLine, engine: Engine) -> None:
+    """Its body; an unknown one fails."""
+    event = an_event(engine, 1)
+    assert json.loads(relay("events", "show", event).stdout)["data"] == {"sequence": 1}
+    relay("events", "show", "evt_none", code=1)
+
+
+def test_a_delivery_is_retried_from_the_shell(relay: CommandLine, engine: Engine) -> None:
+    """A dead one; a delivered one is refused."""
+    endpoint = an_endpoint(engine)
+    an_event(engine, 1)
+    an_event(engine, 2)
+    dead = a_delivery(engine, 1, endpoint, state="dead")
+    relay("deliveries", "retry", str(dead))
+    delivered = a_delivery(engine, 2, endpoint, state="delivered")
+    assert "it was delivered" in relay("deliveries", "retry", str(delivered), code=1).stderr
+    assert acts(engine) == [("delivery.retry", "cli")]
+
+
+def test_rejected_requests_are_looked_at_again(relay: CommandLine, engine: Engine) -> None:
+    """One by its number, or all of a reason, over more than one page."""
+    stored = [a_stored_callback(engine) for _ in range(103)]
+    a_stored_callback(engine, reason="other")
+    outcomes = relay.json(
+        "callbacks", "reprocess", "--reason", "bad_signature", "--limit", "500", "--dry-run", "--json"
+    )
+    assert [one["id"] for one in outcomes] == stored
+    assert {one["result"] for one in outcomes} == {"rejected"}
+    assert relay.json("callbacks", "reprocess", str(stored[0]), "--json")[0]["id"] == stored[0]
+    relay("callbacks", "reprocess", "999999", code=1)
+
+
+def test_a_source_is_paused_and_resumed(relay: CommandLine, engine: Engine) -> None:
+    """And its callback URL is told."""
+    assert relay.json("sources", "list", "--json")[0]["callback_url"] == "https://relay.example/callbacks/crossing"
+    relay("sources", "pause", "crossing")
+    assert relay.json("sources", "list", "--json")[0]["paused_by"].startswith("cli:")
+    relay("sources", "resume", "crossing")
+    relay("sources", "pause", "nowhere", code=1)
+    assert acts(engine) == [("source.pause", "cli"), ("source.resume", "cli")]
+
+
+def test_the_audit_is_verified(relay: CommandLine, engine: Engine) -> None:
+    """0 while it is whole and holds the head that was written down; 1 otherwise."""
+    relay("sources", "pause", "crossing")
+    relay("sources", "resume", "crossing")
+    newest, first = relay.json("audit", "list", "--json")
+    assert f"2 acts, whole; head {newest['sequence'] and ''}" in relay("audit", "verify").stdout
+    with reading(engine) as connection:
+        head = audit.head(connection).hash
+    relay("audit", "verify", "--head", head)
+    with writing(engine) as connection:
+        connection.execute(text("DELETE FROM audit WHERE sequence = 2"))
+    relay("audit", "verify")
+    assert "cut off" in relay("audit", "verify", "--head", head, code=1).stderr
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE audit SET actor = 'nobody'"))
+    assert f"breaks at {first['sequence']}" in relay("audit", "verify", code=1).stderr
+
+
+def verdicts(relay: CommandLine, code: int) -> dict[str, Any]:
+    """What the doctor found, the graver word winning."""
+    found: dict[str, Any] = {}
+    for line in relay("doctor", "--json", code=code).stdout.splitlines():
+        check = json.loads(line)
+        if check["verdict"] != "ok" or check["what"] not in found:
+            found[check["what"]] = check["verdict"]
+    return found
+
+
+def test_the_doctor_finds_a_healthy_house(relay: CommandLine, engine: Engine) -> None:
+    """Exit code 0; a doubt is no fault."""
+    for kind in ("worker", "clock"):
+        a_heartbeat(engine, kind, datetime.now(UTC))
+    found = verdicts(relay, code=0)
+    parts = ("configuration", "database", "revision", "redis", "worker", "clock")
+    assert {name: found[name] for name in parts} == dict.fromkeys(parts, "ok")
+    assert found["source crossing"] == "warning"
+
+
+def test_the_doctor_names_everything_that_is_wrong(relay: CommandLine, engine: Engine) -> None:
+    """In one go, with exit code 1."""
+    a_heartbeat(engine, "clock", datetime.now(UTC) - timedelta(minutes=2))
+    relay.environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    found = verdicts(relay, code=1)
+    assert (found["redis"], found["worker"], found["clock"]) == ("fault", "fault", "fault")
+
+
+def test_the_doctor_needs_no_database_to_speak(relay: CommandLine) -> None:
+    """That it does not answer is the finding."""
+    relay.environment["DATABASE_URL"] = "postgresql://postgres@127.0.0.1:1/none"
+    assert verdicts(relay, code=1)["database"] == "fault"
+
+
+def test_the_eviction_policy_is_told(redis_url: str) -> None:
+    """None where nobody answers."""
+    client = connect(redis_url, tls_verify=True)
+    assert eviction_policy(client) == "noeviction"
+    assert eviction_policy(connect("redis://127.0.0.1:1/0", tls_verify=True)) is None
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own, with nothing but this environment."""
+    command = [sys.executable, "-m", "relay", *arguments]
+    given = {"PATH": os.environ["PATH"], **environment}
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code"),
+    [
+        (("--help",), {}, 0),
+        (("nonsense",), {}, 2),
+        (("keys", "create"), ENVIRONMENT, 2),
+        (("deliveries", "retry", "x"), ENVIRONMENT, 2),
+        (("doctor",), {}, 2),
+        (("doctor",), ENVIRONMENT | {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}, 1),
+        (("keys", "list"), ENVIRONMENT | {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}, 1),
+    ],
+)
+def test_exit_codes_are_those_we_promise(arguments: tuple[str, ...], environment: dict[str, str], code: int) -> None:
+    """0 done, 1 failed, 2 usage or configuration; no traceback in any case."""
+    done = run(*arguments, **environment)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_all_faults_of_a_configuration_are_told_together() -> None:
+    """By name."""
+    told = run("keys", "list", PORT="eighty").stderr
+    assert all(name in told for name in ("SECRET_KEY", "PORT", "UPSTREAM_SECRET"))
+
+
+def test_the_tail_prints_what_is_committed_until_it_is_interrupted(
+    database_url: str, redis_url: str, engine: Engine
+) -> None:
+    """What was there before is not printed; Ctrl-C is no failure."""
+    an_event(engine, 1)
+    environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    command = [sys.executable, "-u", "-m", "relay", "events", "tail", "--type", "recharge.succeeded"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+        assert tail.stderr is not None
+        assert tail.stdout is not None
+        deadline = time.monotonic() + 30
+        while "waiting" not in tail.stderr.readline():
+            assert time.monotonic() < deadline
+        an_event(engine, 2, type="recharge.held")
+        an_event(engine, 3)
+        assert json.loads(tail.stdout.readline())["sequence"] == 3
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(30) == 0
