@@ -72,3 +72,5 @@ def reprocess(
             runtime.engine, runtime.intake, limit=limit, dry_run=dry_run, actor=actor, clock=now, **wanted
         )
     show(map(asdict, found), ("id", "result", "reason"), as_json=as_json)
+    # The committer rings behind our back, but this process may end before it does.
+    runtime.memory.ring()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import click
+from redis import RedisError
 
+from config.settings import Settings
 from relay.bootstrap import Runtime, now
 from relay.cli.output import as_json, show
-from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.cli.shell import FAILED, Shell, pass_shell, told
 from relay.core.sources import Source
 from relay.edge.redis import connect, eviction_policy
 from relay.errors import Unavailable
+from relay.flows.namespaces import namespace_faults
 from relay.store import heartbeats
 from relay.store.engine import reading
 from relay.store.migrate import revision_state
@@ -41,25 +46,28 @@ def doctor(shell: Shell, context: click.Context, *, as_json: bool) -> None:
 
 
 def _examine(runtime: Runtime, moment: datetime) -> Iterator[Check]:
-    yield Check("configuration", "ok", f"{len(runtime.sources)} sources")
+    yield Check("configuration", "ok", f"sources: {', '.join(runtime.sources)}")
     yield from _database(runtime, moment)
-    yield _redis(runtime)
+    yield _redis(runtime.settings)
+    yield from _public_url(runtime.settings)
     for source in runtime.sources.values():
         yield Check(f"source {source.name}", "ok", f"{runtime.settings.public_url}/callbacks/{source.name}")
-        yield from _doubts(source, runtime)
+        yield from _doubts(source, runtime.settings)
 
 
 def _database(runtime: Runtime, moment: datetime) -> Iterator[Check]:
     try:
         state = revision_state(runtime.engine)
-    except Unavailable as error:
-        yield Check("database", "fault", error.detail)
+    except (Unavailable, OSError) as error:
+        yield Check("database", "fault", told(error))
         return
     yield Check("database", "ok", runtime.engine.dialect.name)
     if state in ("empty", "behind"):
         yield Check("revision", "fault", f"{state}; run: python -m relay migrate")
         return
     yield Check("revision", "ok", state)
+    for fault in namespace_faults(runtime.engine, runtime.sources):
+        yield Check("namespace", "fault", fault)
     with reading(runtime.engine) as connection:
         seen = heartbeats.last_seen(connection)
     for kind in ("worker", "clock"):
@@ -73,11 +81,14 @@ def _process(kind: str, seen: datetime | None, moment: datetime) -> Check:
     return Check(kind, "ok" if moment - seen <= heartbeats.SILENT_AFTER else "fault", f"seen {age} s ago")
 
 
-def _redis(runtime: Runtime) -> Check:
-    if not runtime.memory.answers():
-        return Check("redis", "fault", "does not answer; callbacks are safe, deliveries wait for it")
-    settings = runtime.settings
-    policy = eviction_policy(connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=2))
+def _redis(settings: Settings) -> Check:
+    # A person can wait for what a callback must not wait for.
+    with closing(connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=2)) as client:
+        try:
+            client.ping()
+        except (RedisError, OSError) as error:
+            return Check("redis", "fault", f"does not answer ({type(error).__name__}); callbacks are safe, but slower")
+        policy = eviction_policy(client)
     if policy is None:
         return Check("redis", "warning", "does not tell its eviction policy; it should be noeviction")
     if policy != "noeviction":
@@ -85,9 +96,27 @@ def _redis(runtime: Runtime) -> Check:
     return Check("redis", "ok", policy)
 
 
-def _doubts(source: Source, runtime: Runtime) -> Iterator[Check]:
+def _public_url(settings: Settings) -> Iterator[Check]:
+    parts, hops = urlsplit(settings.public_url), settings.trusted_proxy_hops
+    is_local = parts.hostname == "localhost" or (parts.hostname or "").startswith("127.")
+    yield Check("public url", "ok", settings.public_url)
+    if is_local:
+        yield Check("public url", "warning", "no provider can reach this machine; set PUBLIC_URL")
+    elif parts.scheme == "http":
+        yield Check("public url", "warning", "callbacks travel without TLS")
+    if parts.scheme == "https" and not hops:
+        note = "TRUSTED_PROXY_HOPS is 0, but something in front of us ends TLS: its address is taken for every caller's"
+        yield Check("proxy hops", "warning", note)
+    elif is_local and hops:
+        note = f"TRUSTED_PROXY_HOPS is {hops}: a caller without that many proxies in between names its own address"
+        yield Check("proxy hops", "warning", note)
+    else:
+        yield Check("proxy hops", "ok", str(hops))
+
+
+def _doubts(source: Source, settings: Settings) -> Iterator[Check]:
     what = f"source {source.name}"
     if not source.adapter.scheme.joiner and source.unknown_orders == "accept":
         yield Check(what, "warning", "signs without separators and credits orders that nobody registered")
-    if source.allow_ips and not runtime.settings.trusted_proxy_hops:
+    if source.allow_ips and not settings.trusted_proxy_hops:
         yield Check(what, "warning", "allow_ips with TRUSTED_PROXY_HOPS 0: behind a proxy every address is the proxy's")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+from sqlalchemy import Engine
 
-from relay.cli.output import as_json, at_most, pages, show
+from relay.cli.output import PAGE, as_json, at_most, pages, show, tell
 from relay.cli.shell import Shell, pass_shell
 from relay.errors import NotFound
 from relay.store import events as store
 from relay.store.engine import reading
+from relay.store.paging import Cursor
 
 COLUMNS = ("sequence", "created_at", "type", "source", "orderid", "id")
 POLL_S = 0.5
@@ -55,35 +57,51 @@ def list_events(
 
 @events.command(name="show")
 @click.argument("event_id")
+@as_json
 @pass_shell
-def show_event(shell: Shell, event_id: str) -> None:
-    """Print the body that every delivery sends."""
+def show_event(shell: Shell, event_id: str, *, as_json: bool) -> None:
+    """Print the body that every delivery sends; with --json its very bytes."""
     with reading(shell.runtime.engine) as connection:
         row = store.find(connection, event_id)
     if row is None:
         raise NotFound("no such event")
-    click.echo(json.dumps(json.loads(row["body"]), indent=2, ensure_ascii=False))
+    click.echo(row["body"] if as_json else json.dumps(json.loads(row["body"]), indent=2))
 
 
 @events.command()
 @of_type
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the newest to begin with."
+)
+@click.option("--follow", is_flag=True, help="Go on with what is committed, until Ctrl-C.")
+@as_json
 @pass_shell
-def tail(shell: Shell, event_type: str | None) -> None:
-    """Print events as JSON as they are committed, until Ctrl-C."""
+def tail(shell: Shell, event_type: str | None, limit: int, *, follow: bool, as_json: bool) -> None:
+    """Print the newest events, oldest first, an event a line."""
     engine = shell.runtime.engine
     with reading(engine) as connection:
-        after = store.newest(connection)
-    click.echo(f"waiting for events behind {after}", err=True)
+        # Sequences have no gaps, so this is where the last so many begin.
+        after = max(0, store.newest(connection) - limit)
+    if follow:
+        click.echo("following; Ctrl-C ends it", err=True)
     try:
-        while True:
-            with reading(engine) as connection:
-                page = store.page(connection, scope=None, after=after, limit=250, type=event_type)
-            show(map(_told, page.rows), COLUMNS, as_json=True)
-            after = page.rows[-1]["sequence"] if page.rows else after
-            if page.next is None:
-                time.sleep(POLL_S)
+        for event in _behind(engine, after, event_type, follow=follow):
+            tell(event, COLUMNS, as_json=as_json)
     except KeyboardInterrupt:
         click.echo("", err=True)
+
+
+def _behind(engine: Engine, after: Cursor, event_type: str | None, *, follow: bool) -> Iterator[dict[str, Any]]:
+    """Yield the events behind a cursor; with `follow` wait for more when there are none."""
+    while True:
+        with reading(engine) as connection:
+            page = store.page(connection, scope=None, after=after, limit=PAGE, type=event_type)
+        yield from map(_told, page.rows)
+        after = page.rows[-1]["sequence"] if page.rows else after
+        if page.next is None:
+            if not follow:
+                return
+            time.sleep(POLL_S)
 
 
 def _told(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -57,6 +57,12 @@ def show(things: Iterable[Mapping[Any, Any]], columns: Sequence[str], *, as_json
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
+def tell(thing: Mapping[Any, Any], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print one line of a list that has no end: whole as JSON, for a person these columns."""
+    plain = _plain(thing)
+    click.echo(json.dumps(plain) if as_json else "  ".join(_cell(plain[name]) for name in columns))
+
+
 def show_one(thing: Mapping[Any, Any], *, as_json: bool, note: str = "") -> None:
     """Print one thing; for a person a field a line, and a note below."""
     plain = _plain(thing)

@@ -44,7 +44,7 @@ class Shell:
         """The runtime of this process over a database that has our tables."""
         state = revision_state(self.unchecked.engine)
         if state in ("empty", "behind"):
-            raise Unavailable(f"the tables are {state}; run: python -m relay migrate")
+            raise Unavailable(f"the database is {state}; run: python -m relay migrate")
         return self.unchecked
 
     @property
@@ -69,7 +69,10 @@ class Commands(click.Group):
         except Unprocessable as error:
             _end(MISUSED, error.detail)
         except RelayError as error:
-            _end(FAILED, _told(error))
+            _end(FAILED, told(error))
+        except BrokenPipeError:
+            # Whoever read us has seen enough; click ends us quietly.
+            raise
         except (SQLAlchemyError, OSError) as error:
             _end(FAILED, _first_line(error))
 
@@ -80,7 +83,8 @@ def _end(code: int, *lines: str) -> NoReturn:
     raise SystemExit(code)
 
 
-def _told(error: RelayError) -> str:
+def told(error: Exception) -> str:
+    """Say what failed, and what was behind it, in one line."""
     cause = error.__cause__
     return f"{error} ({_first_line(cause)})" if isinstance(cause, SQLAlchemyError | OSError) else str(error)
 

@@ -59,12 +59,15 @@ def _tls(url: str, *, tls_verify: bool) -> dict[str, Any]:
 
 
 def eviction_policy(client: redis.Redis) -> str | None:
-    """Return what a full Redis does (`noeviction` is right for a queue); None when it does not say, as managed ones may."""
+    """Return what a full Redis does (`noeviction` is right for a queue); None when it does not say.
+
+    Read from INFO: managed ones refuse CONFIG.
+    """
     try:
-        answer = client.config_get("maxmemory-policy")
+        answer = client.info("memory")
     except redis.RedisError:
         return None
-    policy = answer.get("maxmemory-policy") if isinstance(answer, dict) else None
+    policy = answer.get("maxmemory_policy") if isinstance(answer, dict) else None
     return policy if isinstance(policy, str) else None
 
 

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,11 +18,19 @@ from relay.core.actors import hash_of
 from relay.edge.redis import connect, eviction_policy
 from relay.store import audit, keys
 from relay.store.engine import reading, writing
+from relay.store.migrate import downgrade
 from tests.cli.conftest import CommandLine
 from tests.rows import a_delivery, a_heartbeat, a_stored_callback, an_endpoint, an_event
 from tests.web.conftest import ENVIRONMENT
 
 URL = "https://shop.example/hook"
+SOURCES = """
+[sources.crossing]
+adapter = "crossingpay-v1"
+appid = "VunT0000h1l8"
+secrets = ["uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"]
+allow_ips = []
+"""
 
 
 def acts(engine: Engine) -> list[tuple[str, str]]:
@@ -203,6 +210,49 @@ def test_the_doctor_names_everything_that_is_wrong(relay: CommandLine, engine: E
     assert (found["redis"], found["worker"], found["clock"]) == ("fault", "fault", "fault")
 
 
+@pytest.mark.parametrize(
+    ("environment", "what"),
+    [
+        ({"PUBLIC_URL": "http://127.0.0.1:8000"}, "public url"),
+        ({"PUBLIC_URL": "http://relay.example"}, "public url"),
+        ({"TRUSTED_PROXY_HOPS": "0"}, "proxy hops"),
+        ({"PUBLIC_URL": "http://localhost:8000", "TRUSTED_PROXY_HOPS": "1"}, "proxy hops"),
+    ],
+)
+def test_the_doctor_doubts_how_the_world_reaches_us(
+    relay: CommandLine, engine: Engine, environment: dict[str, str], what: str
+) -> None:
+    """Providers must find us, and we must know who calls; that is worth a warning, but no failure."""
+    for kind in ("worker", "clock"):
+        a_heartbeat(engine, kind, datetime.now(UTC))
+    relay.environment |= environment
+    assert verdicts(relay, code=0)[what] == "warning"
+
+
+def test_the_doctor_doubts_addresses_behind_a_proxy(relay: CommandLine, engine: Engine) -> None:
+    """`allow_ips` sees the proxy where hops are not counted."""
+    for kind in ("worker", "clock"):
+        a_heartbeat(engine, kind, datetime.now(UTC))
+    relay.environment["RELAY_SOURCES"] = SOURCES.replace("[]", '["203.0.113.0/24"]')
+    assert "allow_ips" not in relay("doctor").stdout
+    relay.environment["TRUSTED_PROXY_HOPS"] = "0"
+    assert "allow_ips" in relay("doctor").stdout
+
+
+def test_the_doctor_names_a_namespace_that_moved(relay: CommandLine) -> None:
+    """Before the next release does, and stops."""
+    relay("migrate")
+    relay.environment["RELAY_SOURCES"] = SOURCES + 'namespace = "other"\n'
+    assert verdicts(relay, code=1)["namespace"] == "fault"
+
+
+def test_the_doctor_asks_for_a_migration(relay: CommandLine, engine: Engine) -> None:
+    """And reads no table before it."""
+    downgrade(engine, "base")
+    assert "python -m relay migrate" in relay("doctor", code=1).stdout
+    assert "python -m relay migrate" in relay("keys", "list", code=1).stderr
+
+
 def test_the_doctor_needs_no_database_to_speak(relay: CommandLine) -> None:
     """That it does not answer is the finding."""
     relay.environment["DATABASE_URL"] = "postgresql://postgres@127.0.0.1:1/none"
@@ -248,21 +298,44 @@ def test_all_faults_of_a_configuration_are_told_together() -> None:
     assert all(name in told for name in ("SECRET_KEY", "PORT", "UPSTREAM_SECRET"))
 
 
-def test_the_tail_prints_what_is_committed_until_it_is_interrupted(
+def test_the_tail_begins_with_the_newest(relay: CommandLine, engine: Engine) -> None:
+    """Oldest first, and no more than asked for; without --follow it ends."""
+    for sequence in range(1, 15):
+        an_event(engine, sequence)
+    assert [one["sequence"] for one in relay.json("events", "tail", "--json")] == list(range(5, 15))
+    assert [line.split()[0] for line in relay("events", "tail", "--limit", "2").stdout.splitlines()] == ["13", "14"]
+    assert relay.json("events", "tail", "--type", "recharge.held", "--json") == []
+
+
+def test_a_followed_tail_prints_what_is_committed_until_it_is_interrupted(
     database_url: str, redis_url: str, engine: Engine
 ) -> None:
-    """What was there before is not printed; Ctrl-C is no failure."""
+    """With a limit of none only what is new; Ctrl-C is no failure."""
     an_event(engine, 1)
     environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    command = [sys.executable, "-u", "-m", "relay", "events", "tail", "--type", "recharge.succeeded"]
+    options = ("--type", "recharge.succeeded", "--limit", "0", "--follow", "--json")
+    command = [sys.executable, "-u", "-m", "relay", "events", "tail", *options]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
         assert tail.stderr is not None
         assert tail.stdout is not None
-        deadline = time.monotonic() + 30
-        while "waiting" not in tail.stderr.readline():
-            assert time.monotonic() < deadline
+        assert "following" in tail.stderr.readline()
         an_event(engine, 2, type="recharge.held")
         an_event(engine, 3)
         assert json.loads(tail.stdout.readline())["sequence"] == 3
         tail.send_signal(signal.SIGINT)
         assert tail.wait(30) == 0
+
+
+def test_a_reader_that_goes_away_is_no_failure_worth_words(database_url: str, redis_url: str, engine: Engine) -> None:
+    """As `| head` does."""
+    for sequence in range(1, 3):
+        an_event(engine, sequence)
+    environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-u", "-m", "relay", "events", "list", "--json"]
+    with os.fdopen(write, "w") as pipe:
+        done = subprocess.run(
+            command, env=environment, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "")
