@@ -21,7 +21,7 @@ from relay.flows.judgement import Arrival
 # A caller waits this long for the commit; providers give up after 3 s to 15 s, and then repeat.
 WAIT_S = 5.0
 # Kept for review; the rest of a request's headers is noise or none of our business.
-KEPT_HEADERS = ("content-type", "user-agent", "x-forwarded-for", "x-request-id", "date")
+KEPT_HEADERS = frozenset({"content-type", "content-encoding", "user-agent", "x-forwarded-for", "x-request-id", "date"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Intake:
         review first), Unavailable when it could not be committed.
         """
         now = self._clock()
-        arrival = Arrival(raw=_raw_columns(request, now))
+        arrival = Arrival(raw=_raw_columns(request, now, self._signed_headers(request.source)))
         try:
             arrival.source, arrival.callback = self._read(request, now)
         except CallbackRejected as refused:
@@ -84,7 +84,16 @@ class Intake:
         source, callback = self._read(stored, now)
         if dry_run:
             return None
-        return self._judged(Arrival(raw=_raw_columns(stored, now), callback=callback, source=source))
+        raw = _raw_columns(stored, now, self._signed_headers(stored.source))
+        return self._judged(Arrival(raw=raw, callback=callback, source=source))
+
+    def _signed_headers(self, source: str) -> frozenset[str]:
+        """The headers that carry a source's signature: without them a stored request could never verify again."""
+        found = self._sources.get(source)
+        if found is None:
+            return frozenset()
+        scheme = found.adapter.scheme
+        return frozenset({name.lower() for name in (scheme.name, scheme.timestamp) if name})
 
     def _read(self, request: Request, now: datetime) -> tuple[Source, Callback]:
         source = self._sources.get(request.source)
@@ -105,14 +114,18 @@ class Intake:
 
 
 def _admits(source: Source, address: str) -> bool:
-    return not source.allow_ips or any(ip_address(address) in ip_network(network) for network in source.allow_ips)
+    """An address that is not known, as behind a Unix socket, is not on any list."""
+    if not source.allow_ips:
+        return True
+    return bool(address) and any(ip_address(address) in ip_network(network) for network in source.allow_ips)
 
 
-def _raw_columns(request: Request, now: datetime) -> dict[str, Any]:
+def _raw_columns(request: Request, now: datetime, signed: frozenset[str]) -> dict[str, Any]:
     raw = request.raw
-    kept = {name: raw.headers[name] for name in KEPT_HEADERS if name in raw.headers}
+    kept = {name: value for name, value in raw.headers.items() if name in KEPT_HEADERS or name in signed}
     return {
-        "source": request.source,
+        # Postgres holds no NUL in a text, and an unknown source's name is the sender's choice.
+        "source": request.source.replace("\0", ""),
         "address": request.address,
         "address_group": client_group(request.address),
         "request_id": request.request_id,

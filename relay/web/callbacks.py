@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, request
 
 from relay.core.parsing import RawRequest
-from relay.errors import CallbackRejected, InvariantBroken, Unavailable
+from relay.errors import CallbackRejected, Unavailable
 from relay.flows.intake import Request
 
 if TYPE_CHECKING:
     from relay.bootstrap import Runtime
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 1024
 
@@ -27,9 +30,14 @@ def blueprint(runtime: Runtime) -> Blueprint:
             found, _ = runtime.intake.receive(_request(source))
         except CallbackRejected as refused:
             return _text(refused.code, refused.http_status)
-        except (Unavailable, InvariantBroken):
-            return _text("try again", 503, {"Retry-After": str(Unavailable.retry_after_s)})
         return Response(found.ack.body, found.ack.status, content_type=found.ack.content_type)
+
+    @routes.errorhandler(Exception)
+    def fail(error: Exception) -> Response:
+        """Ask the provider to come again: whatever went wrong is ours, and a 4xx would end its retries."""
+        if not isinstance(error, Unavailable):
+            log.error("callback_failed", exc_info=error)
+        return _text("try again", 503, {"Retry-After": str(Unavailable.retry_after_s)})
 
     return routes
 

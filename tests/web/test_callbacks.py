@@ -1,0 +1,113 @@
+"""The callback route, byte by byte, in process: what it answers is what makes a provider come again or give up."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select, text
+
+from config.settings import load
+from relay.bootstrap import Runtime, build
+from relay.store.engine import reading, writing
+from relay.store.rows import callbacks
+from relay.web import create_app
+from tests.system import SOURCES, a_body
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
+    """A web process with the source that `a_body` signs for."""
+    environment = {
+        "SECRET_KEY": "s" * 48,
+        "RELAY_SOURCES": SOURCES,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+    }
+    built = build(load(environment))
+    yield built
+    built.engine.dispose()
+
+
+@pytest.fixture
+def client(runtime: Runtime) -> FlaskClient:
+    """A provider."""
+    return create_app(runtime).test_client()
+
+
+def call(client: FlaskClient, body: bytes, **environ: Any) -> tuple[int, bytes]:
+    """Post a body to the source."""
+    answer = client.post("/callbacks/crossing", data=body, content_type=environ.pop("content_type", FORM), **environ)
+    return answer.status_code, answer.data
+
+
+def kept(runtime: Runtime) -> list[Any]:
+    """What is stored of the requests that came."""
+    with reading(runtime.engine) as connection:
+        return list(connection.execute(select(callbacks).order_by(callbacks.c.id)).all())
+
+
+def test_an_accepted_callback_gets_the_providers_own_ack(client: FlaskClient) -> None:
+    """200 and the bare word."""
+    assert call(client, a_body("sh-1")) == (200, b"success")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "reason"),
+    [
+        (b"x" * (64 * 1024 + 1), FORM, 413, "too_large"),
+        (b"{}", "application/json", 415, "unsupported_media_type"),
+        (b"orderid=a", FORM, 401, "bad_signature"),
+        (b"orderid=a&orderid=b", FORM, 400, "duplicate_field"),
+        (b"\xff\xfe", FORM, 400, "malformed"),
+    ],
+)
+def test_a_refused_request_is_kept_with_its_reason(
+    client: FlaskClient, runtime: Runtime, *, body: bytes, content_type: str, status: int, reason: str
+) -> None:
+    """So that a wrong deploy of ours loses nothing; one that was too large is kept without its body."""
+    assert call(client, body, content_type=content_type) == (status, reason.encode())
+    (one,) = kept(runtime)
+    assert (one.verdict, one.reason, one.address) == ("rejected", reason, "127.0.0.1")
+    assert bytes(one.body) == (b"" if status == 413 else body)
+
+
+def test_a_body_that_ends_early_is_malformed(client: FlaskClient) -> None:
+    """Never a shorter body than was announced."""
+    environ = {"CONTENT_LENGTH": "500", "wsgi.input": io.BytesIO(a_body("sh-1"))}
+    answer = client.post("/callbacks/crossing", content_type=FORM, environ_overrides=environ)
+    assert (answer.status_code, answer.data) == (400, b"malformed")
+
+
+def test_an_unknown_source_may_be_called_anything(client: FlaskClient, runtime: Runtime) -> None:
+    """Its name is the sender's choice: a NUL, a line break or a kilobyte of it harm nobody."""
+    for name in ("nobody", "%00", "a%0Ab", "x" * 1000):
+        assert client.post(f"/callbacks/{name}", data=b"", content_type=FORM).status_code == 404
+    assert [len(one.source) <= 64 for one in kept(runtime)] == [True] * 4
+
+
+def test_our_own_failure_is_503_and_asks_to_come_again(client: FlaskClient, runtime: Runtime) -> None:
+    """Whatever goes wrong in us is never the provider's fault."""
+    with writing(runtime.engine) as connection:
+        connection.execute(text("ALTER TABLE orders RENAME TO orders_gone"))
+    answer = client.post("/callbacks/crossing", data=a_body("sh-1"), content_type=FORM)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert kept(runtime) == []
+
+
+def test_an_error_that_nobody_foresaw_is_503_too(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is answered like an outage."""
+    monkeypatch.setattr(type(runtime.intake), "receive", lambda *_: 1 / 0)
+    answer = create_app(runtime).test_client().post("/callbacks/crossing", data=b"", content_type=FORM)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_only_post_calls_back(client: FlaskClient, method: str) -> None:
+    """A browser that follows the URL learns that it is the wrong way."""
+    assert client.open("/callbacks/crossing", method=method).status_code == 405
