@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from relay.core.callbacks import Callback, agree
 from relay.core.orders import Verdict
 from relay.errors import InvariantBroken, RelayError, Unavailable
-from relay.flows.judgement import Arrival, Judgement, Outcome, ids_of
+from relay.flows.judgement import Arrival, Judgement, Outcome, ids_of, tell
 from relay.ports import Memory
 from relay.store import intake as store
 from relay.store.engine import reading, writing
@@ -114,6 +114,8 @@ class Committer:
             arrival.settle(outcome.verdict, outcome.error)
             announced = announced or outcome.announced
         self._remember(batch, ring=announced)
+        for arrival in batch:
+            tell(arrival)
 
     def _repeats(self, batch: Sequence[Arrival]) -> set[int]:
         """Return the arrivals that the fast memory knows and SQL confirms: they need no write, but never go unlooked."""
@@ -160,7 +162,6 @@ class Committer:
     def _write(self, batch: Sequence[Arrival]) -> list[Outcome]:
         judgement = Judgement(batch, now=self._clock(), new_id=self._new_id)
         judgement.write(self._engine)
-        judgement.tell()
         return judgement.outcomes
 
     def _remember(self, batch: Sequence[Arrival], *, ring: bool) -> None:

@@ -187,13 +187,13 @@ class Judgement:
             "created_at": self._now,
         }
 
-    def tell(self) -> None:
-        """Log what the commit made true."""
-        for arrival, outcome in zip(self._batch, self.outcomes, strict=True):
-            if outcome.verdict is not None:
-                log.info("callback_settled", extra=ids_of(arrival) | {"verdict": outcome.verdict.value})
-            else:
-                log.warning("callback_rejected", extra=ids_of(arrival))
+
+def tell(arrival: Arrival) -> None:
+    """Log what became of an arrival; its caller does not wait for that."""
+    if arrival.verdict is not None:
+        log.info("callback_settled", extra=ids_of(arrival) | {"verdict": arrival.verdict.value})
+    elif arrival.error is None:
+        log.warning("callback_rejected", extra=ids_of(arrival))
 
 
 # Every insert of a batch names the same columns, whichever of them an arrival fills.

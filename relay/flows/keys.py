@@ -32,9 +32,11 @@ def create(
     """Store a key's hash; return its holder and the key, which is never shown again.
 
     `random` is RANDOM_BYTES long, `known` the names of the configured sources.
-    Raises Unprocessable for a role or a source that does not exist, and for a
-    scope beside roles that have none.
+    Raises Unprocessable for a role or a source that does not exist, for a
+    scope beside roles that have none, and for a key without a name.
     """
+    if not name.strip():
+        raise Unprocessable("a key needs a name by which to know it again", pointer="/name")
     _check("role", roles, ROLES, pointer="/roles")
     if sources is not None and set(roles) != {"service"}:
         raise Unprocessable("only a key with the one role service is bound to sources", pointer="/sources")

@@ -9,9 +9,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import relay
 from config.logs import bind
-from relay.web import callbacks, health
+from relay.web import health
 from relay.web.api import BLUEPRINTS
 from relay.web.auth import guard, public
+from relay.web.callbacks import Door
 from relay.web.context import EXTENSION
 from relay.web.metrics import measure
 from relay.web.problems import handle_errors, invalid_input
@@ -20,7 +21,7 @@ from relay.web.requests import surround
 if TYPE_CHECKING:
     from relay.bootstrap import Runtime
 
-# The callback route reads its own body, within its own limit.
+# Callbacks have a door and a limit of their own.
 MOST_BYTES = 1024 * 1024
 BEARER: dict[str, Any] = {"key": {"type": "http", "scheme": "bearer", "description": "an API key, `rly_…`"}}
 
@@ -40,8 +41,6 @@ def create_app(runtime: Runtime) -> OpenAPI:
     guard(app)
     handle_errors(app)
     measure(app, runtime.engine)
-    app.register_blueprint(callbacks.blueprint(runtime))
-    public("the provider signs what it sends")(app.view_functions["callbacks.receive"])
     public("style sheets and pictures")(app.view_functions["static"])
     app.register_blueprint(health.routes)
     for api in BLUEPRINTS:
@@ -50,4 +49,5 @@ def create_app(runtime: Runtime) -> OpenAPI:
         # Only the scheme: the address is counted by our own rule, and a host is never taken from a header.
         hops = runtime.settings.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=hops, x_host=0)  # type: ignore[method-assign]  # Flask's own way to wrap
+    app.wsgi_app = Door(app.wsgi_app, runtime)  # type: ignore[method-assign]  # as above
     return app

@@ -28,7 +28,7 @@ def surround(app: Flask, bind: Callable[..., None]) -> None:
 
     @app.before_request
     def _begin() -> None:
-        g.request_id = _request_id(request.headers.get("X-Request-ID", ""))
+        g.request_id = request_id(request.headers.get("X-Request-ID", ""))
         g.client_address = client_address(
             request.remote_addr or "",
             request.headers.getlist("X-Forwarded-For"),
@@ -47,5 +47,6 @@ def surround(app: Flask, bind: Callable[..., None]) -> None:
         return response
 
 
-def _request_id(given: str) -> str:
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+def request_id(given: str) -> str:
+    """Return the id of a request: the router's when it looks like one, else a new one."""
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -20,7 +20,6 @@ from tests.web.conftest import ADMIN_KEY, Caller
 # What CONTRACT and README promise: who may call which route. `None` is anyone, `any` every key of ours.
 SERVICE, OPERATOR = ("service",), ("operator",)
 PROMISED: dict[tuple[str, str], Any] = {
-    ("POST", "/callbacks/<source>"): None,
     ("GET", "/static/<path:filename>"): None,
     ("GET", "/livez"): None,
     ("GET", "/healthz"): None,
