@@ -157,7 +157,11 @@ def writing(engine: Engine, *, lock: int | None = None) -> Iterator[Connection]:
     ):
         if lock is not None:
             take_lock(connection, lock)
+        last: list[Asked] = []
+        connection.info[_LAST] = last
         yield connection
+        if last:
+            _send(connection, last, commit=True)
 
 
 def take_lock(connection: Connection, lock: int) -> None:
@@ -176,7 +180,11 @@ _ADVISORY_LOCK = text(
 )
 
 
-def together(connection: Connection, *asked: tuple[Executable, Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+Asked = tuple[Executable, Mapping[str, Any]]
+_LAST = "relay_last_statements"
+
+
+def together(connection: Connection, *asked: Asked) -> list[Sequence[Mapping[str, Any]]]:
     """Run statements one after the other in one round trip; return the rows of each.
 
     On Postgres they go past SQLAlchemy through the driver's pipeline: an
@@ -185,6 +193,21 @@ def together(connection: Connection, *asked: tuple[Executable, Mapping[str, Any]
     """
     if is_sqlite(connection):
         return [_rows(connection.execute(statement, parameters)) for statement, parameters in asked]
+    return _send(connection, asked)
+
+
+def with_commit(connection: Connection, *asked: Asked) -> None:
+    """Send statements in one round trip with the COMMIT that ends this transaction (one of `writing`).
+
+    Only for statements whose rows nobody reads; what they object to is raised at the end of the block.
+    """
+    if is_sqlite(connection):
+        together(connection, *asked)
+    else:
+        connection.info[_LAST].extend(asked)
+
+
+def _send(connection: Connection, asked: Sequence[Asked], *, commit: bool = False) -> list[Sequence[Mapping[str, Any]]]:
     driver: Any = connection.connection.driver_connection
     log.debug("statements_sent", extra={"count": len(asked)})
     try:
@@ -192,12 +215,14 @@ def together(connection: Connection, *asked: tuple[Executable, Mapping[str, Any]
             cursors = [
                 driver.cursor(row_factory=dict_row).execute(_spelled(one), given, prepare=True) for one, given in asked
             ]
+            if commit:
+                driver.commit()
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except psycopg.Error as error:
         raise DBAPIError.instance("(together)", None, error, psycopg.Error, dialect=connection.dialect) from error
 
 
-def lock_for(connection: Connection, lock: int) -> list[tuple[Executable, Mapping[str, Any]]]:
+def lock_for(connection: Connection, lock: int) -> list[Asked]:
     """Return what `together` has to ask first, so that what follows is read by the only one of a kind."""
     return [] if is_sqlite(connection) else [(_ADVISORY_LOCK, {"lock": lock})]
 

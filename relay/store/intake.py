@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Executable, bindparam, insert, text, update
 from relay.core.callbacks import Callback
 from relay.core.orders import Finding, Order
 from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
-from relay.store.engine import FEED_LOCK, lock_for, together
+from relay.store.engine import FEED_LOCK, lock_for, together, with_commit
 from relay.store.rows import (
     breaks,
     callback_columns,
@@ -120,9 +120,9 @@ def _feed(rows: Sequence[Mapping[str, Any]]) -> Feed:
 
 
 def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
-    """Write a batch in one round trip; a constraint that objects raises and takes the whole batch back."""
+    """Write a batch, as the last words of its transaction; a constraint that objects takes the whole batch back."""
     stopped = [{"namespace": namespace, "orderid": orderid} for namespace, orderid in batch.stopped]
-    together(
+    with_commit(
         connection,
         *_inserting(connection, _INSERT_CALLBACKS, batch.callbacks),
         *_inserting(connection, _INSERT_ORDERS, _stamped(batch.born, now)),
@@ -134,7 +134,7 @@ def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
 
 def keep_rejected(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Keep requests that were refused."""
-    together(connection, *_inserting(connection, _INSERT_CALLBACKS, rows))
+    with_commit(connection, *_inserting(connection, _INSERT_CALLBACKS, rows))
 
 
 def announce(connection: Connection, rows: Sequence[dict[str, Any]], *, now: datetime) -> None:
