@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import as_json, at_most, pages, show
+from relay.cli.output import NUMBER, as_json, at_most, pages, show
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import reprocess as flow
 from relay.store import callbacks as store
@@ -43,7 +43,7 @@ def list_callbacks(
 
 
 @callbacks.command()
-@click.argument("callback_id", type=int, required=False)
+@click.argument("callback_id", type=NUMBER, required=False)
 @of_source
 @of_reason
 @at_most

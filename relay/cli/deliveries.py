@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import as_json, at_most, pages, show
+from relay.cli.output import NUMBER, as_json, at_most, pages, show
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import deliveries as flow
 from relay.store import deliveries as store
@@ -38,7 +38,7 @@ def list_deliveries(
 
 
 @deliveries.command()
-@click.argument("delivery_id", type=int)
+@click.argument("delivery_id", type=NUMBER)
 @pass_shell
 def retry(shell: Shell, delivery_id: int) -> None:
     """Send a pending or dead delivery now, with its whole schedule before it."""

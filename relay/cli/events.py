@@ -10,7 +10,7 @@ from typing import Any
 import click
 from sqlalchemy import Engine
 
-from relay.cli.output import PAGE, as_json, at_most, pages, show, tell
+from relay.cli.output import NUMBER, PAGE, as_json, at_most, pages, show, tell
 from relay.cli.shell import Shell, pass_shell
 from relay.errors import NotFound
 from relay.store import events as store
@@ -32,7 +32,7 @@ def events() -> None:
 @of_type
 @click.option("--source", help="Only of this source.")
 @click.option("--order", "orderid", help="Only of this order.")
-@click.option("--after", type=click.IntRange(min=0), help="Only behind this sequence.")
+@click.option("--after", type=NUMBER, help="Only behind this sequence.")
 @at_most
 @as_json
 @pass_shell

@@ -16,6 +16,8 @@ from relay.store.paging import Cursor, Page
 
 PAGE = 250
 
+# A row's number; beyond the largest BIGINT a driver would object.
+NUMBER = click.IntRange(0, 2**63 - 1)
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, one thing a line.")
 at_most = click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many to show at most."

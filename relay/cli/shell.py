@@ -70,6 +70,9 @@ class Commands(click.Group):
             _end(MISUSED, error.detail)
         except RelayError as error:
             _end(FAILED, told(error))
+        except UnicodeEncodeError:
+            # Bytes that are no UTF-8 come to us as surrogates, which neither a database nor a terminal takes.
+            _end(MISUSED, "an argument is not UTF-8")
         except BrokenPipeError:
             # Whoever read us has seen enough; click ends us quietly.
             raise

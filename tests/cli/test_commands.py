@@ -75,6 +75,13 @@ def test_a_key_that_makes_no_sense_is_not_made(relay: CommandLine, engine: Engin
     assert acts(engine) == []
 
 
+@pytest.mark.parametrize("name", ["", "  ", "\udcff"])
+def test_a_key_has_a_name_that_can_be_read(relay: CommandLine, engine: Engine, name: str) -> None:
+    """Bytes that are no UTF-8 reach a program as surrogates."""
+    relay("keys", "create", name, code=2)
+    assert acts(engine) == []
+
+
 def test_an_endpoint_lives_its_life_from_the_shell(relay: CommandLine, engine: Engine) -> None:
     """Made, tested, disabled, enabled, its secret changed; each act is audited."""
     (made,) = relay.json("endpoints", "create", URL, "--types", "recharge.succeeded,relay.test", "--json")
@@ -280,6 +287,9 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (("nonsense",), {}, 2),
         (("keys", "create"), ENVIRONMENT, 2),
         (("deliveries", "retry", "x"), ENVIRONMENT, 2),
+        (("deliveries", "retry", "9" * 30), ENVIRONMENT, 2),
+        (("callbacks", "reprocess", "9" * 30), ENVIRONMENT, 2),
+        (("events", "list", "--after", "9" * 30), ENVIRONMENT, 2),
         (("doctor",), {}, 2),
         (("doctor",), ENVIRONMENT | {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}, 1),
         (("keys", "list"), ENVIRONMENT | {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}, 1),
