@@ -146,7 +146,11 @@ def test_what_is_only_observed_never_credits_and_announces_nothing(settings: dic
     ruling = judged(a_callback(), **settings)
     assert ruling.announce is None
     assert ruling.order is not None
-    assert (ruling.order.state, ruling.order.credited_micros, ruling.order.flags) == ("succeeded", 0, frozenset({"observed"}))
+    assert (ruling.order.state, ruling.order.credited_micros, ruling.order.flags) == (
+        "succeeded",
+        0,
+        frozenset({"observed"}),
+    )
 
 
 def test_an_observed_order_is_not_credited_when_it_is_called_back_again_under_another_name() -> None:

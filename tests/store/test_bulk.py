@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
@@ -25,7 +26,7 @@ ROW = {
 }
 
 
-def stored(engine: Engine, **values: object) -> object:
+def stored(engine: Engine, **values: Any) -> Any:
     """Insert one callback and read the named column back."""
     statement = insert_rows(callbacks)
     with writing(engine) as connection:
