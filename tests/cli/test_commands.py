@@ -8,14 +8,18 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import Engine, text
 
+from config.settings import load
 from relay.core.actors import hash_of
-from relay.edge.redis import connect, eviction_policy
+from relay.core.signatures import sign
+from relay.edge.redis import BELL, connect, eviction_policy
 from relay.store import audit, keys
 from relay.store.engine import reading, writing
 from relay.store.migrate import downgrade
@@ -159,6 +163,30 @@ def test_rejected_requests_are_looked_at_again(relay: CommandLine, engine: Engin
     assert {one["result"] for one in outcomes} == {"rejected"}
     assert relay.json("callbacks", "reprocess", str(stored[0]), "--json")[0]["id"] == stored[0]
     relay("callbacks", "reprocess", "999999", code=1)
+
+
+def test_a_rejected_request_that_is_right_today_is_credited(relay: CommandLine, engine: Engine) -> None:
+    """Through the same door: a dry run tells it, then it is done, then it is a repeat; deliverers are rung for."""
+    an_endpoint(engine)
+    with closing(connect(relay.environment["REDIS_URL"], tls_verify=True)) as client:
+        stored = a_stored_callback(engine, reason="unknown_source", body=_paid_today())
+        again = ("callbacks", "reprocess", str(stored), "--json")
+        assert relay.json(*again, "--dry-run")[0]["result"] == "passes"
+        assert relay.json("events", "list", "--json") == []
+        client.delete(BELL)
+        assert relay.json(*again)[0]["result"] == "accepted"
+        assert client.llen(BELL)
+    assert [one["type"] for one in relay.json("events", "list", "--json")] == ["recharge.succeeded"]
+    assert [one["state"] for one in relay.json("deliveries", "list", "--json")] == ["pending"]
+    assert relay.json(*again)[0]["result"] == "duplicate"
+    assert acts(engine) == [("callback.reprocess", "cli")] * 3
+
+
+def _paid_today() -> bytes:
+    fields = {"appid": ENVIRONMENT["UPSTREAM_APPID"], "orderid": "sh-1", "amount": "30000", "localusermark": "1"}
+    fields["t"] = "1662299838"
+    source = load(ENVIRONMENT).sources["crossing"]
+    return urlencode(fields | {"sign": sign(source.adapter.scheme, source.secrets[0].value, fields)}).encode()
 
 
 def test_a_source_is_paused_and_resumed(relay: CommandLine, engine: Engine) -> None:
