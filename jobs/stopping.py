@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+REMIND_EVERY_S = 1.0
 
 
 class Stop:
@@ -68,4 +70,7 @@ def _await_end_of_input() -> None:
     # Not through sys.stdin, whose lock a thread must not hold when Python ends.
     while os.read(0, 1024):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    # Again and again, as the parent would: who was just handing its signals over may not have heard the first.
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(REMIND_EVERY_S)

@@ -13,7 +13,7 @@ from config import logs
 from config.settings import load
 from jobs import runtime
 from jobs.pulse import start_pulse
-from jobs.stopping import STOP
+from jobs.stopping import REMIND_EVERY_S, STOP
 from relay.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.2
 # Platforms kill 30 s after the first signal. An exchange takes 15 s at most, a job is given 20 s.
 PATIENCE_S = 24.0
-REMIND_EVERY_S = 1.0
 LONGEST_WAIT_S = 30.0
 # A child that lived this long had started well; its next death begins the back-off anew.
 SETTLED_S = 60.0
