@@ -45,7 +45,7 @@ def _arguments() -> argparse.Namespace:
         "parts", nargs="*", default=["all"], help=f"all, table, {', '.join([*PARTS, *profiles.PROFILES])}"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long one measurement takes")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long one measurement takes")
     arguments = parser.parse_args()
     arguments.parts = list(PARTS) if arguments.parts in ([], ["all"]) else arguments.parts
     single = {"table", *profiles.PROFILES}

@@ -349,9 +349,9 @@ PARTS: Mapping[str, Sequence[Case]] = {
     "ingest": _beside("ingest", ingest),
     "deliver": [
         *_beside("deliver", deliver(*SUBSCRIBERS)),
-        *_beside("deliver-50ms", deliver(*_DELAYED_50), every=2),
-        *_beside("deliver-500ms", deliver(*_DELAYED_500), every=2),
-        *_beside("deliver-failing", deliver(*_FAILING), every=2),
+        *_beside("deliver-50ms", deliver(*_DELAYED_50), every=4),
+        *_beside("deliver-500ms", deliver(*_DELAYED_500), every=4),
+        *_beside("deliver-failing", deliver(*_FAILING), every=4),
     ],
     "both": _beside("both", both),
     # The naive worker delivers about 90 a second, so it would drown at the pace that is low for ours.
@@ -359,7 +359,7 @@ PARTS: Mapping[str, Sequence[Case]] = {
     "slow": [
         Case("slow-none", "ours", deliver(*_ALL_FAST)),
         Case("slow-tenth", "ours", deliver(*_SOME_SLOW)),
-        Case("slow-tenth", "naive", deliver(*_SOME_SLOW), every=2),
+        Case("slow-tenth", "naive", deliver(*_SOME_SLOW), every=4),
     ],
     "hanging": [
         Case("hanging-none", "ours", deliver(*_NONE_HANGS, uncounted=_NONE_HANGS[0])),
