@@ -91,8 +91,8 @@ class Load:
         self.idle: list[Connection] = []
         self.statuses: Counter[int] = Counter()
         self.times: list[tuple[str, float, float]] = []
-        for _ in range(connections):
-            self._add(Connection(address))
+        self._address = address
+        self._most = connections
 
     def _add(self, connection: Connection) -> None:
         self._open[connection.socket.fileno()] = connection
@@ -110,8 +110,19 @@ class Load:
         """How many requests have no answer yet."""
         return len(self._open) - len(self.idle)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a connection is free, or one more may be opened."""
+        return self.waiting < self._most
+
     def send(self, request: Request) -> None:
-        """Send on a free connection; the caller has seen that there is one."""
+        """Send on a free connection, or on a new one.
+
+        A connection is opened for its first request only: a server's thread
+        may wait for seconds on one that says nothing.
+        """
+        if not self.idle:
+            self._add(Connection(self._address))
         self.idle.pop().send(request)
 
     def collect(self, timeout_s: float) -> None:
@@ -141,7 +152,7 @@ def closed_loop(load: Load, requests: Sequence[Request], *, seconds: float) -> N
     remaining = iter(requests)
     request = next(remaining, None)
     while request is not None and time.monotonic() < end:
-        while load.idle and request is not None:
+        while load.has_room and request is not None:
             load.send(request)
             request = next(remaining, None)
         load.collect(PATIENCE_S)
@@ -153,7 +164,7 @@ def open_loop(load: Load, requests: Sequence[Request], *, rate: float) -> None:
     start = time.monotonic()
     for number, request in enumerate(requests):
         due = start + number / rate
-        while (left := due - time.monotonic()) > 0 or not load.idle:
+        while (left := due - time.monotonic()) > 0 or not load.has_room:
             load.collect(max(left, 0.001))
         load.send(request)
     _wait_for_answers(load)
