@@ -175,7 +175,8 @@ def take_lock(connection: Connection, lock: int) -> None:
 _ADVISORY_LOCK = text(
     """
     SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-        set_config('enable_mergejoin', 'off', true), pg_advisory_xact_lock(:lock)
+        set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
+        set_config('enable_material', 'off', true), pg_advisory_xact_lock(:lock)
     """
 )
 
