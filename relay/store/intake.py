@@ -127,8 +127,9 @@ def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
         *_inserting(connection, _INSERT_CALLBACKS, batch.callbacks),
         *_inserting(connection, _INSERT_ORDERS, _stamped(batch.born, now)),
         *_inserting(connection, _UPDATE_ORDERS, _stamped(batch.changed, now)),
-        *_inserting(connection, _STOP, stopped),
         *_announcing(connection, batch.events, now),
+        # Last, for the credit that a conflict stops may have come in this very batch.
+        *_inserting(connection, _STOP, stopped),
     )
 
 
