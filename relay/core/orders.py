@@ -107,14 +107,23 @@ def rule(
     `known` holds the kept callbacks of the order, and those that bear the
     same signature whatever their order.
     """
-    if any(_is_forged_from(callback, other) for other in known):
+    if _is_forged(callback, known):
         return Ruling(verdict=Verdict.FORGERY)
-    if any(agree(callback, other) for other in known):
+    if is_repeat(callback, known):
         return Ruling(verdict=Verdict.DUPLICATE)
     opposed = next((other for other in known if _contradicts(callback, other)), None)
     if opposed is not None:
         return _conflict(callback, opposed, order or _born(callback))
     return _accept(callback, source, order=order, paused=paused, now=now)
+
+
+def is_repeat(callback: Callback, known: Sequence[Callback]) -> bool:
+    """Tell whether a callback says what was kept already, under a signature that was never seen over other fields."""
+    return not _is_forged(callback, known) and any(agree(callback, other) for other in known)
+
+
+def _is_forged(callback: Callback, known: Sequence[Callback]) -> bool:
+    return any(_is_forged_from(callback, other) for other in known)
 
 
 def _is_forged_from(callback: Callback, other: Callback) -> bool:

@@ -17,8 +17,8 @@ from queue import Empty, SimpleQueue
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from relay.core.callbacks import Callback, agree
-from relay.core.orders import Verdict
+from relay.core.callbacks import Callback
+from relay.core.orders import Verdict, is_repeat
 from relay.errors import InvariantBroken, RelayError, Unavailable
 from relay.flows.judgement import Arrival, Judgement, Outcome, ids_of, tell
 from relay.ports import Memory
@@ -93,29 +93,32 @@ class Committer:
     def commit(self, batch: Sequence[Arrival]) -> None:
         """Settle every arrival of a batch, whatever happens; no caller is left waiting and no error escapes."""
         try:
-            self._settle(batch)
+            announced = self._settle(batch)
         except Exception as error:
             log.exception("batch_failed", extra={"size": len(batch)})
+            known = error if isinstance(error, RelayError) else InvariantBroken("the callback could not be stored")
             for arrival in batch:
-                arrival.settle(
-                    None,
-                    error if isinstance(error, RelayError) else InvariantBroken("the callback could not be stored"),
-                )
+                arrival.settle(None, known)
+            return
+        try:
+            self._remember(batch, ring=announced)
+        except Exception:
+            # The callers have their answer and the rows are committed: what is lost here costs speed, not facts.
+            log.exception("batch_not_remembered", extra={"size": len(batch)})
+        for arrival in batch:
+            tell(arrival)
 
-    def _settle(self, batch: Sequence[Arrival]) -> None:
+    def _settle(self, batch: Sequence[Arrival]) -> bool:
+        """Commit a batch and let its callers go, all or none of them; tell whether something was announced."""
         repeats = self._repeats(batch)
         fresh = [arrival for arrival in batch if id(arrival) not in repeats]
         outcomes = self._write_or_split(fresh) if fresh else []
         for arrival in batch:
             if id(arrival) in repeats:
                 arrival.settle(Verdict.DUPLICATE)
-        announced = False
         for arrival, outcome in zip(fresh, outcomes, strict=True):
             arrival.settle(outcome.verdict, outcome.error)
-            announced = announced or outcome.announced
-        self._remember(batch, ring=announced)
-        for arrival in batch:
-            tell(arrival)
+        return any(outcome.announced for outcome in outcomes)
 
     def _repeats(self, batch: Sequence[Arrival]) -> set[int]:
         """Return the arrivals that the fast memory knows and SQL confirms: they need no write, but never go unlooked."""
@@ -133,7 +136,7 @@ class Committer:
         return {
             id(arrival)
             for arrival in likely
-            if arrival.callback and _is_repeat(arrival.callback, known.about(arrival.callback))
+            if arrival.callback and is_repeat(arrival.callback, known.about(arrival.callback))
         }
 
     def _write_or_split(self, batch: Sequence[Arrival]) -> list[Outcome]:
@@ -183,14 +186,6 @@ class Committer:
         self._rejected = 0
         with writing(self._engine) as connection:
             store.evict_rejected(connection, most_of_a_kind=REJECTED_OF_A_KIND, most=REJECTED_IN_ALL)
-
-
-def _is_repeat(callback: Callback, known: Sequence[Callback]) -> bool:
-    """A repeat agrees with what was kept, and its signature was never seen over other fields."""
-    same_signature = [
-        other for other in known if callback.signature is not None and other.signature == callback.signature
-    ]
-    return any(agree(callback, other) for other in known) and all(agree(callback, other) for other in same_signature)
 
 
 def _memory_key(callback: Callback) -> str:

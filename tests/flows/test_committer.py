@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -230,6 +230,14 @@ def test_a_conflict_is_kept_held_broken_open_and_stops_unsent_credits(engine: En
     assert len(rows(engine, breaks)) == 1
 
 
+def test_a_conflict_that_comes_with_the_credit_stops_it_too(engine: Engine, committer: Committer) -> None:
+    """In one batch nobody has been sent anything yet."""
+    subscribe(engine)
+    committer.commit([arrival(a_callback()), arrival(paying(4_000_000))])
+    assert [one.state for one in rows(engine, deliveries) if one.event_sequence == 1] == ["held"] * 3
+    assert [one.state for one in rows(engine, deliveries) if one.event_sequence == 2] == ["pending"] * 3
+
+
 def test_a_forgery_is_kept_as_rejected_and_changes_nothing(engine: Engine, committer: Committer) -> None:
     """The signature of one order over the fields of another."""
     submit(committer, a_callback())
@@ -280,6 +288,7 @@ def test_a_memory_that_lies_changes_no_outcome(engine: Engine, lie: str) -> None
     assert submit(committer, a_callback()) is Verdict.DUPLICATE
     assert submit(committer, paying(4_000_000)) is Verdict.CONFLICT
     assert submit(committer, a_callback(orderid="sh-2")) is Verdict.FORGERY
+    assert submit(committer, a_callback(occurred_at=NOON + timedelta(seconds=1))) is Verdict.FORGERY
     assert [one.type for one in rows(engine, events)] == [
         "recharge.succeeded",
         "recharge.held",
@@ -294,6 +303,38 @@ def test_memory_learns_only_what_is_committed(engine: Engine, committer: Committ
     with pytest.raises((InvariantBroken, Unavailable)):
         submit(committer, a_callback())
     assert memory.keys == set()
+
+
+def test_a_failure_after_the_acks_harms_neither_them_nor_the_committer(engine: Engine) -> None:
+    """Whoever was let go stays so, and the next one is served."""
+
+    class Broken(FakeMemory):
+        def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
+            raise Unavailable("a port that breaks its promise")
+
+    committer = Committer(engine, Broken(), clock=lambda: NOON, new_id=numbered_ids())
+    batch = [arrival(a_callback(orderid=f"sh-{number}", signature=f"s{number}")) for number in range(3)]
+    committer.commit(batch)
+    assert [one.wait(0) for one in batch] == [Verdict.ACCEPTED] * 3
+    assert submit(committer, a_callback(orderid="sh-4", signature="s4")) is Verdict.ACCEPTED
+    assert committer.alive
+
+
+def test_connections_that_the_server_cut_cost_nobody_an_answer(postgres_url: str) -> None:
+    """A restart or a pooler's whim between two batches is met by trying once more."""
+    one, other = make_engine(postgres_url), make_engine(postgres_url)
+    committer = Committer(one, FakeMemory(), clock=lambda: NOON, new_id=numbered_ids())
+    assert submit(committer, a_callback()) is Verdict.ACCEPTED
+    with writing(other) as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    assert submit(committer, a_callback(orderid="sh-2", signature="s2")) is Verdict.ACCEPTED
+    assert len(rows(other, events)) == 2
+    one.dispose()
+    other.dispose()
 
 
 def test_a_repeat_that_memory_knows_writes_nothing(engine: Engine, committer: Committer, memory: FakeMemory) -> None:
