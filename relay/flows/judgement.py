@@ -181,6 +181,8 @@ class Judgement:
             "namespace": None,
             "orderid": None,
             "order_version": None,
+            "generation": None,
+            "notify_url": None,
             "amount_micros": None,
             "flags": "",
             "body": "",
@@ -198,7 +200,7 @@ def tell(arrival: Arrival) -> None:
 
 # Every insert of a batch names the same columns, whichever of them an arrival fills.
 _COLUMNS = [column.name for column in callbacks.columns if column.name != "id"]
-_EMPTY = dict.fromkeys(_COLUMNS) | {"origin": "callback", "flags": "", "headers": "{}"}
+_EMPTY = dict.fromkeys(_COLUMNS) | {"part": "", "origin": "callback", "flags": "", "headers": "{}"}
 
 
 def _row(arrival: Arrival, verdict: str) -> dict[str, Any]:

@@ -25,6 +25,12 @@ api_keys: Table = tables.APIKey.__table__  # type: ignore[attr-defined]  # as ab
 heartbeats: Table = tables.Heartbeat.__table__  # type: ignore[attr-defined]  # as above
 leases: Table = tables.Lease.__table__  # type: ignore[attr-defined]  # as above
 firings: Table = tables.Firing.__table__  # type: ignore[attr-defined]  # as above
+creations: Table = tables.Creation.__table__  # type: ignore[attr-defined]  # as above
+addresses: Table = tables.Address.__table__  # type: ignore[attr-defined]  # as above
+provider_facts: Table = tables.ProviderFact.__table__  # type: ignore[attr-defined]  # as above
+polls: Table = tables.Poll.__table__  # type: ignore[attr-defined]  # as above
+statements: Table = tables.Statement.__table__  # type: ignore[attr-defined]  # as above
+paces: Table = tables.Pace.__table__  # type: ignore[attr-defined]  # as above
 
 _ORDER_FIELDS = (
     "namespace",

@@ -19,6 +19,7 @@ ROW = {
     "source": "crossing",
     "verdict": "rejected",
     "reason": "malformed",
+    "part": "",
     "origin": "callback",
     "flags": "",
     "headers": "{}",

@@ -118,8 +118,10 @@ def _definitions(engine: Engine) -> dict[str, Any]:
     with reading(engine) as connection:
         rows = connection.execute(text(DEFINITIONS[connection.dialect.name])).all()
     rows = [row for row in rows if not row[0].startswith("alembic_version")]
-    return {name: sorted(_parts(definition)) for name, definition in rows}
+    return {name: _parts(definition) for name, definition in rows}
 
 
 def _parts(definition: str) -> list[str]:
-    return [" ".join(part.split()).strip("(), ") for part in re.split(r",\s*\n|\n", definition)]
+    # SQLite keeps the text of a table: columns that were added stand behind the constraints, all on one line.
+    inside = definition.strip().removesuffix(")").strip()
+    return sorted(" ".join(part.split()).strip("(), ") for part in re.split(r",\s+(?![^()]*\))|\n", inside))

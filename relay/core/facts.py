@@ -1,0 +1,64 @@
+"""Own the facts that other witnesses bring beside a callback: what the provider answers, and what the chain shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay.core.callbacks import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderFact:
+    """What a provider says of an order when it is asked (`via` "query") or in its statement ("statement").
+
+    `status` is None for a status the adapter does not map; `raw_status` keeps the provider's own word.
+    Amounts are micro-USDT; `unit_micros` is the smallest difference the source can express.
+    """
+
+    source: str
+    namespace: str
+    orderid: str
+    via: str
+    raw_status: str
+    status: Status | None = None
+    amount_micros: int | None = None
+    amount_raw: str | None = None
+    unit_micros: int = 1
+    provider_order_id: str | None = None
+    tx_hash: str | None = None
+    occurred_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The identity of the order it is about."""
+        return (self.namespace, self.orderid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One Transfer log of a token that we count as USDT, on the chain that `chain` names.
+
+    Addresses and hashes are in the chain's machine spelling: 0x and lower-case
+    hex. The value is `amount_micros` and, of a token with more than six
+    places, `rest` base units below a micro. `is_final`: the chain calls its
+    block final, and the block was read as canonical.
+    """
+
+    chain: str
+    tx_hash: str
+    log_index: int
+    block_number: int
+    block_hash: str
+    block_time: datetime
+    contract: str
+    sender: str
+    recipient: str
+    amount_micros: int
+    rest: int = 0
+    is_final: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """The identity of a movement of money: no two orders may claim it."""
+        return (self.chain, self.tx_hash, self.log_index)

@@ -1,0 +1,36 @@
+"""Own the tables: every constraint that keeps a promise is written here, not hoped for in code.
+
+Amounts are BIGINT micro-USDT. Times are aware and stored in UTC. Rows that
+bear a key (callbacks, orders, events) are never deleted.
+"""
+
+from __future__ import annotations
+
+from relay.store.tables.base import metadata
+from relay.store.tables.callbacks import CallbackRow
+from relay.store.tables.events import Attempt, Delivery, Endpoint, Event
+from relay.store.tables.operations import APIKey, AuditEntry, Break, Firing, Heartbeat, Lease, SourceState
+from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
+
+__all__ = [
+    "APIKey",
+    "Address",
+    "Attempt",
+    "AuditEntry",
+    "Break",
+    "CallbackRow",
+    "Creation",
+    "Delivery",
+    "Endpoint",
+    "Event",
+    "Firing",
+    "Heartbeat",
+    "Lease",
+    "Order",
+    "Pace",
+    "Poll",
+    "ProviderFact",
+    "SourceState",
+    "Statement",
+    "metadata",
+]

@@ -1,0 +1,129 @@
+"""Own the tables of the way out: events, endpoints, deliveries and their attempts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from relay.store.tables.base import partial, row_id
+
+
+class Event(SQLModel, table=True):
+    """A fact we announce. `sequence` is the order of commit, `body` the bytes every attempt sends.
+
+    `generation` counts an order's reversals; `notify_url` is the order's own, for endpoints of kind per_order.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        partial("uq_events_one_credit", "namespace", "orderid", where="type = 'recharge.succeeded'", unique=True),
+        partial(
+            "uq_events_one_turn",
+            "namespace",
+            "orderid",
+            "type",
+            "generation",
+            where="type IN ('recharge.reversed', 'recharge.reinstated')",
+            unique=True,
+        ),
+        Index("ix_events_order", "namespace", "orderid", "sequence"),
+        Index("ix_events_type", "type", "sequence"),
+    )
+
+    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    id: str
+    type: str
+    source: str | None = None
+    namespace: str | None = None
+    orderid: str | None = None
+    order_version: int | None = None
+    generation: int | None = None
+    notify_url: str | None = None
+    amount_micros: int | None = Field(default=None, sa_type=BigInteger)
+    flags: str = ""
+    body: str = Field(sa_type=Text)
+    created_at: datetime
+
+
+class Endpoint(SQLModel, table=True):
+    """A subscriber's URL. `state` is a person's word; `not_before` is what its own answers asked for.
+
+    Of kind `per_order` it is a prefix: each order of its own `notify_url` is
+    told there. `signing` says whose key signs the bodies of format `provider`.
+    """
+
+    __tablename__ = "endpoints"
+    __table_args__ = (
+        CheckConstraint("state IN ('enabled', 'paused', 'disabled')", name="state"),
+        CheckConstraint("concurrency > 0", name="concurrency_positive"),
+    )
+
+    id: str = Field(primary_key=True)
+    url: str
+    description: str = ""
+    kind: str = Field(default="fixed", sa_column_kwargs={"server_default": "fixed"})
+    format: str = "standard"
+    signing: str = Field(default="source", sa_column_kwargs={"server_default": "source"})
+    event_types: str | None = None
+    sources: str | None = None
+    state: str = "enabled"
+    state_reason: str | None = None
+    concurrency: int = 32
+    secrets: str = Field(sa_type=Text)
+    owner_key_id: str | None = None
+    not_before: datetime | None = None
+    gone_at: datetime | None = None
+    created_at: datetime
+    deleted_at: datetime | None = None
+
+
+class Delivery(SQLModel, table=True):
+    """One event for one endpoint: this table is the outbox.
+
+    `attempts` counts what was opened, `failures` the steps taken on the
+    schedule, `unknowns` the attempts in a row that ended without an outcome.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("event_sequence", "endpoint_id"),
+        partial("ix_deliveries_due", "endpoint_id", "due_at", "id", where="state = 'pending'"),
+        partial("ix_deliveries_sending", "endpoint_id", "lease_until", where="state = 'sending'"),
+        Index("ix_deliveries_state", "state", "id"),
+        Index("ix_deliveries_endpoint", "endpoint_id", "id"),
+        CheckConstraint("state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'held')", name="state"),
+    )
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    event_sequence: int = Field(sa_type=BigInteger)
+    endpoint_id: str
+    state: str = "pending"
+    attempts: int = 0
+    failures: int = 0
+    unknowns: int = 0
+    due_at: datetime
+    lease_until: datetime | None = None
+    lease_owner: str | None = None
+    last_status: int | None = None
+    last_error: str | None = None
+    created_at: datetime
+    finished_at: datetime | None = None
+
+
+class Attempt(SQLModel, table=True):
+    """One HTTP exchange; the row exists before the network is touched."""
+
+    __tablename__ = "attempts"
+
+    delivery_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    number: int = Field(primary_key=True)
+    started_at: datetime
+    finished_at: datetime | None = None
+    outcome: str | None = None
+    status: int | None = None
+    latency_ms: int | None = None
+    error: str | None = None
+    answer: str | None = Field(default=None, sa_type=Text)
