@@ -1,0 +1,88 @@
+"""Tests of the TRON-like node: it refuses what java-tron refuses, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from tests.nodes.tron import MAX_RESULTS, TOKEN, TRANSFER, TronNode, served
+
+ALICE, BOB = "0x" + "11" * 20, "0x" + "22" * 20
+
+
+def call(node: TronNode, method: str, *params: Any) -> dict[str, Any]:
+    return node.answer({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+
+
+def padded(address: str) -> str:
+    return "0x" + "0" * 24 + address[2:]
+
+
+BALANCE = {"to": TOKEN, "data": "0x70a08231" + padded(BOB)[2:]}
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("eth_call", [BALANCE, "0x1"]),
+        ("eth_call", [BALANCE, "finalized"]),
+        ("eth_call", [BALANCE, {"blockNumber": "0xffffff"}]),
+        ("eth_getBalance", [BOB, "earliest"]),
+        ("eth_getBlockByNumber", ["pending", False]),
+        ("eth_getLogs", [{"fromBlock": "0x0", "toBlock": hex(5_000)}]),
+        ("eth_getLogs", [{"fromBlock": "0x0", "toBlock": "pending"}]),
+        ("eth_getLogs", [{"topics": [TRANSFER, None, [padded(BOB)] * 1_001]}]),
+        ("eth_getLogs", [{"address": "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"}]),
+        ("eth_getTransactionCount", [BOB, "latest"]),
+        ("eth_sendRawTransaction", ["0x00"]),
+        ("eth_feeHistory", []),
+    ],
+)
+def test_what_the_real_node_refuses_is_an_error(method: str, params: list[Any]) -> None:
+    """Neither a wrong answer nor an empty one stands in for the refusal."""
+    node = TronNode(head=9_000)
+    assert "error" in call(node, method, *params)
+
+
+def test_a_transfer_is_found_by_its_receiver_in_20_byte_hex() -> None:
+    """The widest range and the longest topic list that are allowed still find it."""
+    node = TronNode(head=100)
+    sent = node.transfer(ALICE, BOB, 1_500_000)
+    topics = [TRANSFER, None, [padded(BOB)] * 1_000]
+    (log,) = call(node, "eth_getLogs", {"fromBlock": "0x0", "toBlock": hex(4_999), "topics": topics})["result"]
+    assert (log["transactionHash"], log["address"], int(log["data"], 16)) == (sent, TOKEN, 1_500_000)
+    assert len(log["address"]) == 42
+
+
+def test_a_pinned_balance_is_silently_the_latest_one() -> None:
+    """A block object is only checked for existence, so a historic balance must never be asked for this way."""
+    node = TronNode(head=10)
+    node.transfer(ALICE, BOB, 7)
+    assert int(call(node, "eth_call", BALANCE, {"blockNumber": "0x1"})["result"], 16) == 7
+
+
+def test_the_finalized_head_lags_by_nineteen_blocks() -> None:
+    """Solidification needs more than two thirds of the 27 representatives."""
+    node = TronNode()
+    head = node.mine(100)
+    assert int(call(node, "eth_getBlockByNumber", "finalized", False)["result"]["number"], 16) == head - 19
+
+
+def test_more_than_ten_thousand_results_are_refused() -> None:
+    """One more than allowed is an error, never a cut list."""
+    node = TronNode(head=1)
+    node.transfer(ALICE, BOB, 1)
+    node.logs *= MAX_RESULTS
+    assert len(call(node, "eth_getLogs", {"fromBlock": "0x0"})["result"]) == MAX_RESULTS
+    node.logs += node.logs[:1]
+    assert "error" in call(node, "eth_getLogs", {"fromBlock": "0x0"})
+
+
+def test_the_node_answers_over_http_one_call_or_a_batch() -> None:
+    """Both shapes of JSON-RPC come back in kind."""
+    with served(TronNode(head=5)) as url:
+        ask = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
+        assert requests.post(url, json=ask, timeout=5).json()["result"] == "0x5"
+        assert [each["result"] for each in requests.post(url, json=[ask, ask], timeout=5).json()] == ["0x5", "0x5"]
