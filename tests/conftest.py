@@ -23,6 +23,8 @@ from relay.store.migrate import upgrade
 from tests.postgres import postgres
 from tests.system import free_port
 
+pytest_plugins = ["tests.nodes.fixtures"]
+
 _numbers = itertools.count(1)
 
 # No deadline for an example: on a busy machine it would only measure the machine.

@@ -83,6 +83,6 @@ def test_more_than_ten_thousand_results_are_refused() -> None:
 def test_the_node_answers_over_http_one_call_or_a_batch() -> None:
     """Both shapes of JSON-RPC come back in kind."""
     with served(TronNode(head=5)) as url:
-        ask = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
+        ask: Any = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
         assert requests.post(url, json=ask, timeout=5).json()["result"] == "0x5"
         assert [each["result"] for each in requests.post(url, json=[ask, ask], timeout=5).json()] == ["0x5", "0x5"]
