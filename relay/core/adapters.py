@@ -24,6 +24,8 @@ from relay.core.signatures import (
 from relay.errors import ConfigError
 
 WORDS = ("orderid", "user_ref", "amount", "appid", "occurred_at", "status", "provider_order_id", "tx_hash")
+# What a provider's status may be mapped to; "unknown" is for what is not mapped.
+STATUSES = tuple(status for status in Status if status is not Status.UNKNOWN)
 # Whoever could change one of these under a signature could move money.
 MUST_BE_SIGNED = ("orderid", "user_ref", "amount", "status")
 # What a source that brings its own adapter writes into its section, beside its own keys and `ack`.
@@ -54,7 +56,9 @@ class Adapter:
     amount can express; `amount_form` tells whether it counts those units
     ("integer") or is a decimal number of USDT ("decimal").
     `signature_names_fields`: the signature covers every field we read, so
-    that it belongs to one set of them.
+    that it belongs to one set of them. `amount_counts` tells whether an
+    amount is what the order received so far ("total") or this payment's
+    alone ("increment"); `query` is the call that asks for an order's status.
     """
 
     name: str
@@ -68,6 +72,8 @@ class Adapter:
     unit_micros: int
     ack: Ack
     signature_names_fields: bool
+    amount_counts: str = "total"
+    query: object | None = None
 
 
 def parse_adapter(name: str, table: Mapping[str, object], *, path: str = "") -> Adapter:
@@ -87,7 +93,7 @@ def parse_adapter(name: str, table: Mapping[str, object], *, path: str = "") -> 
         names=names,
         patterns=patterns,
         statuses=_statuses(section.section("statuses")),
-        status=Status(section.choice("status", list(Status))) if "status" in section else None,
+        status=Status(section.choice("status", STATUSES)) if "status" in section else None,
         amount_form=amount_form,
         unit_micros=unit_micros,
         ack=parse_ack(section.section("ack")),
@@ -209,7 +215,7 @@ def _amount(section: Section) -> tuple[str, int]:
 
 
 def _statuses(section: Section) -> dict[str, Status]:
-    return {theirs: Status(section.choice(theirs, list(Status))) for theirs in section}
+    return {theirs: Status(section.choice(theirs, STATUSES)) for theirs in section}
 
 
 def _judge(adapter: Adapter, section: Section) -> None:

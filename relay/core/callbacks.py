@@ -15,6 +15,7 @@ class Status(StrEnum):
     FAILED = "failed"
     EXPIRED = "expired"
     REFUNDED = "refunded"
+    UNKNOWN = "unknown"  # the adapter does not map what the provider said: kept, shown, alerted, never acted upon
 
 
 class Origin(StrEnum):
@@ -32,7 +33,8 @@ class Callback:
     `amount_micros` counts millionths of a USDT; `amount_raw` is the provider's own text.
     `unit_micros` is the smallest difference the source can express (100 for 1/10,000 USDT).
     `signature` is the normalised text of the signature when it names one set of fields, else None.
-    `secret_id` names the secret that verified it.
+    `secret_id` names the secret that verified it. `raw_status` is the provider's own word for the status, when it sends one.
+    `part` tells the payments of one order apart where its source may report several (see `relay.core.policies.part_of`).
     """
 
     source: str
@@ -51,6 +53,8 @@ class Callback:
     secret_id: str | None = None
     origin: Origin = Origin.CALLBACK
     flags: frozenset[str] = frozenset()
+    raw_status: str | None = None
+    part: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

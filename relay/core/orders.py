@@ -28,12 +28,15 @@ class Verdict(StrEnum):
 class State(StrEnum):
     """Where an order stands."""
 
+    CREATING = "creating"
     CREATED = "created"
     PENDING = "pending"
+    CONFIRMING = "confirming"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     EXPIRED = "expired"
     HELD = "held"
+    REVERSED = "reversed"
     REFUNDED = "refunded"
 
 
@@ -56,6 +59,10 @@ class Order:
     registered: bool = False
     flags: frozenset[str] = frozenset()
     held_reason: str | None = None
+    chain: str | None = None
+    address: str | None = None
+    notify_url: str | None = None
+    expires_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -8,12 +8,25 @@ from datetime import datetime
 from relay.core.adapters import Ack, Adapter
 from relay.core.signatures import Secret
 
-__all__ = ["Ack", "Secret", "Source"]
+__all__ = ["Ack", "Brake", "Secret", "Source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brake:
+    """How much may be recovered in a rolling window before a person has to release: orders, and micro-USDT."""
+
+    count: int = 50
+    micros: int = 50_000_000_000
+    window_s: int = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One section of sources.toml, checked. Amounts are micro-USDT."""
+    """One section of sources.toml, checked. Amounts are micro-USDT.
+
+    `evidence` names the witnesses that must agree before a credit, `recover`
+    those that a recovery would ask; `base_url` has no slash at its end.
+    """
 
     name: str
     namespace: str
@@ -24,10 +37,20 @@ class Source:
     live_from: datetime | None = None
     amount_policy: str = "as_received"
     minimum_micros: int = 0
+    tolerance_micros: int = 0
     unknown_orders: str = "accept"
     hold_above_micros: int | None = None
+    hold_above_hourly_micros: int | None = None
+    evidence: frozenset[str] = frozenset({"signature"})
+    recover: str = "off"
+    brake: Brake = field(default_factory=Brake)
+    base_url: str = ""
+    upstream_handler: str = ""
+    chains: tuple[str, ...] = ()
+    address_kind: str = "dedicated"
     allow_ips: tuple[str, ...] = ()
     max_age_s: int = 0
+    late_after_s: int = 120
     grace_s: int = 300
     ack: Ack = field(default_factory=Ack)
 

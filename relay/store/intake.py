@@ -172,6 +172,7 @@ _ORDERS = with_rows(
     f"SELECT {_ORDER_LIST} FROM {{rows}} AS g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid",
     _KEY_TYPES,
     registered=orders.c.registered.type,
+    expires_at=orders.c.expires_at.type,
 )
 _CALLBACKS = with_rows(
     f"""

@@ -47,6 +47,10 @@ _ORDER_FIELDS = (
     "credited_micros",
     "registered",
     "held_reason",
+    "chain",
+    "address",
+    "notify_url",
+    "expires_at",
 )
 _CALLBACK_FIELDS = (
     "source",
@@ -62,6 +66,7 @@ _CALLBACK_FIELDS = (
     "occurred_at",
     "signature",
     "secret_id",
+    "part",
 )
 order_columns = [orders.c[name] for name in (*_ORDER_FIELDS, "flags")]
 callback_columns = [callbacks.c[name] for name in (*_CALLBACK_FIELDS, "status", "origin", "flags")]
@@ -84,9 +89,11 @@ def order_values(order: Order) -> dict[str, Any]:
 
 def callback_from(values: Mapping[str, Any]) -> Callback:
     """Return the core's callback from a row of `callback_columns` (one that was not rejected)."""
+    status = Status(values["status"])
     return Callback(
         **{name: values[name] for name in _CALLBACK_FIELDS},
-        status=Status(values["status"]),
+        status=status,
+        raw_status=values["part"] if status is Status.UNKNOWN else None,
         origin=Origin(values["origin"]),
         flags=frozenset(values["flags"].split()),
     )
