@@ -5,34 +5,28 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from config.witnesses import evidence_of, recover_of
 from relay.core import adapters, amounts
 from relay.core.adapters import Adapter, parse_ack, parse_adapter, with_patterns
 from relay.core.addresses import networks
 from relay.core.sections import Section
 from relay.core.signatures import Secret
-from relay.core.sources import Source
+from relay.core.sources import Brake, Source
 from relay.errors import ConfigError
 
 PRESETS = Path(__file__).parent / "adapters.toml"
-# What the configuration will know one day, and the values that already say what happens today.
-NOT_YET: Mapping[str, tuple[object, ...]] = {
-    "upstream_handler": ("",),
-    "tolerance": ("",),
-    "hold_above_hourly": ("",),
-    "recover": ("off",),
-    "brake": (),
-    "base_url": (),
-    "chains": ([],),
-    "address_kind": (),
-    "late_after_s": (),
-}
+POLICIES = ("as_received", "exact", "tolerance", "accumulate")
+ADDRESS_KINDS = ("dedicated", "shared", "provider")
 
 # Stands where a variable is missing: the start is stopped anyway, and the same fault is not told twice.
 _UNSET = "unset"
 _YEAR_S = 366 * 86_400
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.ASCII | re.DOTALL)
@@ -96,21 +90,34 @@ def _source(name: str, section: Section, presets: Mapping[str, Mapping[str, obje
         adapter=adapter,
         secrets=_secrets(section),
         appid=section.text("appid", "") or None,
+        base_url=_url(section, "base_url", _is_safe, "an https URL, or one of http on this machine"),
         mode=section.choice("mode", ("live", "observe"), "live"),
+        upstream_handler=_url(section, "upstream_handler", _is_web, "an http or https URL"),
         live_from=_moment(section, "live_from"),
-        amount_policy=section.choice("amount_policy", ("as_received",), "as_received"),
+        chains=tuple(dict.fromkeys(section.texts("chains"))),
+        amount_policy=section.choice("amount_policy", POLICIES, "as_received"),
         minimum_micros=_usdt(section, "minimum") or 0,
+        tolerance_micros=_usdt(section, "tolerance") or 0,
         unknown_orders=section.choice("unknown_orders", ("accept", "hold"), "accept"),
         hold_above_micros=_usdt(section, "hold_above"),
+        hold_above_hourly_micros=_usdt(section, "hold_above_hourly"),
+        brake=_brake(section.section("brake")),
+        address_kind=section.choice("address_kind", ADDRESS_KINDS, "dedicated"),
         allow_ips=_addresses(section),
         max_age_s=section.whole("max_age_s", 0, most=_YEAR_S),
+        late_after_s=section.whole("late_after_s", 120, least=1, most=_YEAR_S),
         grace_s=section.whole("grace_s", 300, least=1, most=_YEAR_S),
         ack=parse_ack(section.section("ack"), adapter.ack),
     )
     _judge_names(source, section)
     if adapter_is_sound:
         _judge_against_adapter(source, section)
-    _refuse_not_yet(section)
+        source = replace(source, evidence=evidence_of(section, source), recover=recover_of(section, source))
+        _judge_policy(source, section)
+    else:
+        # Who can testify is judged with a sound adapter only; until then these are at least known.
+        section.value("evidence")
+        section.value("recover")
     section.close()
     return source
 
@@ -178,6 +185,60 @@ def _addresses(section: Section) -> tuple[str, ...]:
     return given
 
 
+def _url(section: Section, key: str, is_allowed: Callable[[str, str], bool], wanted: str) -> str:
+    """Return an address without a slash at its end, "" for none."""
+    text = section.text(key, "")
+    if not text:
+        return ""
+    try:
+        parts = urlsplit(text)
+        plain = not (parts.query or parts.fragment or parts.username or parts.password)
+        sound = bool(parts.hostname) and plain and is_allowed(parts.scheme, parts.hostname or "")
+    except ValueError:
+        sound = False
+    if not sound or not text.isascii() or " " in text:
+        section.fault(key, f"must be {wanted}, without user, query and fragment")
+    return text.rstrip("/")
+
+
+def _is_safe(scheme: str, host: str) -> bool:
+    """Keys and orders travel encrypted, or not at all off this machine."""
+    return scheme == "https" or (scheme == "http" and host in LOOPBACK)
+
+
+def _is_web(scheme: str, _: str) -> bool:
+    """The old handler is the merchant's own and may stand in a private network."""
+    return scheme in ("https", "http")
+
+
+def _brake(section: Section) -> Brake:
+    usual = Brake()
+    micros = _usdt(section, "usdt")
+    brake = Brake(
+        count=section.whole("count", usual.count, least=1, most=1_000_000),
+        micros=usual.micros if micros is None else micros,
+        window_s=section.whole("window_s", usual.window_s, least=1, most=_YEAR_S),
+    )
+    section.close()
+    return brake
+
+
+def _judge_policy(source: Source, section: Section) -> None:
+    if (source.amount_policy == "tolerance") != bool(source.tolerance_micros):
+        section.fault("tolerance", 'is needed by amount_policy = "tolerance", and by no other')
+    if (
+        source.amount_policy == "accumulate"
+        and "tx_hash" not in source.adapter.names
+        and "chain" not in source.evidence
+    ):
+        section.fault(
+            "amount_policy",
+            '"accumulate" needs to tell payments apart: this provider names no transaction, so add "chain" to evidence',
+        )
+    if source.upstream_handler and source.credits:
+        section.fault("upstream_handler", 'only works with mode = "observe": two would credit')
+
+
 def _judge_names(source: Source, section: Section) -> None:
     for path, text in ((section.path, source.name), (f"{section.path}.namespace", source.namespace)):
         if not _NAME.fullmatch(text):
@@ -194,17 +255,3 @@ def _judge_against_adapter(source: Source, section: Section) -> None:
         section.fault(
             "live_from" if source.live_from else "max_age_s", "cannot work: this provider's callbacks bear no time"
         )
-    evidence = section.texts("evidence")
-    if evidence not in ((), ("signature",)):
-        section.fault("evidence", 'only ["signature"] is supported yet')
-    if adapter.scheme.digest == "md5" and source.credits and not evidence:
-        section.fault(
-            "evidence", 'MD5 proves too little; accept it with evidence = ["signature"], or use mode = "observe"'
-        )
-
-
-def _refuse_not_yet(section: Section) -> None:
-    for key, today in NOT_YET.items():
-        if key in section and section.value(key) not in today:
-            works = "leave it out" if not today or today[0] in ("", []) else f'what works is "{today[0]}"'
-            section.fault(key, f"is not supported yet; {works}")

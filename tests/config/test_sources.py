@@ -9,7 +9,7 @@ import pytest
 
 from config.sources import parse_sources
 from relay.core.adapters import Ack
-from relay.core.sources import Source
+from relay.core.sources import Brake, Source
 
 VARIABLES = {"UPSTREAM_APPID": "VunT0000h1l8", "UPSTREAM_SECRET": "new", "QUOTE": '"\nmode = "observe"'}
 MINIMAL = {"adapter": '"crossingpay-v1"', "appid": '"VunT0000h1l8"', "secrets": '["s"]'}
@@ -71,6 +71,17 @@ def test_every_key_that_works_is_read():
         grace_s="15",
         ack='{ body = "ok" }',
         patterns='{ orderid = "sh-[0-9a-f]{22}" }',
+        base_url='"https://api.crossingpay.com/"',
+        upstream_handler='"http://old.internal:8080/callback"',
+        chains='["tron", "tron"]',
+        amount_policy='"tolerance"',
+        tolerance='"0.5"',
+        evidence='["signature", "chain"]',
+        recover='"chain"',
+        hold_above_hourly='"1000"',
+        late_after_s="60",
+        brake='{ count = 3, usdt = "100" }',
+        address_kind='"shared"',
     )
     assert not faults
     assert source is not None
@@ -80,6 +91,13 @@ def test_every_key_that_works_is_read():
     assert (source.allow_ips, source.max_age_s, source.grace_s) == (("198.51.100.7", "2001:db8::/32"), 60, 15)
     assert source.ack == Ack(200, "ok", "text/plain")
     assert source.adapter.patterns["orderid"].pattern == "sh-[0-9a-f]{22}"
+    assert (source.base_url, source.chains) == ("https://api.crossingpay.com", ("tron",))
+    assert source.upstream_handler == "http://old.internal:8080/callback"
+    assert (source.amount_policy, source.tolerance_micros) == ("tolerance", 500_000)
+    assert (source.evidence, source.recover) == (frozenset({"signature", "chain"}), "chain")
+    assert (source.hold_above_hourly_micros, source.late_after_s) == (1_000_000_000, 60)
+    assert source.brake == Brake(count=3, micros=100_000_000, window_s=3600)
+    assert source.address_kind == "shared"
 
 
 def test_what_today_does_may_be_written_down():
@@ -162,29 +180,59 @@ FAULTS = {
         {"namespace": '"Shop"'},
         "sources.crossing.namespace: a name is lower-case letters, digits, - and _, at most 63",
     ),
-    "policy of later": (
-        {"amount_policy": '"exact"'},
-        'sources.crossing.amount_policy: must be one of "as_received", not "exact"',
+    "policy of no kind": (
+        {"amount_policy": '"exakt"'},
+        'sources.crossing.amount_policy: must be one of "as_received", "exact", "tolerance", "accumulate", not "exakt"',
     ),
-    "evidence of later": (
+    "accumulate without transactions": (
+        {"amount_policy": '"accumulate"'},
+        'sources.crossing.amount_policy: "accumulate" needs to tell payments apart: this provider names no transaction, so add "chain" to evidence',
+    ),
+    "tolerance without its policy": (
+        {"tolerance": '"1"'},
+        'sources.crossing.tolerance: is needed by amount_policy = "tolerance", and by no other',
+    ),
+    "policy without its tolerance": (
+        {"amount_policy": '"tolerance"'},
+        'sources.crossing.tolerance: is needed by amount_policy = "tolerance", and by no other',
+    ),
+    "evidence the source has not": (
         {"evidence": '["signature", "chain"]'},
-        'sources.crossing.evidence: only ["signature"] is supported yet',
+        'sources.crossing.evidence: "chain" names a witness that this source does not have (chains); the choices are "signature"',
     ),
-    "recovery of later": (
+    "evidence misspelt": (
+        {"evidence": '["signature", "chian"]', "chains": '["tron"]'},
+        'sources.crossing.evidence: "chian" is not known; did you mean "chain"?',
+    ),
+    "evidence without the signature": (
+        {"evidence": '["chain"]', "chains": '["tron"]'},
+        'sources.crossing.evidence: must name "signature": no callback is believed without',
+    ),
+    "recovery the source has not": (
         {"recover": '"chain"'},
-        'sources.crossing.recover: is not supported yet; what works is "off"',
+        'sources.crossing.recover: "chain" names a witness that this source does not have (chains); the choices are "off"',
     ),
-    "handler of later": (
-        {"upstream_handler": '"https://x"'},
-        "sources.crossing.upstream_handler: is not supported yet; leave it out",
+    "handler beside a live source": (
+        {"upstream_handler": '"https://shop.example/old"'},
+        'sources.crossing.upstream_handler: only works with mode = "observe": two would credit',
     ),
-    "brake of later": ({"brake": "{ count = 1 }"}, "sources.crossing.brake: is not supported yet; leave it out"),
-    "hourly hold of later": (
-        {"hold_above_hourly": '"1"'},
-        "sources.crossing.hold_above_hourly: is not supported yet; leave it out",
+    "handler of no web": (
+        {"upstream_handler": '"ftp://x"', "mode": '"observe"'},
+        "sources.crossing.upstream_handler: must be an http or https URL, without user, query and fragment",
     ),
-    "tolerance of later": ({"tolerance": '"1"'}, "sources.crossing.tolerance: is not supported yet; leave it out"),
-    "chains of later": ({"chains": '["tron"]'}, "sources.crossing.chains: is not supported yet; leave it out"),
+    "base in the clear": (
+        {"base_url": '"http://api.example"'},
+        "sources.crossing.base_url: must be an https URL, or one of http on this machine, without user, query and fragment",
+    ),
+    "brake of no count": (
+        {"brake": "{ count = 0 }"},
+        "sources.crossing.brake.count: must be a whole number from 1 to 1000000",
+    ),
+    "brake misspelt": ({"brake": "{ coutn = 1 }"}, 'sources.crossing.brake.coutn: is not known; did you mean "count"?'),
+    "address of no kind": (
+        {"address_kind": '"own"'},
+        'sources.crossing.address_kind: must be one of "dedicated", "shared", "provider", not "own"',
+    ),
     "pattern of no field": (
         {"patterns": '{ tx_hash = "x" }'},
         'sources.crossing.patterns.tx_hash: is not known; known are "amount", "appid", "occurred_at", "orderid", "user_ref"',
@@ -222,9 +270,9 @@ def test_a_file_that_holds_no_sources_is_a_fault(text: str, fault: str):
 def test_md5_must_be_accepted_by_name():
     """A live source on MD5 alone has to say so; an observed one credits nothing anyway."""
     text = OWN.replace("DIGEST", "md5")
-    assert parse(text)[1] == [
-        'sources.house.evidence: MD5 proves too little; accept it with evidence = ["signature"], or use mode = "observe"'
-    ]
+    [fault] = parse(text)[1]
+    assert fault.startswith("sources.house.evidence: MD5 proves too little")
+    assert fault.endswith('accept it with evidence = ["signature"], or use mode = "observe"')
     assert not parse(text.replace("body =", 'evidence = ["signature"]\nbody ='))[1]
     assert not parse(text.replace("body =", 'mode = "observe"\nbody ='))[1]
 
