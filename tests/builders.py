@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from relay.core.adapters import Adapter
 from relay.core.callbacks import Callback, Status
 from relay.core.orders import Order
 from relay.core.sources import Source
+from tests.core.examples import preset
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -40,9 +40,8 @@ def paying(micros: int, **changes: Any) -> Callback:
 
 
 def a_source(**changes: Any) -> Source:
-    """A live source that credits what arrives; its adapter is not looked at by the rules."""
-    adapter: Adapter = changes.pop("adapter", None)
-    return Source(**{"name": "crossing", "namespace": "crossing", "adapter": adapter, "secrets": (), **changes})
+    """A live source that credits what arrives."""
+    return Source(**{"name": "crossing", "namespace": "crossing", "adapter": preset(), "secrets": (), **changes})
 
 
 def an_order(**changes: Any) -> Order:

@@ -67,8 +67,11 @@ def agree(one: Callback, other: Callback) -> bool:
 
     They do when status and amount (apart by less than the coarser source's
     unit) agree and, where both name one, user and transaction; time,
-    signature and headers do not count.
+    signature and headers do not count. Of a status that is not mapped only
+    the word counts.
     """
+    if one.status is Status.UNKNOWN:
+        return (one.key, one.status, one.part) == (other.key, other.status, other.part)
     coarser = max(one.unit_micros, other.unit_micros)
     return (
         one.key == other.key

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 from relay.core.amounts import format_micros
 
 if TYPE_CHECKING:
-    from relay.core.callbacks import Callback
-    from relay.core.orders import Order
+    from relay.core.orders import Change, Order, Ruling
 
-RECHARGE_TYPES = ("recharge.pending", "recharge.held", "recharge.expired", "recharge.failed", "recharge.succeeded")
+RECHARGE_TYPES = (
+    "recharge.pending",
+    "recharge.held",
+    "recharge.expired",
+    "recharge.failed",
+    "recharge.succeeded",
+    "recharge.adjusted",
+    "recharge.reversed",
+    "recharge.reinstated",
+)
 OPERATION_TYPES = (
     "delivery.exhausted",
     "endpoint.disabled",
@@ -23,10 +31,12 @@ OPERATION_TYPES = (
 EVENT_TYPES = RECHARGE_TYPES + OPERATION_TYPES
 
 
-def recharge_body(
-    order: Order, callback: Callback, *, event_type: str, event_id: str, sequence: int, now: datetime
-) -> str:
-    """Return the body of an event of an order: the JSON text whose bytes every attempt sends."""
+def recharge_body(order: Order, ruling: Ruling, *, event_type: str, event_id: str, sequence: int, now: datetime) -> str:
+    """Return the body of an event of an order: the JSON text whose bytes every attempt sends.
+
+    A change of money that was credited before adds `delta_micros`, `delta`
+    and `reason`; a reversal and its undoing add `generation`.
+    """
     return _body(
         event_type,
         now,
@@ -47,9 +57,10 @@ def recharge_body(
             "credited_micros": order.credited_micros,
             "expected_amount": _usdt(order.expected_micros),
             "flags": sorted(order.flags),
-            "origin": callback.origin,
-            "occurred_at": rfc3339(callback.occurred_at or now, timespec="seconds"),
+            "origin": ruling.origin,
+            "occurred_at": rfc3339(ruling.occurred_at or now, timespec="seconds"),
             "transfer": None,
+            **_changed(ruling.change),
         },
     )
 
@@ -68,6 +79,13 @@ def _body(event_type: str, now: datetime, data: Mapping[str, Any]) -> str:
     return json.dumps(
         {"type": event_type, "timestamp": rfc3339(now), "data": data}, separators=(",", ":"), ensure_ascii=False
     )
+
+
+def _changed(change: Change | None) -> dict[str, Any]:
+    if change is None:
+        return {}
+    told = {"delta_micros": change.delta_micros, "delta": format_micros(change.delta_micros), "reason": change.reason}
+    return told if change.generation is None else told | {"generation": change.generation}
 
 
 def _usdt(micros: int | None) -> str | None:

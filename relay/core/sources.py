@@ -58,3 +58,8 @@ class Source:
     def credits(self) -> bool:
         """An observed source is verified, kept and matched, but never credits."""
         return self.mode == "live"
+
+    @property
+    def needs_evidence(self) -> bool:
+        """A signature alone does not credit."""
+        return len(self.evidence) > 1

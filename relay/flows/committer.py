@@ -18,7 +18,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from relay.core.callbacks import Callback
-from relay.core.orders import Verdict, is_repeat
+from relay.core.orders import Verdict
+from relay.core.repeats import is_repeat
 from relay.errors import InvariantBroken, RelayError, Unavailable
 from relay.flows.judgement import Arrival, Judgement, Outcome, ids_of, tell
 from relay.ports import Memory

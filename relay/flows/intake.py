@@ -13,6 +13,7 @@ from relay.core.addresses import client_group
 from relay.core.callbacks import Callback
 from relay.core.orders import Verdict
 from relay.core.parsing import RawRequest, read_callback
+from relay.core.policies import with_part
 from relay.core.sources import Source
 from relay.errors import CallbackRejected
 from relay.flows.committer import Committer
@@ -68,7 +69,7 @@ class Intake:
         """Commit a callback that did not come by HTTP, such as a recovered one, through the same door."""
         arrival = Arrival(
             raw={"source": source.name, "request_id": request_id, "received_at": self._clock()},
-            callback=callback,
+            callback=with_part(callback, source),
             source=source,
         )
         return self._judged(arrival)
@@ -103,7 +104,7 @@ class Intake:
             raise CallbackRejected("this address may not call back", code="address_not_allowed", http_status=403)
         if request.refused is not None:
             raise request.refused
-        return source, read_callback(source, request.raw, now=now)
+        return source, with_part(read_callback(source, request.raw, now=now), source)
 
     def _judged(self, arrival: Arrival) -> Verdict:
         verdict = self._committer.submit(arrival, timeout_s=WAIT_S)

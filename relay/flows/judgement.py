@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
 from relay.core.callbacks import Callback
-from relay.core.events import operation_body, recharge_body
-from relay.core.orders import Finding, Ruling, Verdict, rule
+from relay.core.orders import Verdict
+from relay.core.rules import rule
 from relay.core.sources import Source
 from relay.errors import RelayError, Unavailable
+from relay.flows.ledger import Ledger
+from relay.flows.surroundings import Surroundings
 from relay.store import intake as store
 from relay.store.engine import writing
 from relay.store.rows import callback_values, callbacks
@@ -72,11 +74,6 @@ class Judgement:
         self._batch = batch
         self._now = now
         self._new_id = new_id
-        self._rows = store.Batch()
-        self._known = store.Known()
-        self._paused: set[str] = set()
-        self._findings: list[Finding] = []
-        self._sequence = 0
         self.outcomes: list[Outcome] = []
 
     def write(self, engine: Engine) -> None:
@@ -86,13 +83,17 @@ class Judgement:
             self._keep_rejected(engine)
             return
         with writing(engine) as connection:
-            self._known, feed = store.open_feed(connection, arrived)
-            self._sequence, self._paused = feed.sequence, feed.paused
-            self.outcomes = [self._judge(arrival) for arrival in self._batch]
-            for finding in self._findings:
-                if store.open_break(connection, finding, now=self._now):
-                    self._announce_break(finding)
-            store.write(connection, self._rows, now=self._now)
+            known, feed = store.open_feed(connection, arrived)
+            ledger = Ledger(known, feed, now=self._now, new_id=self._new_id)
+            surroundings = Surroundings(connection, self._sources(), feed.paused, now=self._now)
+            surroundings.read_facts(
+                [(one.callback.key, one.source) for one in self._batch if one.callback and one.source]
+            )
+            self.outcomes = [self._judge(arrival, ledger, surroundings) for arrival in self._batch]
+            ledger.write(connection)
+
+    def _sources(self) -> dict[str, Source]:
+        return {arrival.source.name: arrival.source for arrival in self._batch if arrival.source is not None}
 
     def _keep_rejected(self, engine: Engine) -> None:
         """Rejected requests announce nothing, so they need no place in the feed and no lock."""
@@ -100,94 +101,26 @@ class Judgement:
             store.keep_rejected(connection, [_row(arrival, "rejected") for arrival in self._batch])
         self.outcomes = [Outcome() for _ in self._batch]
 
-    def _judge(self, arrival: Arrival) -> Outcome:
+    def _judge(self, arrival: Arrival, ledger: Ledger, surroundings: Surroundings) -> Outcome:
         callback, source = arrival.callback, arrival.source
         if callback is None or source is None:
-            self._rows.callbacks.append(_row(arrival, "rejected"))
+            ledger.rows.callbacks.append(_row(arrival, "rejected"))
             return Outcome()
-        order = self._known.orders.get(callback.key)
-        ruling = rule(
-            callback,
-            source,
-            order=order,
-            known=self._known.about(callback),
-            paused=source.name in self._paused,
-            now=self._now,
-        )
+        known = ledger.known
+        order = known.orders.get(callback.key)
+        at = surroundings.moment(source, callback.key)
+        ruling = rule(callback, source, order=order, known=known.about(callback), at=at)
         if ruling.verdict is Verdict.FORGERY:
-            self._rows.callbacks.append(_row(arrival, "rejected") | {"reason": "forgery", "signature": None})
+            ledger.rows.callbacks.append(_row(arrival, "rejected") | {"reason": "forgery", "signature": None})
         elif ruling.verdict is not Verdict.DUPLICATE:
-            self._rows.callbacks.append(_row(arrival, ruling.verdict.value))
-            self._known.keep(callback)
-            self._follow(ruling, callback)
+            if ruling.verdict is Verdict.CONFLICT:
+                # What is disputed never adds up with what is not.
+                callback = arrival.callback = replace(callback, flags=callback.flags | {"conflict"})
+            ledger.rows.callbacks.append(_row(arrival, ruling.verdict.value))
+            known.keep(callback)
+            ledger.follow(ruling)
+            surroundings.note(ruling)
         return Outcome(verdict=ruling.verdict, announced=ruling.announce is not None or ruling.finding is not None)
-
-    def _follow(self, ruling: Ruling, callback: Callback) -> None:
-        if ruling.finding is not None:
-            self._findings.append(ruling.finding)
-        if ruling.stops_deliveries:
-            self._rows.stopped.append(callback.key)
-        if ruling.order is None:
-            return
-        is_new = callback.key not in self._known.orders or callback.key in self._rows.born
-        (self._rows.born if is_new else self._rows.changed)[callback.key] = ruling.order
-        self._known.orders[callback.key] = ruling.order
-        if ruling.announce is not None:
-            self._announce(ruling, callback)
-
-    def _announce(self, ruling: Ruling, callback: Callback) -> None:
-        order = ruling.order
-        if order is None or ruling.announce is None:
-            return
-        row = self._event(ruling.announce)
-        row["body"] = recharge_body(
-            order, callback, event_type=ruling.announce, event_id=row["id"], sequence=row["sequence"], now=self._now
-        )
-        row |= {
-            "source": order.source,
-            "namespace": order.namespace,
-            "orderid": order.orderid,
-            "order_version": order.version,
-            "amount_micros": order.amount_micros,
-            "flags": " ".join(sorted(order.flags)),
-        }
-        self._rows.events.append(row)
-
-    def _announce_break(self, finding: Finding) -> None:
-        row = self._event("reconciliation.break.opened")
-        namespace, orderid = finding.callback.key
-        data = {
-            "break_id": finding.id,
-            "class": finding.kind,
-            "severity": finding.severity,
-            "namespace": namespace,
-            "orderid": orderid,
-            "evidence": finding.evidence,
-        }
-        row["body"] = operation_body(
-            row["type"], event_id=row["id"], sequence=row["sequence"], now=self._now, data=data
-        )
-        row |= {"source": finding.callback.source, "namespace": namespace, "orderid": orderid}
-        self._rows.events.append(row)
-
-    def _event(self, event_type: str) -> dict[str, Any]:
-        """Every column of an event, numbered: sequence order is commit order because the feed lock is held."""
-        self._sequence += 1
-        return {
-            "sequence": self._sequence,
-            "id": self._new_id(self._now),
-            "type": event_type,
-            "source": None,
-            "namespace": None,
-            "orderid": None,
-            "order_version": None,
-            "generation": None,
-            "notify_url": None,
-            "amount_micros": None,
-            "flags": "",
-            "body": "",
-            "created_at": self._now,
-        }
 
 
 def tell(arrival: Arrival) -> None:

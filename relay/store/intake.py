@@ -71,7 +71,7 @@ class Feed:
     paused: set[str]
 
 
-def open_feed(connection: Connection, arrived: Sequence[Callback]) -> tuple[Known, Feed]:
+def open_feed(connection: Connection, arrived: Sequence[Callback | Order]) -> tuple[Known, Feed]:
     """Take the feed lock and read what a batch touches, all in one round trip.
 
     Until the transaction ends nobody else numbers events or changes orders.
@@ -101,9 +101,14 @@ def last_sequence(connection: Connection) -> int:
     return _feed(head).sequence
 
 
-def _keys(arrived: Sequence[Callback]) -> list[dict[str, Any]]:
+def _keys(arrived: Sequence[Callback | Order]) -> list[dict[str, Any]]:
     return [
-        {"namespace": one.namespace, "orderid": one.orderid, "source": one.source, "signature": one.signature}
+        {
+            "namespace": one.namespace,
+            "orderid": one.orderid,
+            "source": one.source,
+            "signature": one.signature if isinstance(one, Callback) else None,
+        }
         for one in arrived
     ]
 
@@ -230,7 +235,7 @@ _FAN_OUT = text(
 
 def open_break(connection: Connection, finding: Finding, *, now: datetime) -> bool:
     """Open the break of a finding, or note that it was seen again; tell whether it is new."""
-    namespace, orderid = finding.callback.key
+    namespace, orderid = finding.key
     seen = connection.execute(update(breaks).where(breaks.c.id == finding.id).values(last_seen=now, state="open"))
     if seen.rowcount:
         return False
@@ -243,8 +248,8 @@ def open_break(connection: Connection, finding: Finding, *, now: datetime) -> bo
             "state": "open",
             "namespace": namespace,
             "orderid": orderid,
-            "amount_micros": finding.callback.amount_micros,
-            "evidence": json.dumps(finding.evidence),
+            "amount_micros": finding.amount_micros,
+            "evidence": json.dumps(dict(finding.evidence)),
             "first_seen": now,
             "last_seen": now,
         },

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from relay.core.callbacks import Callback, Origin, Status
-from relay.core.orders import Order, Ruling, Verdict, rule
+from relay.core.orders import Order, Ruling, Verdict
+from relay.core.rules import Moment, rule
 from tests.builders import NOON, a_callback, a_source, an_order, paying
 
 
@@ -21,7 +22,7 @@ def judged(
     **source: Any,
 ) -> Ruling:
     """Judge a callback of a source with these settings."""
-    return rule(callback, a_source(**source), order=order, known=known, paused=paused, now=NOON)
+    return rule(callback, a_source(**source), order=order, known=known, at=Moment(now=NOON, paused=paused))
 
 
 def test_a_first_paid_callback_credits_what_arrived() -> None:

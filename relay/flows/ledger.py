@@ -1,0 +1,106 @@
+"""Own what one transaction under the feed lock writes of orders: their states, the events of their changes, the breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from relay.core.events import operation_body, recharge_body
+from relay.core.orders import Finding, Order, Ruling
+from relay.store import intake as store
+
+
+class Ledger:
+    """Follows rulings in their order and writes what they say, all at once.
+
+    `known` and `feed` were read by the transaction that holds the feed lock,
+    so that nobody else numbers events or changes orders until it ends.
+    """
+
+    def __init__(
+        self, known: store.Known, feed: store.Feed, *, now: datetime, new_id: Callable[[datetime], str]
+    ) -> None:
+        self.known = known
+        self.rows = store.Batch()
+        self._sequence = feed.sequence
+        self._now = now
+        self._new_id = new_id
+        self._findings: list[Finding] = []
+
+    def follow(self, ruling: Ruling) -> None:
+        """Note what a ruling wants written."""
+        if ruling.finding is not None:
+            self._findings.append(ruling.finding)
+        order = ruling.order
+        if order is None:
+            return
+        if ruling.stops_deliveries:
+            self.rows.stopped.append(order.key)
+        is_new = order.key not in self.known.orders or order.key in self.rows.born
+        (self.rows.born if is_new else self.rows.changed)[order.key] = order
+        self.known.orders[order.key] = order
+        if ruling.announce is not None:
+            self._announce(ruling.announce, ruling, order)
+
+    def write(self, connection: Connection) -> None:
+        """Write everything, as the last words of the transaction."""
+        for finding in self._findings:
+            if store.open_break(connection, finding, now=self._now):
+                self._announce_break(finding)
+        store.write(connection, self.rows, now=self._now)
+
+    def _announce(self, event_type: str, ruling: Ruling, order: Order) -> None:
+        row = self._event(event_type)
+        row["body"] = recharge_body(
+            order, ruling, event_type=event_type, event_id=row["id"], sequence=row["sequence"], now=self._now
+        )
+        row |= {
+            "source": order.source,
+            "namespace": order.namespace,
+            "orderid": order.orderid,
+            "order_version": order.version,
+            "generation": None if ruling.change is None else ruling.change.generation,
+            "notify_url": order.notify_url,
+            "amount_micros": order.amount_micros,
+            "flags": " ".join(sorted(order.flags)),
+        }
+        self.rows.events.append(row)
+
+    def _announce_break(self, finding: Finding) -> None:
+        row = self._event("reconciliation.break.opened")
+        namespace, orderid = finding.key
+        data = {
+            "break_id": finding.id,
+            "class": finding.kind,
+            "severity": finding.severity,
+            "namespace": namespace,
+            "orderid": orderid,
+            "evidence": dict(finding.evidence),
+        }
+        row["body"] = operation_body(
+            row["type"], event_id=row["id"], sequence=row["sequence"], now=self._now, data=data
+        )
+        row |= {"source": finding.source, "namespace": namespace, "orderid": orderid}
+        self.rows.events.append(row)
+
+    def _event(self, event_type: str) -> dict[str, Any]:
+        """Every column of an event, numbered: sequence order is commit order because the feed lock is held."""
+        self._sequence += 1
+        return {
+            "sequence": self._sequence,
+            "id": self._new_id(self._now),
+            "type": event_type,
+            "source": None,
+            "namespace": None,
+            "orderid": None,
+            "order_version": None,
+            "generation": None,
+            "notify_url": None,
+            "amount_micros": None,
+            "flags": "",
+            "body": "",
+            "created_at": self._now,
+        }

@@ -1,0 +1,60 @@
+"""Own what a rule is told beside the order: the time, who is paused, what witnesses say, what was credited lately.
+
+Facts and sums are read only for sources whose rules ask for them; the
+common callback costs no statement more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from relay.core.evidence import NOTHING, Facts
+from relay.core.orders import Ruling
+from relay.core.rules import Moment
+from relay.core.sources import Source
+from relay.store import evidence as store
+
+Key = tuple[str, str]
+HOUR = timedelta(hours=1)
+
+
+class Surroundings:
+    """What holds while one transaction under the feed lock judges."""
+
+    def __init__(
+        self, connection: Connection, sources: Mapping[str, Source], paused: set[str], *, now: datetime
+    ) -> None:
+        self._connection = connection
+        self._now = now
+        self._paused = paused
+        limited = sorted(name for name, one in sources.items() if one.hold_above_hourly_micros is not None)
+        self._credited = store.credited_since(connection, limited, now - HOUR) if limited else {}
+        self._facts: Mapping[Key, Facts] = {}
+        self._plain = {is_paused: Moment(now=now, paused=is_paused) for is_paused in (False, True)}
+
+    def read_facts(self, asked: Iterable[tuple[Key, Source]]) -> None:
+        """Read what witnesses say of the orders whose sources ask for more than a signature."""
+        keys = sorted({key for key, source in asked if source.needs_evidence})
+        if keys:
+            self._facts = store.facts_of(self._connection, keys)
+
+    def moment(self, source: Source, key: Key) -> Moment:
+        """Return what is known beside an order."""
+        is_paused = source.name in self._paused
+        if not source.needs_evidence and source.name not in self._credited:
+            return self._plain[is_paused]
+        return Moment(
+            now=self._now,
+            paused=is_paused,
+            facts=self._facts.get(key, NOTHING),
+            credited_micros=self._credited.get(source.name, 0),
+        )
+
+    def note(self, ruling: Ruling) -> None:
+        """Count a credit of this very transaction."""
+        order = ruling.order
+        if ruling.announce == "recharge.succeeded" and order is not None and order.source in self._credited:
+            self._credited[order.source] += order.credited_micros
