@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,28 @@ def page(connection: Connection, *, owner: str | None, after: Cursor | None, lim
 def _visible(owner: str | None) -> list[Any]:
     living = endpoints.c.deleted_at.is_(None)
     return [living] if owner is None else [living, endpoints.c.owner_key_id == owner]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """An endpoint of kind per_order: where its orders' URLs begin, and whose orders it is told of (None: all)."""
+
+    id: str
+    url: str
+    sources: frozenset[str] | None
+
+
+def prefixes(connection: Connection, *, only_enabled: bool = True) -> list[Prefix]:
+    """Return the endpoints of kind per_order, so that an order's URL can be held against them."""
+    query = select(endpoints).where(endpoints.c.kind == "per_order", *_visible(None))
+    if only_enabled:
+        query = query.where(endpoints.c.state == "enabled")
+    return [_prefix(row) for row in connection.execute(query).mappings()]
+
+
+def _prefix(row: RowMapping) -> Prefix:
+    listed = row["sources"]
+    return Prefix(row["id"], row["url"], None if listed is None else frozenset(listed.strip(",").split(",")))
 
 
 def change(connection: Connection, endpoint_id: str, columns: Mapping[str, Any]) -> None:
