@@ -81,7 +81,7 @@ def _is_text(text: str) -> bool:
 
 
 def _json_lines(stream: IO[bytes]) -> Iterator[Line]:
-    for number, text in enumerate(_texts(stream), 1):
+    for number, text in _numbered(stream):
         if len(text) >= LONGEST:
             yield Line(number, fault=f"is longer than {LONGEST} bytes")
         elif text.strip():
@@ -89,33 +89,38 @@ def _json_lines(stream: IO[bytes]) -> Iterator[Line]:
 
 
 def _csv_lines(stream: IO[bytes], names: Sequence[str]) -> Iterator[Line]:
-    reader = csv.reader(_texts(stream), strict=True)
-    header = _header(reader, names)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Line(reader.line_num, fault=f"is not CSV: {error}")
-            continue
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            yield Line(reader.line_num, fault=f"has {len(cells)} cells where the header has {len(header)}")
-        else:
-            yield _checked(reader.line_num, dict(zip(header, cells, strict=True)))
+    """No cell spans lines: a quote that is never closed costs its own line, not those behind it."""
+    numbered = _numbered(stream)
+    header = _header(next(numbered, (1, ""))[1], names)
+    for number, text in numbered:
+        if text.strip():
+            yield _csv_line(number, text, header)
 
 
-def _header(reader: Iterator[list[str]], names: Sequence[str]) -> list[str]:
+def _csv_line(number: int, text: str, header: Sequence[str]) -> Line:
+    if len(text) >= LONGEST:
+        return Line(number, fault=f"is longer than {LONGEST} bytes")
     try:
-        header = [name.strip() for name in next(reader)]
-    except (StopIteration, csv.Error):
-        raise Unprocessable(f"the file has no header line; its columns are {', '.join(names)}") from None
+        cells = next(csv.reader((text,), strict=True))
+    except csv.Error as error:
+        return Line(number, fault=f"is not CSV: {error}")
+    if len(cells) != len(header):
+        return Line(number, fault=f"has {len(cells)} cells where the header has {len(header)}")
+    return _checked(number, dict(zip(header, cells, strict=True)))
+
+
+def _header(text: str, names: Sequence[str]) -> list[str]:
+    header = [name.strip() for name in text.split(",")]
     for place, name in enumerate(header):
         if name not in names or name in header[:place]:
-            raise Unprocessable(f"no such column, or twice: {name[:64]!a}; there are {', '.join(names)}")
+            raise Unprocessable(
+                f"the first line must name each column once, of {', '.join(names)}; it names {name[:64]!a}"
+            )
     return header
+
+
+def _numbered(stream: IO[bytes]) -> Iterator[tuple[int, str]]:
+    return enumerate(_texts(stream), 1)
 
 
 def _texts(stream: IO[bytes]) -> Iterator[str]:
