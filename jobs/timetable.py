@@ -19,6 +19,7 @@ class Entry:
 
 TIMETABLE = (
     Entry("jobs.requeue.run", CronTrigger(second="*/10", timezone=UTC), timedelta(seconds=10)),
+    Entry("jobs.waiting.run", CronTrigger(second="4-59/10", timezone=UTC), timedelta(seconds=10)),
     Entry("jobs.retention.run", CronTrigger(minute=7, timezone=UTC), timedelta(hours=1)),
 )
 

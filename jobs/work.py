@@ -8,7 +8,8 @@ import time
 
 # Imported for the forks: each job finds its modules loaded. None of them opens a connection.
 import jobs.requeue
-import jobs.retention  # noqa: F401
+import jobs.retention
+import jobs.waiting  # noqa: F401
 from config import logs
 from config.settings import load
 from jobs.stopping import STOP, stop_with_parent

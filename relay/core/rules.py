@@ -65,10 +65,18 @@ def reconsider(order: Order, source: Source, *, known: Sequence[Callback], at: M
     return replace(ruling, origin=callback.origin, occurred_at=callback.occurred_at)
 
 
-def end_grace(order: Order, source: Source, *, known: Sequence[Callback], at: Moment) -> Ruling:
-    """Judge an order whose evidence is overdue a last time: what is still missing holds it, and is named."""
+def end_grace(order: Order, source: Source | None, *, known: Sequence[Callback], at: Moment) -> Ruling:
+    """Judge an order whose evidence is overdue a last time: what is still missing holds it, and is named.
+
+    Nobody can be asked any more for an order whose `source` is configured no longer.
+    """
+    if order.state != State.CONFIRMING:
+        return Ruling()
+    if source is None:
+        finding = _finding("evidence_missing", 2, order, {"source": "is configured no longer"})
+        return _held(order, order, "evidence_missing", finding=finding, origin=Origin.RECONCILER)
     ruling = reconsider(order, source, known=known, at=at)
-    if ruling.order is not None or order.state != State.CONFIRMING:
+    if ruling.announce is not None:
         return ruling
     found = Received(order.amount_micros or 0, 1, 1)
     notes = weigh(order, found, source.evidence, at.facts).notes

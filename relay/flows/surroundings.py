@@ -41,8 +41,10 @@ class Surroundings:
         if keys:
             self._facts = store.facts_of(self._connection, keys)
 
-    def moment(self, source: Source, key: Key) -> Moment:
-        """Return what is known beside an order."""
+    def moment(self, source: Source | None, key: Key) -> Moment:
+        """Return what is known beside an order; of a source that is configured no longer, nothing."""
+        if source is None:
+            return self._plain[False]
         is_paused = source.name in self._paused
         if not source.needs_evidence and source.name not in self._credited:
             return self._plain[is_paused]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select, text
+from sqlalchemy import Connection, Engine, bindparam, case, select, text
 
 from relay.core.callbacks import Status
 from relay.core.evidence import Facts
@@ -54,16 +54,20 @@ def credited_since(connection: Connection, sources: Collection[str], since: date
     return {name: sums.get(name, 0) for name in sources}
 
 
-def confirming(engine: Engine, *, until: datetime, limit: int) -> list[tuple[Key, datetime]]:
-    """Return orders that await evidence and have not changed since `until`, with the time of their last change."""
+def confirming(engine: Engine, due: Mapping[str, datetime], *, otherwise: datetime, limit: int) -> list[Key]:
+    """Return orders that await evidence and have not changed since their source's moment, the longest waiting first.
+
+    `due` has the moment of each source; `otherwise` is that of every other.
+    """
+    unchanged_since = case(due, value=orders.c.source, else_=otherwise) if due else otherwise
     query = (
-        select(orders.c.namespace, orders.c.orderid, orders.c.updated_at)
-        .where(orders.c.state == "confirming", orders.c.updated_at <= until)
+        select(orders.c.namespace, orders.c.orderid)
+        .where(text("state = 'confirming'"), orders.c.updated_at <= unchanged_since)
         .order_by(orders.c.updated_at)
         .limit(limit)
     )
     with reading(engine) as connection:
-        return [((row.namespace, row.orderid), row.updated_at) for row in connection.execute(query)]
+        return [(row.namespace, row.orderid) for row in connection.execute(query)]
 
 
 def overdue(engine: Engine, *, now: datetime, limit: int) -> list[Key]:

@@ -71,16 +71,26 @@ class Feed:
     paused: set[str]
 
 
-def open_feed(connection: Connection, arrived: Sequence[Callback | Order]) -> tuple[Known, Feed]:
+def open_feed(connection: Connection, arrived: Sequence[Callback]) -> tuple[Known, Feed]:
     """Take the feed lock and read what a batch touches, all in one round trip.
 
     Until the transaction ends nobody else numbers events or changes orders.
     """
+    return _open(connection, _keys(arrived))
+
+
+def open_orders(connection: Connection, keys: Sequence[Key]) -> tuple[Known, Feed]:
+    """Take the feed lock as `open_feed` does, and read these orders with their callbacks."""
+    nothing = {"source": None, "signature": None}
+    return _open(connection, [{"namespace": namespace, "orderid": orderid, **nothing} for namespace, orderid in keys])
+
+
+def _open(connection: Connection, keys: list[dict[str, Any]]) -> tuple[Known, Feed]:
     *_, kept, found, head = together(
         connection,
         *lock_for(connection, FEED_LOCK),
-        (_CALLBACKS.on(connection), given(_keys(arrived))),
-        (_ORDERS.on(connection), given(_keys(arrived))),
+        (_CALLBACKS.on(connection), given(keys)),
+        (_ORDERS.on(connection), given(keys)),
         (_FEED_HEAD, {}),
     )
     orders_found = [order_from(row) for row in found]
@@ -101,14 +111,9 @@ def last_sequence(connection: Connection) -> int:
     return _feed(head).sequence
 
 
-def _keys(arrived: Sequence[Callback | Order]) -> list[dict[str, Any]]:
+def _keys(arrived: Sequence[Callback]) -> list[dict[str, Any]]:
     return [
-        {
-            "namespace": one.namespace,
-            "orderid": one.orderid,
-            "source": one.source,
-            "signature": one.signature if isinstance(one, Callback) else None,
-        }
+        {"namespace": one.namespace, "orderid": one.orderid, "source": one.source, "signature": one.signature}
         for one in arrived
     ]
 

@@ -14,12 +14,14 @@ from tests.core.examples import preset
 
 STRONG = preset()
 WEAK = replace(STRONG, scheme=replace(STRONG.scheme, digest="md5"))
+# Whether there is one is all that is asked here.
+A_CALL: Any = object()
 
 
 def asked(*, weak: bool = False, query: bool = False, **settings: Any) -> tuple[frozenset[str], str, list[str]]:
     """What is asked of a source that says nothing about it."""
     faults: list[str] = []
-    adapter = replace(WEAK if weak else STRONG, query="a call" if query else None)
+    adapter = replace(WEAK if weak else STRONG, query=A_CALL if query else None)
     section = Section({}, "sources.crossing", faults)
     source = a_source(adapter=adapter, **settings)
     return evidence_of(section, source), recover_of(section, source), faults

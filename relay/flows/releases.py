@@ -1,0 +1,75 @@
+"""Own how a named person ends a hold: one transaction for the order, its event, its stopped deliveries and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, RowMapping
+
+from relay.core.actors import Actor
+from relay.core.orders import Order
+from relay.core.releases import Release
+from relay.core.releases import release as judge
+from relay.core.sources import Source
+from relay.errors import NotFound
+from relay.flows.ledger import Ledger
+from relay.flows.timeline import namespace_of, namespaces_in_scope
+from relay.store import audit, orders
+from relay.store import intake as store
+from relay.store import releases as statements
+from relay.store.engine import reading, writing
+
+
+def release(
+    engine: Engine,
+    sources: Mapping[str, Source],
+    source: str,
+    orderid: str,
+    wish: Release,
+    *,
+    actor: Actor,
+    now: datetime,
+    new_id: Callable[[datetime], str],
+) -> RowMapping:
+    """Release a held order that any source of its namespace finds; return its row.
+
+    Raises NotFound where the actor has no access, Conflict and Unprocessable
+    as `relay.core.releases` says; nothing is changed then. The one credit is
+    a constraint here as everywhere.
+    """
+    namespace, scope = namespace_of(sources, source), namespaces_in_scope(sources, actor)
+    if scope is not None and namespace not in scope:
+        raise NotFound("no such order")
+    with writing(engine) as connection:
+        known, feed = store.open_orders(connection, [(namespace, orderid)])
+        order = known.orders.get((namespace, orderid))
+        if order is None:
+            raise NotFound("no such order")
+        ruling = judge(order, wish, statements.announced(connection, namespace, orderid))
+        ledger = Ledger(known, feed, now=now, new_id=new_id)
+        ledger.follow(ruling)
+        _settle(connection, order, wish, actor=actor, now=now)
+        ledger.write(connection)
+    with reading(engine) as connection:
+        row = orders.find(connection, namespace, orderid)
+    if row is None:
+        raise NotFound("no such order")
+    return row
+
+
+def _settle(connection: Connection, order: Order, wish: Release, *, actor: Actor, now: datetime) -> None:
+    """What was announced arrives again, for every release speaks of it; and the act has its row."""
+    let_go = statements.let_go(connection, *order.key, now=now)
+    closed = statements.resolve_breaks(connection, *order.key, by=actor.id, note=wish.reason, now=now)
+    detail = {
+        "act": wish.act.value,
+        "micros": wish.micros,
+        "reason": wish.reason,
+        "held_reason": order.held_reason,
+        "version": order.version,
+        "deliveries": let_go,
+        "breaks": closed,
+    }
+    subject = f"{order.namespace}/{order.orderid}"
+    audit.append(connection, actor=actor.id, act="order.release", subject=subject, now=now, detail=detail)
