@@ -17,6 +17,7 @@ from relay.core.addresses import networks
 from relay.core.sections import Section
 from relay.core.signatures import Secret
 from relay.core.sources import Brake, Source
+from relay.core.statements import parse_statement
 from relay.errors import ConfigError
 
 PRESETS = Path(__file__).parent / "adapters.toml"
@@ -108,12 +109,15 @@ def _source(name: str, section: Section, presets: Mapping[str, Mapping[str, obje
         late_after_s=section.whole("late_after_s", 120, least=1, most=_YEAR_S),
         grace_s=section.whole("grace_s", 300, least=1, most=_YEAR_S),
         ack=parse_ack(section.section("ack"), adapter.ack),
+        account=section.section("account").mapping(),
+        statement=parse_statement(section.section("statement"), adapter) if "statement" in section else None,
     )
     _judge_names(source, section)
     if adapter_is_sound:
         _judge_against_adapter(source, section)
         source = replace(source, evidence=evidence_of(section, source), recover=recover_of(section, source))
         _judge_policy(source, section)
+        _judge_calls(source, section)
     else:
         # Who can testify is judged with a sound adapter only; until then these are at least known.
         section.value("evidence")
@@ -125,6 +129,8 @@ def _source(name: str, section: Section, presets: Mapping[str, Mapping[str, obje
 def _adapter(name: str, section: Section, presets: Mapping[str, Mapping[str, object]]) -> Adapter:
     """Return the preset or the source's own adapter; in place of a faulty one some adapter, for the other keys to be judged."""
     preset, own = section.text("adapter", ""), {key: section.value(key) for key in adapters.KEYS if key in section}
+    # How a provider is called is often known to its customers only, so these two replace the preset's.
+    calls = {key: own.pop(key) for key in adapters.CALLS if key in own} if preset else {}
     patterns = section.section("patterns")
     if own and not preset:
         try:
@@ -139,7 +145,10 @@ def _adapter(name: str, section: Section, presets: Mapping[str, Mapping[str, obj
         choices = ", ".join(f'"{choice}"' for choice in presets)
         section.fault("adapter", f"must be one of {choices}; or leave it out and write [{section.path}.signature]")
     else:
-        return with_patterns(parse_adapter(preset, presets[preset]), patterns)
+        try:
+            return with_patterns(parse_adapter(preset, {**presets[preset], **calls}, path=section.path), patterns)
+        except ConfigError as error:
+            section.faults.extend(error.faults)
     fallback = next(iter(presets))
     return parse_adapter(fallback, presets[fallback])
 
@@ -237,6 +246,14 @@ def _judge_policy(source: Source, section: Section) -> None:
         )
     if source.upstream_handler and source.credits:
         section.fault("upstream_handler", 'only works with mode = "observe": two would credit')
+
+
+def _judge_calls(source: Source, section: Section) -> None:
+    """Where the provider can be asked, whatever the question names of the account must be there."""
+    query = source.adapter.query
+    if source.base_url and query is not None:
+        for word in query.missing(source.own_words):
+            section.fault(word, "is needed to ask the provider at base_url")
 
 
 def _judge_names(source: Source, section: Section) -> None:

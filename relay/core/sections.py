@@ -64,6 +64,10 @@ class Section:
         self.fault(key, "must be a list of texts in quotes")
         return ()
 
+    def mapping(self) -> dict[str, str]:
+        """Return the whole table, whose values are all texts."""
+        return {key: self.text(key) for key in self}
+
     def value(self, key: str) -> object:
         """Return whatever stands there, to be read by someone else."""
         return self._take(key, None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay.core.adapters import Ack, Adapter
 from relay.core.signatures import Secret
+from relay.core.statements import StatementMap
 
 __all__ = ["Ack", "Brake", "Secret", "Source"]
 
@@ -25,7 +27,8 @@ class Source:
     """One section of sources.toml, checked. Amounts are micro-USDT.
 
     `evidence` names the witnesses that must agree before a credit, `recover`
-    those that a recovery would ask; `base_url` has no slash at its end.
+    those that a recovery would ask; `base_url` has no slash at its end, and
+    `account` holds what calls to the provider name as `account.…`.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Source:
     recover: str = "off"
     brake: Brake = field(default_factory=Brake)
     base_url: str = ""
+    account: Mapping[str, str] = field(default_factory=dict, repr=False)
+    statement: StatementMap | None = None
     upstream_handler: str = ""
     chains: tuple[str, ...] = ()
     address_kind: str = "dedicated"
@@ -58,6 +63,12 @@ class Source:
     def credits(self) -> bool:
         """An observed source is verified, kept and matched, but never credits."""
         return self.mode == "live"
+
+    @property
+    def own_words(self) -> dict[str, str]:
+        """What a call to the provider may name of the account (see `relay.core.calls`); the secret is the one that signs."""
+        account = {f"account.{name}": text for name, text in self.account.items()}
+        return {"appid": self.appid or "", "secret": self.secrets[0].value if self.secrets else ""} | account
 
     @property
     def needs_evidence(self) -> bool:
