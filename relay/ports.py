@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.core.calls import Outgoing
+
 
 class Memory(Protocol):
     """The fast memory in front of SQL. It may forget, lie, hang or be gone; nothing depends on it but speed."""
@@ -51,3 +53,25 @@ class Outbound(Protocol):
 
     async def post(self, url: str, *, headers: dict[str, str], body: bytes) -> Answer:
         """Post; every failure is an Answer, never an exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a call to a provider ended.
+
+    Exactly one of `status` and `error` is set. `error` is a short stable word
+    (timeout, refused, dns, tls, too_large, protocol, not_encrypted). `left` is False when
+    nothing can have reached the provider, so that asking again is safe.
+    """
+
+    status: int | None
+    body: bytes = b""
+    error: str | None = None
+    left: bool = True
+
+
+class Provider(Protocol):
+    """Sends one request to a provider within a deadline over the whole exchange."""
+
+    def exchange(self, request: Outgoing, *, deadline_s: float) -> Reply:
+        """Exchange; every failure is a Reply, never an exception."""
