@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from relay.cli.addresses import addresses
 from relay.cli.audit import audit
 from relay.cli.callbacks import callbacks
 from relay.cli.deliveries import deliveries
@@ -12,6 +13,8 @@ from relay.cli.endpoints import endpoints
 from relay.cli.events import events
 from relay.cli.keys import keys
 from relay.cli.migrate import migrate
+from relay.cli.orders import orders
+from relay.cli.releases import release
 from relay.cli.run import run
 from relay.cli.shell import Commands
 from relay.cli.sources import sources
@@ -22,6 +25,8 @@ COMMANDS: tuple[click.Command, ...] = (
     doctor,
     keys,
     endpoints,
+    orders,
+    addresses,
     events,
     deliveries,
     callbacks,
@@ -35,6 +40,7 @@ def main() -> None:
     """Relay and reconcile deposit callbacks."""
 
 
+orders.add_command(release)
 for command in COMMANDS:
     main.add_command(command)
 

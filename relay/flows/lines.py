@@ -110,7 +110,7 @@ def _csv_line(number: int, text: str, header: Sequence[str]) -> Line:
 
 
 def _header(text: str, names: Sequence[str]) -> list[str]:
-    header = [name.strip() for name in text.split(",")]
+    header = [name.strip() for name in next(csv.reader((text,)), []) or [""]]
     for place, name in enumerate(header):
         if name not in names or name in header[:place]:
             raise Unprocessable(

@@ -51,7 +51,7 @@ def test_a_bad_line_of_json_is_the_only_one_lost(line: str | bytes, fault: str) 
 
 def test_csv_names_its_columns() -> None:
     """In any order, with quotes, and with the mark that spreadsheets put in front."""
-    found = read('\ufeffowner,orderid\r\n"a, b",1\r\n\r\n,2\r\n', "csv")
+    found = read('\ufeff"owner", orderid\r\n"a, b",1\r\n\r\n,2\r\n', "csv")
     assert found == [Line(2, {"owner": "a, b", "orderid": "1"}), Line(4, {"orderid": "2"})]
 
 

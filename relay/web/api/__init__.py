@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from relay.web.api import audit, callbacks, deliveries, endpoints, events, orders, sources
+from relay.web.api import addresses, audit, callbacks, deliveries, endpoints, events, imports, orders, releases, sources
 
-BLUEPRINTS = tuple(part.routes for part in (events, deliveries, endpoints, callbacks, orders, sources, audit))
+BLUEPRINTS = tuple(
+    part.routes
+    for part in (events, deliveries, endpoints, callbacks, orders, releases, imports, addresses, sources, audit)
+)

@@ -16,11 +16,13 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
 from relay.core.amounts import format_micros
+from relay.core.chain_addresses import family_of, parse_address, show_address
 from relay.core.events import rfc3339
 from relay.store.paging import Cursor
 from relay.web.problems import MEDIA_TYPE
@@ -67,11 +69,24 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("lies outside the years 1 to 9999") from None
 
 
+def _machine(text: str) -> str:
+    # The reader of TRON's addresses takes those of the other chains as well.
+    return parse_address(text, "tron")
+
+
+def _readable(machine: str | None, info: ValidationInfo) -> str | None:
+    return None if machine is None else show_address(machine, family_of(info.data["chain"] or ""))
+
+
 Words = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 # How long one may be is said where it is judged.
 URL = Annotated[str, AfterValidator(_storable)]
 GivenMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Number = Annotated[int, Field(ge=0, le=LARGEST)]
+# An address in any spelling becomes the machine's; a stored one is shown as its chain, told before it, spells it.
+GivenAddress = Annotated[str, AfterValidator(_machine)]
+ChainAddress = Annotated[str, BeforeValidator(_readable)]
+OptionalChainAddress = Annotated[str | None, BeforeValidator(_readable)]
 
 Moment = Annotated[
     datetime,

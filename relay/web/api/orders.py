@@ -14,11 +14,13 @@ from relay.store import orders
 from relay.store.engine import reading
 from relay.web.api.common import (
     Flags,
+    GivenAddress,
     GivenMoment,
     Input,
     Listed,
     ListQuery,
     Moment,
+    OptionalChainAddress,
     Shape,
     Words,
     listed,
@@ -33,10 +35,11 @@ routes = part("orders", "What we believe of each order.")
 
 
 class OrderQuery(ListQuery):
-    """Which orders; `since` is compared with the last change, `user` with the user's reference."""
+    """Which orders; `since` is compared with the last change, `user` with the user's reference, `address` in any spelling."""
 
     state: State | None = None
     user: Words | None = None
+    address: GivenAddress | None = None
     since: GivenMoment | None = None
 
 
@@ -65,6 +68,10 @@ class OrderShape(Shape):
     registered: bool
     flags: Flags
     held_reason: str | None
+    chain: str | None
+    address: OptionalChainAddress
+    notify_url: str | None
+    expires_at: Moment | None
     created_at: Moment
     updated_at: Moment
 
