@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from relay.core.amounts import parse_usdt
 from relay.core.callbacks import Origin
 from relay.core.orders import DISCARDED, Change, Order, Ruling, State
 from relay.errors import Conflict, Unprocessable
@@ -52,6 +53,16 @@ def release(order: Order, wish: Release, announced: Announced) -> Ruling:
         Act.DISCARD: lambda: _discard(order, wish),
     }
     return acts[wish.act]()
+
+
+def wish_of(act: str, reason: str, amount: str | None) -> Release:
+    """Return a release from a person's words, the amount in USDT with a sign where it takes back.
+
+    Raises Unprocessable for an amount that is none, and for a reason that says nothing.
+    """
+    if not reason.strip():
+        raise Unprocessable("say why: the audit and subscribers are told", pointer="/reason")
+    return Release(act=Act(act), reason=reason, micros=None if amount is None else _signed_micros(amount))
 
 
 def _credit(order: Order, wish: Release, announced: Announced) -> Ruling:
@@ -106,3 +117,11 @@ def _settled(order: Order, state: State, *, credited_micros: int) -> Order:
 
 def _ruling(after: Order, announce: str, change: Change | None) -> Ruling:
     return Ruling(order=after, announce=announce, change=change, origin=Origin.OPERATOR)
+
+
+def _signed_micros(amount: str) -> int:
+    try:
+        micros = parse_usdt(amount.removeprefix("-"))
+    except ValueError as error:
+        raise Unprocessable(f"the amount {error}", pointer="/amount") from None
+    return -micros if amount.startswith("-") else micros

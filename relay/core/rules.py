@@ -187,7 +187,7 @@ def _ended(callback: Callback, before: Order, *, now: datetime) -> Ruling:
 
 
 def _moved_to_end(callback: Callback, before: Order, to: State, *, now: datetime) -> Ruling:
-    if to is State.EXPIRED and "partial" in before.flags:
+    if to is not State.REFUNDED and "partial" in before.flags:
         return _held(before, before, _partial_reason(before))
     after = replace(_told(before, callback, callback.amount_micros, now), state=to, version=before.version + 1)
     return Ruling(order=after, announce=None if to is State.REFUNDED else f"recharge.{to}")
