@@ -15,7 +15,7 @@ from relay.flows import endpoints as flow
 from relay.store import endpoints as store
 from relay.store.engine import reading
 
-COLUMNS = ("id", "state", "event_types", "description", "url")
+COLUMNS = ("id", "state", "kind", "format", "event_types", "description", "url")
 KEEP_IT = "Keep the secret: it is not shown again."
 
 
@@ -28,11 +28,41 @@ def endpoints() -> None:
 @click.argument("url")
 @click.option("--types", callback=names, help="Event types, comma-separated; every recharge type when left out.")
 @click.option("--description", default="", help="What it is for.")
+@click.option(
+    "--kind",
+    type=click.Choice(("fixed", "per_order")),
+    default="fixed",
+    help="per_order: URL is the prefix of the URLs that orders bring along.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("standard", "provider")),
+    default="standard",
+    help="provider: the provider's own body, for a handler that reads it already.",
+)
+@click.option(
+    "--signing",
+    type=click.Choice(("source", "own")),
+    default="source",
+    help="Whose secret signs the format provider: the source's, or the endpoint's own.",
+)
 @as_json
 @pass_shell
-def create(shell: Shell, url: str, types: list[str] | None, description: str, *, as_json: bool) -> None:
+def create(
+    shell: Shell,
+    url: str,
+    *,
+    types: list[str] | None,
+    description: str,
+    kind: str,
+    form: str,
+    signing: str,
+    as_json: bool,
+) -> None:
     """Register an endpoint; its secret is shown this once."""
-    wishes = {"url": url, "event_types": types, "description": description}
+    wishes = {"url": url, "event_types": types, "description": description, "kind": kind}
+    wishes |= {"format": form, "signing": signing}
     row, secret = flow.create(office_of(shell.runtime), wishes, actor=shell.person, now=now())
     made = {"id": row["id"], "secret": secret, **_without_secrets(row)}
     show_one(made, as_json=as_json, note=KEEP_IT)

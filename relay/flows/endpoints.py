@@ -14,6 +14,7 @@ from relay.core.actors import Actor
 from relay.core.addresses import check_endpoint_url, networks
 from relay.core.events import EVENT_TYPES, OPERATION_TYPES, operation_body, rfc3339
 from relay.core.ids import time_ordered_id
+from relay.core.notify_urls import check_prefix, covers
 from relay.core.webhooks import new_secret
 from relay.errors import Conflict, Forbidden, NotFound, Unprocessable
 from relay.store import audit, deliveries
@@ -23,6 +24,8 @@ from relay.store.intake import last_sequence
 
 # Receivers have this long to learn a new secret; until then both sign.
 OVERLAP = timedelta(hours=24)
+# What an endpoint is for good; the first of each is meant where nothing is said.
+_CHOICES = {"kind": ("fixed", "per_order"), "format": ("standard", "provider"), "signing": ("source", "own")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +44,22 @@ def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: date
     """Store an endpoint; return it and its secret, which is never shown again.
 
     `wishes` holds url, and may hold description, event_types, sources,
-    concurrency. Raises Unprocessable for a URL we may not call, an unknown
-    type or source, Forbidden for what lies outside the actor's scope.
+    concurrency, and for good kind, format and signing. Raises Unprocessable
+    for a URL we may not call, an unknown type or source, Forbidden for what
+    lies outside the actor's scope, Conflict for a prefix that another has.
     """
     secret = new_secret(office.random(32))
     wishes = wishes if wishes.get("sources") or actor.sources is None else {**wishes, "sources": sorted(actor.sources)}
-    row = _checked(office, wishes, actor) | {
+    row = _checked(office, _for_good(wishes), actor) | {
         "id": time_ordered_id("ep", now, office.random(8)),
         "secrets": json.dumps([_entry(office, secret)]),
         "owner_key_id": actor.id,
         "created_at": now,
     }
-    with writing(office.engine) as connection:
+    # The feed lock, which orders are registered under: prefixes are read and made one after the other.
+    with writing(office.engine, lock=FEED_LOCK) as connection:
+        if row["kind"] == "per_order":
+            _refuse_overlap(connection, row["url"])
         store.add(connection, row)
         _audit(connection, actor, "endpoint.create", row["id"], now=now, detail={"url": row["url"]})
         return _mine(connection, row["id"], actor), secret
@@ -60,9 +67,8 @@ def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: date
 
 def change(office: Office, endpoint_id: str, wishes: Mapping[str, Any], *, actor: Actor, now: datetime) -> RowMapping:
     """Change what `wishes` names; deliveries that exist already keep their endpoint and follow its URL."""
-    columns = _checked(office, wishes, actor)
     with writing(office.engine) as connection:
-        _mine(connection, endpoint_id, actor)
+        columns = _checked(office, wishes, actor, before=_mine(connection, endpoint_id, actor))
         if columns:
             store.change(connection, endpoint_id, columns)
             _audit(connection, actor, "endpoint.change", endpoint_id, now=now, detail=columns)
@@ -132,8 +138,11 @@ def test(office: Office, endpoint_id: str, *, actor: Actor, now: datetime) -> in
     """Write a `relay.test` event for this endpoint alone; return its delivery's id. The caller rings afterwards."""
     event_id = office.new_event_id(now)
     with writing(office.engine, lock=FEED_LOCK) as connection:
-        if _mine(connection, endpoint_id, actor)["state"] != "enabled":
+        row = _mine(connection, endpoint_id, actor)
+        if row["state"] != "enabled":
             raise Conflict("the endpoint is not enabled")
+        if row["format"] == "provider":
+            raise Conflict("an endpoint of format provider is told of recharge.succeeded only")
         sequence = last_sequence(connection) + 1
         data = {"endpoint_id": endpoint_id}
         body = operation_body("relay.test", event_id=event_id, sequence=sequence, now=now, data=data)
@@ -169,18 +178,55 @@ def _audit(
     audit.append(connection, actor=actor.id, act=act, subject=subject, now=now, detail=detail)
 
 
-def _checked(office: Office, wishes: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
-    """Return the columns for what was asked, each checked."""
-    columns = dict(wishes)
-    if columns.get("format", "standard") != "standard":
-        raise Unprocessable("only the format standard is supported yet", pointer="/format")
+def _for_good(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the wishes with what an endpoint is from its first day to its last."""
+    chosen = {name: wishes.get(name) or choices[0] for name, choices in _CHOICES.items()}
+    for name, choice in chosen.items():
+        if choice not in _CHOICES[name]:
+            raise Unprocessable(f"must be one of {', '.join(_CHOICES[name])}", pointer=f"/{name}")
+    if chosen["signing"] != "source" and chosen["format"] != "provider":
+        raise Unprocessable("is for the format provider; others are signed with the endpoint's key", pointer="/signing")
+    # Named, so that an endpoint of format provider that names no types is checked too.
+    return {"event_types": None, **wishes, **chosen}
+
+
+def _refuse_overlap(connection: Connection, prefix: str) -> None:
+    """An order's URL says which endpoint it means: no two of them may claim it."""
+    taken = store.prefixes(connection, only_enabled=False)
+    if any(covers(one.url, prefix) or covers(prefix, one.url) for one in taken):
+        raise Conflict("the prefix overlaps that of another endpoint of kind per_order")
+
+
+def _checked(
+    office: Office, wishes: Mapping[str, Any], actor: Actor, *, before: Mapping[Any, Any] | None = None
+) -> dict[str, Any]:
+    """Return the columns for what was asked, each checked; `before` is the endpoint that is to be changed."""
+    columns, is_one = dict(wishes), before or wishes
     if "url" in columns:
-        columns["url"] = check_endpoint_url(columns["url"], allow=networks(office.allow_cidrs))
+        columns["url"] = _url(office, columns["url"], is_one["kind"], is_new=before is None)
     if "event_types" in columns:
-        columns["event_types"] = _types(columns["event_types"], actor)
+        columns["event_types"] = _types(_carried(columns["event_types"], is_one["format"]), actor)
     if "sources" in columns:
         columns["sources"] = _sources(columns["sources"], office.sources, actor)
     return columns
+
+
+def _url(office: Office, url: str, kind: str, *, is_new: bool) -> str:
+    allow = networks(office.allow_cidrs)
+    if kind == "fixed":
+        return check_endpoint_url(url, allow=allow)
+    if not is_new:
+        raise Unprocessable("orders were registered under this prefix; create another endpoint", pointer="/url")
+    return check_prefix(url, allow=allow)
+
+
+def _carried(wanted: Sequence[str] | None, form: str) -> Sequence[str] | None:
+    """A provider's own body can only say that an order was paid."""
+    if form != "provider":
+        return wanted
+    if wanted and list(wanted) != ["recharge.succeeded"]:
+        raise Unprocessable("the format provider carries recharge.succeeded only", pointer="/event_types")
+    return ["recharge.succeeded"]
 
 
 def _types(wanted: Sequence[str] | None, actor: Actor) -> str | None:

@@ -223,7 +223,8 @@ _STOP = with_rows(
     """,
     types_of(orders, ("namespace", "orderid")),
 )
-# An endpoint that is paused or disabled misses nothing: its deliveries wait for it.
+# An endpoint that is paused or disabled misses nothing: its deliveries wait for it. One of kind per_order is told of
+# the orders whose own URL lies under its prefix, by the rule of core.notify_urls.covers.
 _FAN_OUT = text(
     """
     INSERT INTO deliveries (event_sequence, endpoint_id, state, attempts, failures, unknowns, due_at, created_at)
@@ -232,6 +233,8 @@ _FAN_OUT = text(
         AND CASE WHEN p.event_types IS NULL THEN e.type LIKE 'recharge.%'
             ELSE replace(p.event_types, ',' || e.type || ',', '') <> p.event_types END
         AND (p.sources IS NULL OR e.source IS NULL OR replace(p.sources, ',' || e.source || ',', '') <> p.sources)
+        AND (p.kind = 'fixed' OR substr(e.notify_url, 1, length(p.url)) = p.url
+            AND (substr(p.url, length(p.url)) = '/' OR substr(e.notify_url, length(p.url) + 1, 1) IN ('', '/', '?')))
     WHERE e.sequence BETWEEN :first AND :last
     ORDER BY e.sequence, p.id
     """

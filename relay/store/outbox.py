@@ -19,7 +19,7 @@ _TIME = deliveries.c.due_at.type
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is ours until its lease ends, with its attempt already opened."""
+    """A delivery that is ours until its lease ends, with its attempt already opened; `url` is the order's own where it has one."""
 
     delivery_id: int
     number: int
@@ -33,6 +33,8 @@ class Claim:
     url: str
     secrets: str
     gone_at: datetime | None
+    format: str = "standard"
+    signing: str = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,8 @@ _OPEN = with_ids(
 )
 _CLAIM_COLUMNS = """
     d.id AS delivery_id, d.attempts AS number, d.failures, d.unknowns, d.endpoint_id, d.event_sequence,
-    e.id AS event_id, e.type AS event_type, e.body, p.url, p.secrets, p.gone_at
+    e.id AS event_id, e.type AS event_type, e.body, p.secrets, p.gone_at, p.format, p.signing,
+    CASE WHEN p.kind = 'per_order' THEN coalesce(e.notify_url, p.url) ELSE p.url END AS url
     FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
 """
 _CLAIMED = with_ids(

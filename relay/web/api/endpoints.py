@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from pydantic import Field
@@ -50,7 +50,6 @@ class EndpointWishes(Input):
     description: Words = ""
     event_types: TypeNames | None = None
     filters: Filters = Filters()
-    format: Words = "standard"
     concurrency: int = Field(32, ge=1, le=256)
 
     def columns(self) -> dict[str, Any]:
@@ -61,9 +60,17 @@ class EndpointWishes(Input):
 
 
 class NewEndpoint(EndpointWishes):
-    """What an endpoint is made from."""
+    """What an endpoint is made from; `kind`, `format` and `signing` stay as they are made.
+
+    Of kind `per_order` the URL is a prefix: each order of its own `notify_url`
+    below it is told there. Format `provider` sends the provider's own body,
+    signed as the provider does, or with the endpoint's secret (`signing` own).
+    """
 
     url: URL
+    kind: Literal["fixed", "per_order"] = "fixed"
+    format: Literal["standard", "provider"] = "standard"
+    signing: Literal["source", "own"] = "source"
 
 
 class EnableWishes(OptionalInput):
@@ -78,7 +85,9 @@ class EndpointShape(Shape):
     id: str
     url: str
     description: str
+    kind: str
     format: str
+    signing: str
     event_types: Names
     filters: dict[str, Names]
     concurrency: int

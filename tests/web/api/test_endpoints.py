@@ -82,7 +82,16 @@ def test_a_new_endpoint_shows_its_secret_once(runtime: Runtime, shop: Caller) ->
         ({"url": URL, "event_types": ["recharge.succeeded", "recharge.won"]}, "/event_types/1", "no such type"),
         ({"url": URL, "filters": {"sources": ["nowhere"]}}, "/filters/sources/0", "no such source"),
         ({"url": URL, "filters": {"users": ["1"]}}, "/filters/users", "not permitted"),
-        ({"url": URL, "format": "provider"}, "/format", "yet"),
+        ({"url": URL, "format": "xml"}, "/format", "provider"),
+        ({"url": URL, "kind": "any"}, "/kind", "per_order"),
+        ({"url": URL, "signing": "own"}, "/signing", "for the format provider"),
+        (
+            {"url": URL, "format": "provider", "event_types": ["recharge.held"]},
+            "/event_types",
+            "recharge.succeeded only",
+        ),
+        ({"url": f"{URL}?tenant=1", "kind": "per_order"}, "/url", "before the query"),
+        ({"url": "https://shop.example/a/../b", "kind": "per_order"}, "/url", "dot segment"),
         ({"url": URL, "concurrency": 0}, "/concurrency", "greater"),
         ({"url": URL, "description": "a\0b"}, "/description", "NUL"),
         ({"url": URL, "description": "x" * 501}, "/description", "500"),
@@ -104,6 +113,30 @@ def test_half_a_character_is_refused(shop: Caller) -> None:
     """JSON can spell what no database can store."""
     sent = b'{"url": "https://shop.example/", "description": "\\ud800"}'
     assert shop("POST", "/v1/endpoints", data=sent, content_type="application/json").status_code == 422
+
+
+def test_a_prefix_is_one_endpoints_alone(shop: Caller) -> None:
+    """An order's URL says which endpoint it means; and where orders were registered, the prefix stays."""
+    made = shop.post("/v1/endpoints", {"url": "https://SHOP.example:443/hooks", "kind": "per_order"}, status=201)
+    assert (made["url"], made["kind"]) == ("https://shop.example/hooks", "per_order")
+    for url in ("https://shop.example/hooks", "https://shop.example/hooks/1", "https://shop.example/"):
+        shop.post("/v1/endpoints", {"url": url, "kind": "per_order"}, status=409)
+    shop.post("/v1/endpoints", {"url": "https://shop.example/hooks2", "kind": "per_order"}, status=201)
+    shop.post("/v1/endpoints", {"url": "https://shop.example/hooks"}, status=201)
+    moved = shop("PATCH", f"/v1/endpoints/{made['id']}", json={"url": "https://shop.example/elsewhere"})
+    assert (moved.status_code, moved.get_json()["errors"][0]["pointer"]) == (422, "/url")
+
+
+def test_the_providers_format_carries_one_type(shop: Caller) -> None:
+    """Whatever was left out; a test event cannot be said in it."""
+    wishes = {"url": URL, "format": "provider", "signing": "own"}
+    made = shop.post("/v1/endpoints", wishes, status=201)
+    assert (made["format"], made["signing"], made["event_types"]) == ("provider", "own", ["recharge.succeeded"])
+    path = f"/v1/endpoints/{made['id']}"
+    assert shop("PATCH", path, json={"event_types": ["recharge.held"]}).status_code == 422
+    assert shop("PATCH", path, json={"event_types": None}).get_json()["event_types"] == ["recharge.succeeded"]
+    assert shop("PATCH", path, json={"format": "standard"}).status_code == 422
+    shop.post(f"{path}/test", status=409)
 
 
 def test_only_what_is_named_changes(shop: Caller) -> None:
