@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from relay.core import amounts
+from relay.core.bodies import BODIES, NUMBERS, PATH
 from relay.core.callbacks import Status
+from relay.core.calls import Call, parse_calls, parse_query
+from relay.core.schemes import parse_scheme, separates
 from relay.core.sections import Section
-from relay.core.signatures import (
-    DIGESTS,
-    EMPTIES,
-    ENCODINGS,
-    ENVELOPES,
-    HMACS,
-    LOCATIONS,
-    ORDERS,
-    PAIRS,
-    PLACES,
-    Scheme,
-)
+from relay.core.signatures import Scheme
 from relay.errors import ConfigError
 
 WORDS = ("orderid", "user_ref", "amount", "appid", "occurred_at", "status", "provider_order_id", "tx_hash")
@@ -29,19 +21,46 @@ STATUSES = tuple(status for status in Status if status is not Status.UNKNOWN)
 # Whoever could change one of these under a signature could move money.
 MUST_BE_SIGNED = ("orderid", "user_ref", "amount", "status")
 # What a source that brings its own adapter writes into its section, beside its own keys and `ack`.
-KEYS = ("body", "amount", "status", "statuses", "fields", "other_fields", "signature")
+KEYS = (
+    "body",
+    "numbers",
+    "amount",
+    "status",
+    "statuses",
+    "fields",
+    "other_fields",
+    "unknown_fields",
+    "signature",
+    "template",
+    "create",
+    "query",
+)
+# Which of these a source that takes a preset may write in place of the preset's.
+CALLS = ("create", "query")
+NEEDED = ("always", "succeeded", "never")
+TIMES = ("unix", "unix-ms", "rfc3339")
+COUNTS = ("total", "increment")
+CHECKS = ("equal", "contains", "status", "2xx")
+# What a template's text may name in braces, beside our words: the order's address, and the moment of sending.
+REFERENCES = (*WORDS, "address", "now", "now_ms")
+REFERENCE = re.compile(r"\{([a-z_]+)\}")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-_NAME_OR_EQUALS = re.compile(r"[A-Za-z0-9_.=-]", re.ASCII)
+_ALWAYS = ("orderid", "appid", "status")
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What the provider takes for "received"."""
+    """What the provider takes for "received".
+
+    `check` tells how it looks at an answer: status and body `equal`, the
+    body `contains` ours, only the `status`, or any `2xx`.
+    """
 
     status: int = 200
     body: str = "success"
     content_type: str = "text/plain"
+    check: str = "equal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +69,9 @@ class Adapter:
 
     `names` gives the provider's name for each word of ours (WORDS);
     `patterns` has one for every field of the body but the signature, by the
-    provider's name: these fields must all be there, and no other.
+    provider's name: these fields must all be there but the `optional` ones,
+    and no other unless `ignores_unknown`. `needed_to_credit` are optional
+    fields that a callback of money must have all the same.
     `statuses` maps the provider's status to ours; `status` is the constant of
     a provider that sends none. `unit_micros` is the smallest difference the
     amount can express; `amount_form` tells whether it counts those units
@@ -58,7 +79,11 @@ class Adapter:
     `signature_names_fields`: the signature covers every field we read, so
     that it belongs to one set of them. `amount_counts` tells whether an
     amount is what the order received so far ("total") or this payment's
-    alone ("increment"); `query` is the call that asks for an order's status.
+    alone ("increment"); `query` is the call that asks for an order's status,
+    `creates` those that make one, by kind.
+    `template` has what a body of this shape needs beside our words: constants,
+    and texts with `{references}` (REFERENCES). `written_as_number` are
+    the fields that are JSON numbers in it.
     """
 
     name: str
@@ -73,7 +98,15 @@ class Adapter:
     ack: Ack
     signature_names_fields: bool
     amount_counts: str = "total"
-    query: object | None = None
+    query: Call | None = None
+    creates: Mapping[str, Call] = field(default_factory=dict)
+    numbers: str = "raw"
+    time_form: str = "unix"
+    optional: frozenset[str] = frozenset()
+    needed_to_credit: frozenset[str] = frozenset()
+    ignores_unknown: bool = False
+    template: Mapping[str, str | int] = field(default_factory=dict)
+    written_as_number: frozenset[str] = frozenset()
 
 
 def parse_adapter(name: str, table: Mapping[str, object], *, path: str = "") -> Adapter:
@@ -83,27 +116,46 @@ def parse_adapter(name: str, table: Mapping[str, object], *, path: str = "") -> 
     """
     faults: list[str] = []
     section = Section(table, path or name, faults)
-    scheme = _scheme(section.section("signature"))
-    names, patterns = _fields(section)
-    amount_form, unit_micros = _amount(section.section("amount"))
+    scheme = parse_scheme(section.section("signature"))
+    fields = _Fields(section)
+    amount_form, unit_micros, counts = _amount(section.section("amount"))
     adapter = Adapter(
         name=name,
-        body=section.choice("body", ("form", "json")),
+        body=section.choice("body", BODIES),
+        numbers=section.choice("numbers", NUMBERS, "raw"),
         scheme=scheme,
-        names=names,
-        patterns=patterns,
+        names=fields.names,
+        patterns=fields.patterns,
+        optional=frozenset(name for name, needed in fields.needed.items() if needed != "always"),
+        needed_to_credit=frozenset(name for name, needed in fields.needed.items() if needed == "succeeded"),
+        ignores_unknown=section.choice("unknown_fields", ("refuse", "ignore"), "refuse") == "ignore",
+        written_as_number=frozenset(fields.numbers),
+        time_form=fields.time_form,
         statuses=_statuses(section.section("statuses")),
         status=Status(section.choice("status", STATUSES)) if "status" in section else None,
         amount_form=amount_form,
+        amount_counts=counts,
         unit_micros=unit_micros,
         ack=parse_ack(section.section("ack")),
-        signature_names_fields=all(scheme.signs(theirs) for theirs in names.values()),
+        signature_names_fields=all(scheme.signs(theirs) for theirs in fields.names.values()),
+        template=_template(section.section("template")),
     )
+    adapter = _with_calls(adapter, section)
     section.close()
     _judge(adapter, section)
+    _judge_shape(adapter, section)
     if faults:
         raise ConfigError(faults)
     return adapter
+
+
+def _with_calls(adapter: Adapter, section: Section) -> Adapter:
+    form, unit = adapter.amount_form, adapter.unit_micros
+    creates = parse_calls(section.section("create"), amount_form=form, unit_micros=unit)
+    if "query" not in section:
+        return replace(adapter, creates=creates)
+    query = parse_query(section.section("query"), amount_form=form, unit_micros=unit, statuses=adapter.statuses)
+    return replace(adapter, creates=creates, query=query)
 
 
 def parse_ack(section: Section, default: Ack = Ack()) -> Ack:
@@ -112,6 +164,7 @@ def parse_ack(section: Section, default: Ack = Ack()) -> Ack:
         status=section.whole("status", default.status, least=200, most=299),
         body=section.text("body", default.body),
         content_type=section.text("content_type", default.content_type),
+        check=section.choice("check", CHECKS, default.check),
     )
     section.close()
     return ack
@@ -127,65 +180,46 @@ def with_patterns(adapter: Adapter, section: Section) -> Adapter:
     return replace(adapter, patterns=patterns)
 
 
-def _scheme(section: Section) -> Scheme:
-    scheme = Scheme(
-        name=section.text("name"),
-        location=section.choice("location", LOCATIONS, "body"),
-        envelope=section.choice("envelope", ENVELOPES, "fields"),
-        timestamp=section.text("timestamp", ""),
-        fields=frozenset(section.texts("fields")),
-        empty=section.choice("empty", EMPTIES, "keep"),
-        order=section.choice("order", ORDERS, "name"),
-        pair=section.choice("pair", PAIRS, "k=v"),
-        joiner=section.text("joiner", "&"),
-        place=section.choice("place", PLACES, "key"),
-        place_text=section.text("place_text", ""),
-        digest=section.choice("digest", DIGESTS),
-        encoding=section.choice("encoding", ENCODINGS, "hex-lower"),
-        label=section.text("label", ""),
-    )
-    section.close()
-    _judge_scheme(scheme, section)
-    return scheme
+class _Fields:
+    """The tables `fields` and `other_fields`, read: names by our words, everything else by the provider's names."""
 
+    def __init__(self, adapter: Section) -> None:
+        self.names: dict[str, str] = {}
+        self.patterns: dict[str, re.Pattern[str]] = {}
+        self.needed: dict[str, str] = {}
+        self.numbers: set[str] = set()
+        self.time_form = "unix"
+        fields, others = adapter.section("fields"), adapter.section("other_fields")
+        self._read_words(fields)
+        for name in others:
+            if isinstance(others.value(name), str):
+                self.patterns[name] = _pattern(others, name)
+            else:
+                self._read(others.section(name), name)
+        for name in (*self.names.values(), *others):
+            if not all((_NAME.fullmatch(part) or PATH.fullmatch(part)) for part in name.split(".")):
+                fields.fault(name, "must be plain letters, digits, _ . -")
+        if len(self.patterns) != len(self.names) + len(list(others)):
+            fields.fault("name", "two fields have the same name")
 
-def _judge_scheme(scheme: Scheme, section: Section) -> None:
-    if not _NAME.fullmatch(scheme.name):
-        section.fault("name", "must be a field or header name of plain letters, digits, _ . -")
-    if scheme.place == "key" and scheme.digest not in HMACS:
-        section.fault("place", f'"{scheme.digest}" without a key needs the secret in the text: "prefix" or "suffix"')
-    if scheme.envelope != "fields" and scheme.location == "body":
-        section.fault("location", "a signature over the whole body cannot stand inside it")
-    if (scheme.envelope == "timestamp.body") != bool(scheme.timestamp):
-        section.fault(
-            "timestamp", 'names the header whose text is signed by envelope "timestamp.body", and by no other'
-        )
-    if scheme.pair != "v" and _NAME_OR_EQUALS.search(scheme.joiner):
-        section.fault("joiner", "must not be made of what names are made of, nor contain =")
-    if scheme.order != "name" and not (scheme.pair == "k=v" and scheme.joiner):
-        # Otherwise one signed text could be read as different fields, and no pattern could tell.
-        section.fault("order", 'only pairs "k=v" with a joiner may be in another order than by name')
+    def _read_words(self, fields: Section) -> None:
+        for word in WORDS:
+            if word in fields:
+                one = fields.section(word)
+                self.names[word] = one.text("name", word)
+                if word == "occurred_at":
+                    self.time_form = one.choice("form", TIMES, "unix")
+                self._read(one, self.names[word])
+                if word in _ALWAYS and self.needed[self.names[word]] != "always":
+                    one.fault("needed", 'must be "always" for this word')
+        fields.close()
 
-
-def _fields(section: Section) -> tuple[dict[str, str], dict[str, re.Pattern[str]]]:
-    names, patterns = {}, {}
-    fields = section.section("fields")
-    for word in WORDS:
-        if word in fields:
-            one = fields.section(word)
-            names[word] = one.text("name", word)
-            patterns[names[word]] = _pattern(one, "pattern")
-            one.close()
-    fields.close()
-    others = section.section("other_fields")
-    for name in others:
-        patterns[name] = _pattern(others, name)
-    for name in (*names.values(), *others):
-        if not _NAME.fullmatch(name):
-            fields.fault(name, "must be plain letters, digits, _ . -")
-    if len(patterns) != len(names) + len(list(others)):
-        fields.fault("name", "two fields have the same name")
-    return names, patterns
+    def _read(self, one: Section, name: str) -> None:
+        self.patterns[name] = _pattern(one, "pattern")
+        self.needed[name] = one.choice("needed", NEEDED, "always")
+        if one.choice("written_as", ("text", "number"), "text") == "number":
+            self.numbers.add(name)
+        one.close()
 
 
 def _pattern(section: Section, key: str) -> re.Pattern[str]:
@@ -200,22 +234,37 @@ def _pattern(section: Section, key: str) -> re.Pattern[str]:
     return pattern
 
 
-def _amount(section: Section) -> tuple[str, int]:
+def _amount(section: Section) -> tuple[str, int, str]:
     form = section.choice("form", ("integer", "decimal"))
+    counts = section.choice("counts", COUNTS, "total")
     unit = section.text("unit", "0.000001")
     section.close()
     try:
         micros = amounts.parse_usdt(unit)
     except ValueError as error:
         section.fault("unit", str(error))
-        return form, 1
+        return form, 1, counts
     if not 1 <= micros <= amounts.MICROS:
         section.fault("unit", "must be from 0.000001 to 1 USDT")
-    return form, micros
+    return form, micros, counts
 
 
 def _statuses(section: Section) -> dict[str, Status]:
     return {theirs: Status(section.choice(theirs, STATUSES)) for theirs in section}
+
+
+def _template(section: Section) -> dict[str, str | int]:
+    constants: dict[str, str | int] = {}
+    for path in section:
+        value = section.value(path)
+        if isinstance(value, str | int):
+            constants[path] = value
+        else:
+            section.fault(path, "must be a text, a whole number or a truth value")
+        unknown = [word for word in REFERENCE.findall(str(value)) if word not in REFERENCES]
+        if unknown:
+            section.fault(path, f"{{{unknown[0]}}} is not known; there are {', '.join(REFERENCES)}")
+    return constants
 
 
 def _judge(adapter: Adapter, section: Section) -> None:
@@ -229,3 +278,21 @@ def _judge(adapter: Adapter, section: Section) -> None:
         section.fault("status", 'give either a constant status, or fields.status and the table "statuses"')
     if adapter.scheme.location == "body" and adapter.scheme.name in adapter.patterns:
         section.fault("fields", f'"{adapter.scheme.name}" is the signature, not a field')
+    amount = adapter.names.get("amount")
+    if amount in adapter.optional - adapter.needed_to_credit:
+        section.fault("fields.amount.needed", 'must be "always" or "succeeded": nobody is credited with nothing')
+
+
+def _judge_shape(adapter: Adapter, section: Section) -> None:
+    """What may be left out or added must not be able to change the meaning of what is signed."""
+    if not separates(adapter.scheme):
+        if adapter.optional:
+            section.fault("fields", 'must all be there where nothing separates the signed pairs; drop "needed"')
+        if adapter.ignores_unknown:
+            section.fault("unknown_fields", 'must be "refuse" where nothing separates the signed pairs')
+    if adapter.body == "nested" and adapter.scheme.envelope == "fields":
+        section.fault("body", '"nested" needs a signature over the whole body')
+    if adapter.body == "query" and adapter.scheme.envelope != "fields":
+        section.fault("body", '"query" has no body to sign; use envelope "fields"')
+    if adapter.numbers != "raw" and adapter.body != "json":
+        section.fault("numbers", 'are spelled anew in body "json" only')

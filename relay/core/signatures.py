@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
+from relay.core.canonical import SPELLINGS
 from relay.errors import CallbackRejected
 
 # The old digests are here because providers use them. A signature of MD5 is no evidence by itself: config/settings.py says so at start.
@@ -30,7 +32,7 @@ ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "base64": lambda digest: base64.b64encode(digest).decode(),
 }
 LOCATIONS = ("body", "header")
-ENVELOPES = ("fields", "body", "timestamp.body")
+ENVELOPES = ("fields", "body", "timestamp.body", "text", *SPELLINGS)
 ORDERS = ("name", "pair", "received")
 PAIRS: Mapping[str, Callable[[str, str], str]] = {
     "k=v": lambda name, value: f"{name}={value}",
@@ -39,6 +41,10 @@ PAIRS: Mapping[str, Callable[[str, str], str]] = {
 }
 EMPTIES = ("keep", "drop")
 PLACES = ("prefix", "suffix", "key")
+# What the text of envelope "text" may name in braces: parts of the request, and of the header that bears the signature.
+PLACEHOLDER = re.compile(
+    r"\{(method|url|timestamp|body|header:[A-Za-z0-9-]+|part:[a-z0-9]+|headers:[a-z0-9]+)\}", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,15 @@ class Scheme:
     """What is signed, how, and where the signature is found.
 
     `name` is the body field or header that bears the signature. `envelope`
-    tells what is signed: the fields, the raw body, or timestamp "." body with
-    the timestamp from the header `timestamp`. The next five speak of fields
-    only: `fields` lists the signed ones, all but the signature when empty.
-    `place` puts the secret before or behind the text, with `place_text`
-    between them, or only into the HMAC's key. `label` stands before the digest.
+    tells what is signed: the fields, the raw body, timestamp "." body with
+    the timestamp from the header `timestamp`, the `text` with its
+    placeholders filled (PLACEHOLDER), or the body in one of SPELLINGS. The
+    next five speak of fields only: `fields` lists the signed ones, all but
+    the signature when empty. `place` puts the secret before or behind the
+    text, with `place_text` between them, or only into the HMAC's key.
+    `label` stands before the digest. `part` names the signature inside a
+    header such as `t=1,v1=abc`. A `timestamp` that is more than `window_s`
+    seconds from now is refused, unless that is 0.
     """
 
     name: str
@@ -80,6 +90,9 @@ class Scheme:
     place_text: str = ""
     encoding: str = "hex-lower"
     label: str = ""
+    text: str = ""
+    part: str = ""
+    window_s: int = 0
 
     def signs(self, name: str) -> bool:
         """Tell whether the signature covers this body field."""
@@ -87,10 +100,37 @@ class Scheme:
             return False
         return self.envelope != "fields" or not self.fields or name in self.fields
 
+    def headers(self, given: str | None) -> frozenset[str]:
+        """Return the headers, in lower case, without which a request could not verify; `given` is the signature's."""
+        names = {self.timestamp, self.name if self.location == "header" else ""}
+        for placeholder in PLACEHOLDER.findall(self.text):
+            kind, _, name = placeholder.partition(":")
+            names |= {name} if kind == "header" else set()
+            names |= set(parts_of(given or "").get(name, "").split()) if kind == "headers" else set()
+        return frozenset(name.lower() for name in names if name)
 
-def sign(scheme: Scheme, secret: str, fields: Mapping[str, str], *, body: bytes = b"", timestamp: str = "") -> str:
-    """Return the signature as the provider would write it; `body` and `timestamp` matter to schemes that sign them."""
-    return _digest(scheme, secret, _signed_bytes(scheme, fields, body, timestamp))
+
+def nowhere(placeholder: str) -> str:
+    """Fill a placeholder of a scheme that is used without a request."""
+    return ""
+
+
+def sign(
+    scheme: Scheme,
+    secret: str,
+    fields: Mapping[str, str],
+    *,
+    body: bytes = b"",
+    timestamp: str = "",
+    fill: Callable[[str], str] = nowhere,
+) -> str:
+    """Return the signature as the provider would write it.
+
+    `body` and `timestamp` matter to schemes that sign them; `fill` gives the
+    text for a placeholder of the request, such as "url" or "header:X-Client".
+    Raises CallbackRejected when the body is not JSON and has to be.
+    """
+    return _digest(scheme, secret, _signed_bytes(scheme, fields, body, timestamp, fill))
 
 
 def verify(
@@ -101,6 +141,7 @@ def verify(
     *,
     body: bytes = b"",
     timestamp: str = "",
+    fill: Callable[[str], str] = nowhere,
 ) -> str:
     """Return the id of the secret that made the signature `given`.
 
@@ -110,13 +151,20 @@ def verify(
     """
     if not given or not given.isascii():
         raise CallbackRejected(f"{scheme.name}: missing, empty or not ASCII", code="bad_signature", http_status=401)
-    signed, offered = _signed_bytes(scheme, fields, body, timestamp), given.encode()
+    signed, offered = _signed_bytes(scheme, fields, body, timestamp, fill), given.encode()
     matched = [
         secret.id for secret in secrets if hmac.compare_digest(_digest(scheme, secret.value, signed).encode(), offered)
     ]
     if not matched:
         raise CallbackRejected(f"{scheme.name}: does not match", code="bad_signature", http_status=401)
     return matched[0]
+
+
+def parts_of(header: str) -> dict[str, str]:
+    """Return the parts of a header such as `t=1,v1=abc`; of a name that is there twice, none."""
+    pairs = [pair.strip().partition("=")[::2] for pair in header.split(",")]
+    names = [name for name, _ in pairs]
+    return {name: value for name, value in pairs if names.count(name) == 1}
 
 
 def signed_pairs(scheme: Scheme, fields: Mapping[str, str]) -> list[str]:
@@ -132,10 +180,23 @@ def signed_pairs(scheme: Scheme, fields: Mapping[str, str]) -> list[str]:
     return sorted(pairs) if scheme.order == "pair" else pairs
 
 
-def _signed_bytes(scheme: Scheme, fields: Mapping[str, str], body: bytes, timestamp: str) -> bytes:
-    if scheme.envelope == "fields":
-        return _bytes(scheme.joiner.join(signed_pairs(scheme, fields)))
-    return body if scheme.envelope == "body" else _bytes(timestamp) + b"." + body
+def _signed_bytes(
+    scheme: Scheme, fields: Mapping[str, str], body: bytes, timestamp: str, fill: Callable[[str], str]
+) -> bytes:
+    match scheme.envelope:
+        case "fields":
+            return _bytes(scheme.joiner.join(signed_pairs(scheme, fields)))
+        case "body":
+            return body
+        case "timestamp.body":
+            return _bytes(timestamp) + b"." + body
+        case "text":
+            known = {"timestamp": _bytes(timestamp), "body": body}
+            # The odd pieces are the placeholders' names.
+            pieces = enumerate(PLACEHOLDER.split(scheme.text))
+            return b"".join(known.get(it) or _bytes(fill(it)) if odd % 2 else _bytes(it) for odd, it in pieces)
+        case spelling:
+            return SPELLINGS[spelling](body, scheme.name if scheme.location == "body" else "")
 
 
 def _digest(scheme: Scheme, secret: str, signed: bytes) -> str:

@@ -10,7 +10,9 @@ import pytest
 from config.sources import parse_sources
 from relay.core.adapters import Ack
 from relay.core.sources import Brake, Source
+from tests.core.examples import PRESETS
 
+CHOICES = ", ".join(f'"{name}"' for name in PRESETS)
 VARIABLES = {"UPSTREAM_APPID": "VunT0000h1l8", "UPSTREAM_SECRET": "new", "QUOTE": '"\nmode = "observe"'}
 MINIMAL = {"adapter": '"crossingpay-v1"', "appid": '"VunT0000h1l8"', "secrets": '["s"]'}
 OWN = """
@@ -138,11 +140,11 @@ FAULTS = {
     "typing error": ({"mdoe": '"live"'}, 'sources.crossing.mdoe: is not known; did you mean "mode"?'),
     "no adapter": (
         {"adapter": ""},
-        'sources.crossing.adapter: must be one of "crossingpay-v1", "crossingpay-hmac"; or leave it out and write [sources.crossing.signature]',
+        f"sources.crossing.adapter: must be one of {CHOICES}; or leave it out and write [sources.crossing.signature]",
     ),
     "adapter of no kind": (
         {"adapter": '"v1"'},
-        'sources.crossing.adapter: must be one of "crossingpay-v1", "crossingpay-hmac"; or leave it out and write [sources.crossing.signature]',
+        f"sources.crossing.adapter: must be one of {CHOICES}; or leave it out and write [sources.crossing.signature]",
     ),
     "preset and own": (
         {"body": '"json"'},

@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from relay.core.adapters import Adapter, parse_adapter
+from relay.core.callbacks import Callback, Status
 from relay.core.parsing import RawRequest
+from relay.core.rendering import render
 from relay.core.signatures import Secret, sign
 from relay.core.sources import Source
 
@@ -25,6 +27,10 @@ FIELDS = {
 }
 SENT_AT = datetime(2022, 9, 4, 13, 57, 18, tzinfo=UTC)
 FORM = "application/x-www-form-urlencoded"
+# Those that sign the guide's callback, without separators.
+GUIDES = ("crossingpay-v1", "crossingpay-hmac")
+ADDRESS = "TXYZopYRdj2D9XRtbG411XZZ3kM5VkAeBf"
+URL = "https://relay.example/callbacks/crossing"
 PRESETS: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parents[2] / "config" / "adapters.toml").read_text())
 
 # A provider of our own making that says everything an adapter can say: JSON, a map of statuses, an unsigned field.
@@ -83,3 +89,30 @@ def request(
 ) -> RawRequest:
     """A request of exactly these bytes."""
     return RawRequest(body=body, content_type=content_type, query=query, headers=headers or {"Host": "relay.example"})
+
+
+def paid(adapter: Adapter, **changes: Any) -> Callback:
+    """A credit of 30.5 USDT that each preset can say."""
+    values: dict[str, Any] = {
+        "source": "crossing",
+        "namespace": "crossing",
+        "orderid": "100" if "[0-9]{1,20}" in adapter.patterns[adapter.names["orderid"]].pattern else "o100",
+        "status": Status.SUCCEEDED,
+        "amount_micros": 30_500_000,
+        "amount_raw": "30.5",
+        "unit_micros": adapter.unit_micros,
+        "appid": "1000",
+        "user_ref": ADDRESS if adapter.name == "cregis" else "7",
+        "provider_order_id": "62f88b36-a9d5-4fa6-aa26-e040c3dbf26d" if adapter.name == "cryptomus" else "5077125051",
+        "tx_hash": "ab" * 32,
+        "occurred_at": SENT_AT,
+    }
+    return Callback(**values | changes)
+
+
+def sent(adapter: Adapter, callback: Callback | None = None, *, key: str = KEY) -> RawRequest:
+    """The request in which this adapter's provider would say it."""
+    body, content_type, headers = render(adapter, key, callback or paid(adapter), SENT_AT, address=ADDRESS, url=URL)
+    if adapter.body == "query":
+        return RawRequest(b"", "", body.decode(), headers)
+    return RawRequest(body, content_type, "", headers)

@@ -11,12 +11,12 @@ from relay.core.adapters import Ack, parse_adapter, with_patterns
 from relay.core.callbacks import Status
 from relay.core.sections import Section
 from relay.errors import ConfigError
-from tests.core.examples import HOUSE, PRESETS, preset
+from tests.core.examples import GUIDES, HOUSE, preset
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_complete(name: str) -> None:
-    """Each preset reads without faults, counts ten-thousandths, and its signature names its fields."""
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_guides_presets_are_complete(name: str) -> None:
+    """Each reads without faults, counts ten-thousandths, and its signature names its fields."""
     adapter = preset(name)
     assert adapter.names == {
         "orderid": "orderid",
@@ -64,12 +64,12 @@ FAULTS = {
     "no time header": (
         "signature.envelope",
         "timestamp.body",
-        'house.signature.timestamp: names the header whose text is signed by envelope "timestamp.body", and by no other',
+        'house.signature.timestamp: names the header whose text is signed by envelope "timestamp.body" or "text", and by no other',
     ),
     "time header for nothing": (
         "signature.timestamp",
         "X-Time",
-        'house.signature.timestamp: names the header whose text is signed by envelope "timestamp.body", and by no other',
+        'house.signature.timestamp: names the header whose text is signed by envelope "timestamp.body" or "text", and by no other',
     ),
     "joiner like a name": (
         "signature.joiner",
@@ -123,7 +123,7 @@ FAULTS = {
     "text that is a number": ("signature.name", 7, "house.signature.name: must be a text in quotes"),
     "list that is a text": ("signature.fields", "order", "house.signature.fields: must be a list of texts in quotes"),
     "table that is a text": ("signature", "md5", "house.signature: must be a table"),
-    "body of no kind": ("body", "xml", 'house.body: must be one of "form", "json", not "xml"'),
+    "body of no kind": ("body", "xml", 'house.body: must be one of "form", "json", "nested", "query", not "xml"'),
 }
 
 
