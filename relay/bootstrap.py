@@ -48,7 +48,7 @@ def build(settings: Settings) -> Runtime:
         memory=memory,
         queue=job_queue(settings, "work", client),
         vault=Vault(settings.secret_keys),
-        intake=Intake(settings.sources, committer, clock=now),
+        intake=Intake(settings.sources, committer, clock=now, public_url=settings.public_url),
     )
 
 

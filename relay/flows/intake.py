@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address, ip_network
+from itertools import islice
 from typing import Any
 
 from relay.core.addresses import client_group
@@ -23,6 +24,9 @@ from relay.flows.judgement import Arrival
 WAIT_S = 5.0
 # Kept for review; the rest of a request's headers is noise or none of our business.
 KEPT_HEADERS = frozenset({"content-type", "content-encoding", "user-agent", "x-forwarded-for", "x-request-id", "date"})
+# Of a rejected request all others are kept too, but so many, so long, and none that only says who somebody is.
+MOST_HEADERS, MOST_VALUE = 40, 1_024
+FORGOTTEN_HEADERS = frozenset({"cookie", "proxy-authorization"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +43,28 @@ class Request:
 class Intake:
     """Accepts callbacks for the configured sources."""
 
-    def __init__(self, sources: Mapping[str, Source], committer: Committer, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        committer: Committer,
+        *,
+        clock: Callable[[], datetime],
+        public_url: str = "",
+    ) -> None:
         self._sources = sources
         self._committer = committer
         self._clock = clock
+        self._public_url = public_url
 
     @property
     def alive(self) -> bool:
         """Whether callbacks can still be committed by this process."""
         return self._committer.alive
+
+    def takes_query(self, source: str) -> bool:
+        """Tell whether this source's provider calls with a GET that has everything in its query."""
+        found = self._sources.get(source)
+        return found is not None and found.adapter.body == "query"
 
     def receive(self, request: Request) -> tuple[Source, Verdict]:
         """Verify, judge and commit one request; return its source and verdict, both already durable.
@@ -56,11 +73,11 @@ class Intake:
         review first), Unavailable when it could not be committed.
         """
         now = self._clock()
-        arrival = Arrival(raw=_raw_columns(request, now, self._signed_headers(request.source)))
+        arrival = Arrival(raw=_raw_columns(request, now, self._signed_headers(request)))
         try:
             arrival.source, arrival.callback = self._read(request, now)
         except CallbackRejected as refused:
-            arrival.raw["reason"] = refused.code
+            arrival.raw |= {"reason": refused.code, "headers": _reviewed_headers(request.raw.headers)}
             self._committer.submit(arrival, timeout_s=WAIT_S)
             raise
         return arrival.source, self._judged(arrival)
@@ -82,29 +99,30 @@ class Intake:
         refused; nothing more is stored then.
         """
         now = self._clock()
-        source, callback = self._read(stored, now)
+        source, callback = self._read(stored, now, fresh=False)
         if dry_run:
             return None
-        raw = _raw_columns(stored, now, self._signed_headers(stored.source))
+        raw = _raw_columns(stored, now, self._signed_headers(stored))
         return self._judged(Arrival(raw=raw, callback=callback, source=source))
 
-    def _signed_headers(self, source: str) -> frozenset[str]:
-        """The headers that carry a source's signature: without them a stored request could never verify again."""
-        found = self._sources.get(source)
+    def _signed_headers(self, request: Request) -> frozenset[str]:
+        """The headers that a source's signature needs: without them a stored request could never verify again."""
+        found = self._sources.get(request.source)
         if found is None:
             return frozenset()
         scheme = found.adapter.scheme
-        return frozenset({name.lower() for name in (scheme.name, scheme.timestamp) if name})
+        return scheme.headers(request.raw.header(scheme.name))
 
-    def _read(self, request: Request, now: datetime) -> tuple[Source, Callback]:
+    def _read(self, request: Request, now: datetime, *, fresh: bool = True) -> tuple[Source, Callback]:
         source = self._sources.get(request.source)
         if source is None:
             raise CallbackRejected("no such source", code="unknown_source", http_status=404)
-        if not _admits(source, request.address):
+        if not admits(source, request.address):
             raise CallbackRejected("this address may not call back", code="address_not_allowed", http_status=403)
         if request.refused is not None:
             raise request.refused
-        return source, with_part(read_callback(source, request.raw, now=now), source)
+        url = f"{self._public_url}/callbacks/{source.name}"
+        return source, with_part(read_callback(source, request.raw, now=now, url=url, fresh=fresh), source)
 
     def _judged(self, arrival: Arrival) -> Verdict:
         verdict = self._committer.submit(arrival, timeout_s=WAIT_S)
@@ -114,8 +132,16 @@ class Intake:
         return verdict
 
 
-def _admits(source: Source, address: str) -> bool:
-    """An address that is not known, as behind a Unix socket, is not on any list."""
+def _reviewed_headers(headers: Mapping[str, str]) -> str:
+    """Whichever header carries the signature of a source that is not configured yet, or wrongly, is needed later."""
+    kept = {
+        name: value for name, value in headers.items() if name not in FORGOTTEN_HEADERS and len(value) <= MOST_VALUE
+    }
+    return json.dumps(dict(islice(kept.items(), MOST_HEADERS)))
+
+
+def admits(source: Source, address: str) -> bool:
+    """Tell whether a source may call from an address; one that is not known, as behind a Unix socket, is on no list."""
     if not source.allow_ips:
         return True
     return bool(address) and any(ip_address(address) in ip_network(network) for network in source.allow_ips)

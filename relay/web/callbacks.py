@@ -63,7 +63,7 @@ class Door:
 
     def _answer(self, environ: Environ, name: str, named: str) -> Answer:
         """The source's own ack for an accepted or repeated callback, 4xx for a refused one, 503 for our failures."""
-        if environ["REQUEST_METHOD"] != "POST":
+        if environ["REQUEST_METHOD"] != "POST" and not self._is_query(environ, name):
             return _text("method_not_allowed", 405)
         try:
             found, _ = self._intake.receive(self._request(environ, name, named))
@@ -76,6 +76,10 @@ class Door:
             log.exception("callback_failed", extra={"request_id": named})
             return _text("try again", 503)
         return found.ack.status, found.ack.body, found.ack.content_type
+
+    def _is_query(self, environ: Environ, name: str) -> bool:
+        """Some providers call with a GET that has everything in its query."""
+        return bool(environ["REQUEST_METHOD"] == "GET") and self._intake.takes_query(name)
 
     def _request(self, environ: Environ, name: str, named: str) -> Request:
         body, refused = _read_body(environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,12 +13,21 @@ from sqlalchemy import select, text
 
 from config.settings import load
 from relay.bootstrap import Runtime, build
+from relay.core.rendering import render
 from relay.store.engine import reading, writing
 from relay.store.rows import callbacks
 from relay.web import create_app
+from tests.core.examples import paid, preset
 from tests.system import SOURCES, a_body
 
 FORM = "application/x-www-form-urlencoded"
+EPAY = """
+[sources.epay]
+adapter = "epay"
+appid = "1000"
+secrets = ["epay-secret"]
+evidence = ["signature"]
+"""
 
 
 @pytest.fixture
@@ -25,7 +35,7 @@ def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
     """A web process with the source that `a_body` signs for."""
     environment = {
         "SECRET_KEY": "s" * 48,
-        "RELAY_SOURCES": SOURCES,
+        "RELAY_SOURCES": SOURCES + EPAY,
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
     }
@@ -105,6 +115,16 @@ def test_an_error_that_nobody_foresaw_is_503_too(runtime: Runtime, monkeypatch: 
     monkeypatch.setattr(type(runtime.intake), "receive", lambda *_: 1 / 0)
     answer = create_app(runtime).test_client().post("/callbacks/crossing", data=b"", content_type=FORM)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_a_provider_may_call_with_a_get_that_is_all_query(client: FlaskClient, runtime: Runtime) -> None:
+    """EPay does; its request is kept with the query, and read again from there."""
+    query = render(preset("epay"), "epay-secret", paid(preset("epay")), datetime.now(UTC))[0].decode()
+    answer = client.get("/callbacks/epay", query_string=query)
+    assert (answer.status_code, answer.data) == (200, b"success")
+    assert client.put("/callbacks/epay", query_string=query).status_code == 405
+    (one,) = kept(runtime)
+    assert (one.verdict, one.query) == ("accepted", query)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
