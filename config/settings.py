@@ -39,6 +39,7 @@ class Settings:
     web_concurrency: int
     trusted_proxy_hops: int
     endpoint_allow_cidrs: tuple[str, ...]
+    provider_proxy_url: str = field(repr=False)
     log_level: str
     log_format: str
     sandbox: bool
@@ -69,6 +70,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         web_concurrency=read.whole("WEB_CONCURRENCY", 1 if database_url.startswith("sqlite") else 2, least=1, most=64),
         trusted_proxy_hops=read.whole("TRUSTED_PROXY_HOPS", 0, least=0, most=10),
         endpoint_allow_cidrs=_cidrs(read),
+        provider_proxy_url=read.url("PROVIDER_PROXY_URL", ("http",)),
         log_level=read.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
         log_format=read.choice("LOG_FORMAT", ("auto", "json", "text"), "auto"),
         sandbox=read.flag("RELAY_SANDBOX", default=False),

@@ -7,6 +7,8 @@ import os
 import time
 
 # Imported for the forks: each job finds its modules loaded. None of them opens a connection.
+import jobs.create
+import jobs.poll
 import jobs.requeue
 import jobs.retention
 import jobs.waiting  # noqa: F401

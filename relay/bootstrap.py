@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,10 +13,12 @@ from sqlalchemy import Engine
 
 from config.settings import Settings
 from relay.core.sources import Source
+from relay.edge.provider import HTTPProvider
 from relay.edge.redis import RedisMemory, connect
 from relay.edge.rq import JOB_TIMEOUT_S, RQQueue, SignedJSON
 from relay.edge.vault import Vault, derive
 from relay.flows.committer import Committer
+from relay.flows.creation import Creator
 from relay.flows.endpoints import Office
 from relay.flows.intake import Intake
 from relay.ports import Queue
@@ -33,6 +36,7 @@ class Runtime:
     queue: Queue
     vault: Vault
     intake: Intake
+    creator: Creator
 
 
 def build(settings: Settings) -> Runtime:
@@ -49,6 +53,15 @@ def build(settings: Settings) -> Runtime:
         queue=job_queue(settings, "work", client),
         vault=Vault(settings.secret_keys),
         intake=Intake(settings.sources, committer, clock=now, public_url=settings.public_url),
+        creator=Creator(
+            engine=engine,
+            sources=settings.sources,
+            provider=HTTPProvider(proxy_url=settings.provider_proxy_url),
+            public_url=settings.public_url,
+            allow_cidrs=settings.endpoint_allow_cidrs,
+            clock=now,
+            sleep=time.sleep,
+        ),
     )
 
 

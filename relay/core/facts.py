@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relay.core.callbacks import Status
@@ -33,6 +33,25 @@ class ProviderFact:
     def key(self) -> tuple[str, str]:
         """The identity of the order it is about."""
         return (self.namespace, self.orderid)
+
+
+def merged(before: ProviderFact | None, heard: ProviderFact) -> ProviderFact:
+    """Return what is known of an order when this was heard of it; `before` itself when nothing is new.
+
+    What the newer word leaves out stays known. A statement is older than an
+    answer: that money was still awaited then takes nothing back.
+    """
+    if before is None:
+        return heard
+    if heard.via == "statement" and before.via == "query" and heard.status in (None, Status.PENDING):
+        return before
+    kept = replace(
+        heard,
+        provider_order_id=heard.provider_order_id or before.provider_order_id,
+        tx_hash=heard.tx_hash or before.tx_hash,
+        occurred_at=heard.occurred_at or before.occurred_at,
+    )
+    return before if replace(kept, via=before.via) == before else kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import socket
 import ssl
 import threading
@@ -27,7 +28,7 @@ class HTTPProvider:
 
     def __init__(self, *, proxy_url: str = "", tls: ssl.SSLContext | None = None) -> None:
         self._proxy = urlsplit(proxy_url) if proxy_url else None
-        self._tls = tls or _tls_context()
+        self._given_tls = tls
 
     def exchange(self, request: Outgoing, *, deadline_s: float) -> Reply:
         """Send a request once; every failure is a Reply, never an exception. Redirects are answers, not followed."""
@@ -40,6 +41,11 @@ class HTTPProvider:
         thread.start()
         thread.join(deadline_s)
         return work.end()
+
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Made when it is needed first: most processes never call a provider, and the roots take a while to read.
+        return self._given_tls or _tls_context()
 
     def _connection(self, target: SplitResult, deadline_s: float) -> HTTPConnection:
         host, port = target.hostname or "", target.port

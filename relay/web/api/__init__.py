@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from relay.web.api import addresses, audit, callbacks, deliveries, endpoints, events, imports, orders, releases, sources
+from relay.web.api import (
+    addresses,
+    audit,
+    callbacks,
+    creation,
+    deliveries,
+    endpoints,
+    events,
+    imports,
+    orders,
+    releases,
+    sources,
+)
 
 BLUEPRINTS = tuple(
     part.routes
-    for part in (events, deliveries, endpoints, callbacks, orders, releases, imports, addresses, sources, audit)
+    for part in (
+        events,
+        deliveries,
+        endpoints,
+        callbacks,
+        orders,
+        creation,
+        releases,
+        imports,
+        addresses,
+        sources,
+        audit,
+    )
 )

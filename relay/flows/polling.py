@@ -1,0 +1,139 @@
+"""Own the asking of providers: about orders that await their word, by turns, and no oftener than each account bears."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping
+
+from relay.core import creations as rules
+from relay.core.answers import Absent, Busy, Unclear, read_fact
+from relay.core.calls import Call, build
+from relay.core.facts import ProviderFact
+from relay.core.orders import State
+from relay.core.sources import Source
+from relay.flows import creation
+from relay.flows.confirmation import reconsider
+from relay.flows.creation import Creator
+from relay.store import creations, orders, paces, polls, provider_facts
+from relay.store.engine import reading, writing
+
+log = logging.getLogger(__name__)
+
+EXCHANGE_S = 5.0
+# How far a turn may be: another source may be asked meanwhile.
+TURN_WITHIN = timedelta(seconds=1)
+# Whoever has taken an order and says nothing for so long has died.
+LOST_AFTER = timedelta(seconds=60)
+# Nothing can be learnt any more of an order that stands elsewhere.
+OPEN = frozenset({State.CREATING, State.CREATED, State.PENDING, State.CONFIRMING})
+_SOON, _LATER = (5, 300), (60, 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poller:
+    """What asking works with: that of the maker of orders, whose accounts it shares, and `new_id` for events."""
+
+    creator: Creator
+    new_id: Callable[[datetime], str]
+
+
+def poll(poller: Poller, *, for_s: float) -> int:
+    """Ask what is due, source by source in turns, for `for_s` seconds at most; return how many orders changed by it."""
+    creator = poller.creator
+    waiting = deque(source for source in creator.sources.values() if source.adapter.query and source.base_url)
+    for source in waiting:
+        with writing(creator.engine) as connection:
+            polls.enrol(connection, source, now=creator.clock())
+    end, changed = creator.clock() + timedelta(seconds=for_s), 0
+    while waiting and creator.clock() < end:
+        source = waiting.popleft()
+        row = _turn(creator, source)
+        if row is not None:
+            changed += _ask(poller, source, row)
+            waiting.append(source)
+    return changed
+
+
+def _turn(creator: Creator, source: Source) -> RowMapping | None:
+    """Wait for the account's turn and take an order to ask about; None when there is none, or the turn is far."""
+    now = creator.clock()
+    with writing(creator.engine) as connection:
+        if not polls.is_due(connection, source.name, now=now):
+            return None
+        turn = paces.reserve(connection, rules.pace_name(source), now=now, latest=now + TURN_WITHIN, apart=rules.APART)
+    if turn is None:
+        return None
+    creator.sleep((turn - now).total_seconds())
+    now = creator.clock()
+    with writing(creator.engine) as connection:
+        return polls.take(connection, source.name, now=now, until=now + LOST_AFTER)
+
+
+def _ask(poller: Poller, source: Source, row: RowMapping) -> int:
+    """Ask about one order, keep what is said, and let the order be judged again."""
+    creator, key = poller.creator, (row["namespace"], row["orderid"])
+    answer = _answer(creator, source, key)
+    if isinstance(answer, Busy | Unclear):
+        reason = answer.reason if isinstance(answer, Unclear) else "too many requests"
+        log.warning("provider_unclear", extra={"source": source.name, "orderid": row["orderid"], "reason": reason})
+    else:
+        _settle_request(creator, source, key, answer)
+    now, changed = creator.clock(), 0
+    if isinstance(answer, ProviderFact):
+        with writing(creator.engine) as connection:
+            new = provider_facts.record(connection, [answer], now=now)
+        changed = reconsider(creator.engine, creator.sources, new, now=now, new_id=poller.new_id)
+    _plan_next(creator, row)
+    return changed
+
+
+def _answer(creator: Creator, source: Source, key: creations.Key) -> ProviderFact | Absent | Busy | Unclear:
+    call: Call | None = source.adapter.query
+    with reading(creator.engine) as connection:
+        order = orders.find(connection, *key)
+    if call is None or order is None:
+        return Unclear("there is nothing to ask about")
+    words = {
+        **source.own_words,
+        "orderid": key[1],
+        "provider_order_id": order["provider_order_id"] or "",
+        "user_ref": order["user_ref"] or "",
+        "now": str(int(creator.clock().timestamp())),
+    }
+    try:
+        request = build(call, source.adapter.scheme, source.base_url, words)
+    except ValueError as error:
+        return Unclear(str(error))
+    reply = creator.provider.exchange(request, deadline_s=EXCHANGE_S)
+    if reply.status is None:
+        return Unclear(reply.error or "")
+    return read_fact(call, source=source.name, namespace=key[0], orderid=key[1], status=reply.status, body=reply.body)
+
+
+def _settle_request(creator: Creator, source: Source, key: creations.Key, answer: ProviderFact | Absent) -> None:
+    """A request of unknown outcome is settled by whether the provider knows the order."""
+    with reading(creator.engine) as connection:
+        row = creations.find(connection, key)
+    if row is None or row["state"] != "unknown":
+        return
+    told: Mapping[str, str] | None = None
+    if isinstance(answer, ProviderFact):
+        told = {"provider_order_id": answer.provider_order_id} if answer.provider_order_id else {}
+    creation.settle_asked(creator, source, row, told)
+
+
+def _plan_next(creator: Creator, row: RowMapping) -> None:
+    now = creator.clock()
+    with writing(creator.engine) as connection:
+        order = orders.find(connection, row["namespace"], row["orderid"])
+        if order is None or order["state"] not in OPEN or now - row["created_at"] > polls.LONGEST:
+            polls.drop(connection, row["source"], row["orderid"])
+            return
+        first, most = _LATER if row["reason"] == "unpaid" else _SOON
+        wait = min(most, first << min(row["tries"], 10))
+        polls.put_off(connection, row["source"], row["orderid"], due_at=now + timedelta(seconds=wait))
