@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from relay.core.amounts import format_micros
 
 if TYPE_CHECKING:
+    from relay.core.callbacks import Callback
     from relay.core.orders import Change, Order, Ruling
 
 RECHARGE_TYPES = (
@@ -31,9 +32,20 @@ OPERATION_TYPES = (
 EVENT_TYPES = RECHARGE_TYPES + OPERATION_TYPES
 
 
-def recharge_body(order: Order, ruling: Ruling, *, event_type: str, event_id: str, sequence: int, now: datetime) -> str:
+def recharge_body(
+    order: Order,
+    cause: Callback | Ruling,
+    *,
+    change: Change | None,
+    event_type: str,
+    event_id: str,
+    sequence: int,
+    now: datetime,
+) -> str:
     """Return the body of an event of an order: the JSON text whose bytes every attempt sends.
 
+    `cause` tells who brought the fact and of when it is: the callback that
+    was judged, or the ruling where there was none.
     A change of money that was credited before adds `delta_micros`, `delta`
     and `reason`; a reversal and its undoing add `generation`.
     """
@@ -57,10 +69,10 @@ def recharge_body(order: Order, ruling: Ruling, *, event_type: str, event_id: st
             "credited_micros": order.credited_micros,
             "expected_amount": _usdt(order.expected_micros),
             "flags": sorted(order.flags),
-            "origin": ruling.origin,
-            "occurred_at": rfc3339(ruling.occurred_at or now, timespec="seconds"),
+            "origin": cause.origin,
+            "occurred_at": rfc3339(cause.occurred_at or now, timespec="seconds"),
             "transfer": None,
-            **_changed(ruling.change),
+            **_changed(change),
         },
     )
 

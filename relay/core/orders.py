@@ -108,7 +108,8 @@ class Ruling:
     `order` is the order as it stands afterwards, None when it did not
     change; `announce` the event type its change is announced by, `change`
     what that event says of money already credited. `origin` and
-    `occurred_at` tell who brought the fact, and of when it is.
+    `occurred_at` tell who brought the fact, and of when it is, where it was
+    not the callback that was judged.
     """
 
     verdict: Verdict = Verdict.ACCEPTED

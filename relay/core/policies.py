@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -39,6 +39,11 @@ class Assessment:
     reason: str | None = None
 
 
+_NO_FLAGS: frozenset[str] = frozenset()
+# What becomes of the common callback.
+_TAKEN = Assessment(Outcome.CREDIT)
+
+
 def part_of(callback: Callback, source: Source) -> str:
     """Return what tells this callback's payment from the others of its order.
 
@@ -63,12 +68,14 @@ def with_part(callback: Callback, source: Source) -> Callback:
     return replace(callback, part=part) if part else callback
 
 
-def received(callback: Callback, known: Iterable[Callback], source: Source) -> Received:
+def received(callback: Callback, known: Sequence[Callback], source: Source) -> Received:
     """Add up what the accepted callbacks of an order report as paid, this one included.
 
     Increments are summed; of totals the largest is the latest, whatever the
     order in which they arrived. A callback in conflict counts for nothing.
     """
+    if not known:
+        return Received(callback.amount_micros, callback.unit_micros, 1)
     paid = {callback.part: callback}
     for other in known:
         if other.key == callback.key and other.status is Status.SUCCEEDED and "conflict" not in other.flags:
@@ -113,11 +120,11 @@ def scale_error(micros: int, expected: int | None) -> str | None:
 
 def _flags(found: Received, expected: int | None) -> frozenset[str]:
     if expected is None or abs(found.micros - expected) < found.unit_micros:
-        return frozenset()
+        return _NO_FLAGS
     return frozenset({"partial" if found.micros < expected else "overpaid"})
 
 
 def _with_minimum(found: Received, source: Source, flags: frozenset[str]) -> Assessment:
     if found.micros < max(source.minimum_micros, 1):
         return Assessment(Outcome.HOLD, flags, "below_minimum")
-    return Assessment(Outcome.CREDIT, flags)
+    return Assessment(Outcome.CREDIT, flags) if flags else _TAKEN

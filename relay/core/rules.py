@@ -20,6 +20,7 @@ from relay.core.sources import Source
 
 # Nothing was paid yet, as far as we know; CREATING because a callback may overtake the answer to our request.
 UNPAID = frozenset({State.CREATING, State.CREATED, State.PENDING})
+_AMOUNT_FLAGS = frozenset({"partial", "overpaid"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,7 @@ def rule(callback: Callback, source: Source, *, order: Order | None, known: Sequ
         return _conflict(callback, before, _difference(opposed, callback))
     if None not in (before.user_ref, callback.user_ref) and before.user_ref != callback.user_ref:
         return _conflict(callback, before, {"user_ref": f"{before.user_ref} / {callback.user_ref}"})
-    ruling = _accept(callback, source, before, known, at)
-    return replace(ruling, origin=callback.origin, occurred_at=callback.occurred_at)
+    return _accept(callback, source, before, known, at)
 
 
 def reconsider(order: Order, source: Source, *, known: Sequence[Callback], at: Moment) -> Ruling:
@@ -102,14 +102,7 @@ def _conflict(callback: Callback, before: Order, evidence: Mapping[str, str]) ->
     finding = _finding("duplicate_conflict", 1, before, evidence, callback)
     told = replace(before, flags=before.flags | {"conflict"})
     ruling = Ruling(order=told) if before.state == State.HELD else _held(before, told, "conflict")
-    return replace(
-        ruling,
-        verdict=Verdict.CONFLICT,
-        finding=finding,
-        stops_deliveries=True,
-        origin=callback.origin,
-        occurred_at=callback.occurred_at,
-    )
+    return replace(ruling, verdict=Verdict.CONFLICT, finding=finding, stops_deliveries=True)
 
 
 def _difference(kept: Callback, arrived: Callback) -> dict[str, str]:
@@ -225,7 +218,9 @@ def _credit(source: Source, before: Order, told: Order, found: Received, at: Mom
     if reason is not None:
         return _held(before, told, reason)
     assessed = assess(found, told, source)
-    told = replace(told, flags=told.flags - {"partial", "overpaid"} | assessed.flags)
+    flags = told.flags - _AMOUNT_FLAGS | assessed.flags
+    if flags != told.flags:
+        told = replace(told, flags=flags)
     if assessed.outcome is Outcome.HOLD:
         return _held(before, told, assessed.reason or "")
     if assessed.outcome is Outcome.WAIT:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from relay.core.callbacks import Callback
 from relay.core.events import operation_body, recharge_body
 from relay.core.orders import Finding, Order, Ruling
 from relay.store import intake as store
@@ -30,8 +31,8 @@ class Ledger:
         self._new_id = new_id
         self._findings: list[Finding] = []
 
-    def follow(self, ruling: Ruling) -> None:
-        """Note what a ruling wants written."""
+    def follow(self, ruling: Ruling, callback: Callback | None = None) -> None:
+        """Note what a ruling wants written; `callback` is what was judged, if it was one."""
         if ruling.finding is not None:
             self._findings.append(ruling.finding)
         order = ruling.order
@@ -43,7 +44,7 @@ class Ledger:
         (self.rows.born if is_new else self.rows.changed)[order.key] = order
         self.known.orders[order.key] = order
         if ruling.announce is not None:
-            self._announce(ruling.announce, ruling, order)
+            self._announce(ruling.announce, ruling, order, callback or ruling)
 
     def write(self, connection: Connection) -> None:
         """Write everything, as the last words of the transaction."""
@@ -52,10 +53,16 @@ class Ledger:
                 self._announce_break(finding)
         store.write(connection, self.rows, now=self._now)
 
-    def _announce(self, event_type: str, ruling: Ruling, order: Order) -> None:
+    def _announce(self, event_type: str, ruling: Ruling, order: Order, cause: Callback | Ruling) -> None:
         row = self._event(event_type)
         row["body"] = recharge_body(
-            order, ruling, event_type=event_type, event_id=row["id"], sequence=row["sequence"], now=self._now
+            order,
+            cause,
+            change=ruling.change,
+            event_type=event_type,
+            event_id=row["id"],
+            sequence=row["sequence"],
+            now=self._now,
         )
         row |= {
             "source": order.source,
