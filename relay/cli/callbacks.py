@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import NUMBER, as_json, at_most, pages, show
+from relay.cli.output import NUMBER, PAGE, as_json, at_most, pages, show
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import reprocess as flow
 from relay.store import callbacks as store
@@ -46,7 +48,7 @@ def list_callbacks(
 @click.argument("callback_id", type=NUMBER, required=False)
 @of_source
 @of_reason
-@at_most
+@click.option("--limit", type=click.IntRange(min=1), help="How many at most, oldest first; all when left out.")
 @click.option("--dry-run", is_flag=True, help="Tell what would happen, and change nothing.")
 @as_json
 @pass_shell
@@ -55,12 +57,12 @@ def reprocess(
     callback_id: int | None,
     source: str | None,
     reason: str | None,
-    limit: int,
+    limit: int | None,
     *,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Send one stored request, or the rejected ones, through the door again."""
+    """Send one stored request, or all rejected ones, through the door again."""
     runtime, actor = shell.runtime, shell.person
     if callback_id is not None:
         found: Iterable[flow.Outcome] = [
@@ -68,9 +70,26 @@ def reprocess(
         ]
     else:
         wanted = {"source": source, "reason": reason}
-        found = flow.all_rejected(
-            runtime.engine, runtime.intake, limit=limit, dry_run=dry_run, actor=actor, clock=now, **wanted
+        found = _counted(
+            flow.all_rejected(
+                runtime.engine, runtime.intake, limit=limit, dry_run=dry_run, actor=actor, clock=now, **wanted
+            ),
+            limit,
         )
     show(map(asdict, found), ("id", "result", "reason"), as_json=as_json)
     # The committer rings behind our back, but this process may end before it does.
     runtime.memory.ring()
+
+
+def _counted(found: Iterable[flow.Outcome], limit: int | None) -> Iterator[flow.Outcome]:
+    """Pass outcomes on; tell beside the answer how far we are, and at the end what became of how many."""
+    counts: Counter[str] = Counter()
+    for one in found:
+        counts[one.result] += 1
+        if sys.stderr.isatty() and counts.total() % PAGE == 0:
+            click.echo(f"\r{counts.total()} looked at", err=True, nl=False)
+        yield one
+    told = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
+    click.echo(f"{counts.total()} looked at{': ' if told else ''}{told}", err=True)
+    if counts.total() == limit:
+        click.echo(f"stopped at --limit {limit}; there may be more", err=True)

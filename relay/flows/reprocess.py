@@ -66,27 +66,28 @@ def all_rejected(
     *,
     source: str | None,
     reason: str | None,
-    limit: int,
+    limit: int | None,
     dry_run: bool,
     actor: Actor,
     clock: Callable[[], datetime],
 ) -> Iterator[Outcome]:
-    """Reprocess up to `limit` rejected requests page by page; each outcome is yielded when its page is done."""
+    """Reprocess rejected requests page by page, all or `limit`; each outcome is yielded when its page is done."""
     after: Cursor | None = None
-    while limit > 0:
+    left = float("inf") if limit is None else limit
+    while left > 0:
         found, after = rejected(
             engine,
             intake,
             source=source,
             reason=reason,
             after=after,
-            limit=min(limit, PAGE),
+            limit=int(min(left, PAGE)),
             dry_run=dry_run,
             actor=actor,
             now=clock(),
         )
         yield from found
-        limit -= PAGE
+        left -= PAGE
         if after is None:
             return
 

@@ -156,11 +156,12 @@ def test_rejected_requests_are_looked_at_again(relay: CommandLine, engine: Engin
     """One by its number, or all of a reason, over more than one page."""
     stored = [a_stored_callback(engine) for _ in range(103)]
     a_stored_callback(engine, reason="other")
-    outcomes = relay.json(
-        "callbacks", "reprocess", "--reason", "bad_signature", "--limit", "500", "--dry-run", "--json"
-    )
+    again = ("callbacks", "reprocess", "--reason", "bad_signature", "--dry-run", "--json")
+    outcomes = relay.json(*again)
     assert [one["id"] for one in outcomes] == stored
     assert {one["result"] for one in outcomes} == {"rejected"}
+    assert relay(*again).stderr == "103 looked at: 103 rejected\n"
+    assert "stopped at --limit 102" in relay(*again, "--limit", "102").stderr
     assert relay.json("callbacks", "reprocess", str(stored[0]), "--json")[0]["id"] == stored[0]
     relay("callbacks", "reprocess", "999999", code=1)
 
