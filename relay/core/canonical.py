@@ -50,8 +50,8 @@ def go_number(token: str) -> str:
 def js_number(token: str) -> str:
     """Spell a JSON number as JavaScript does: plain from 1e-6 to 1e21, else with an exponent without leading zeros."""
     value = float(token)
-    if value == 0:
-        return "0"
+    if value == 0 or abs(value) == float("inf"):
+        return "0" if value == 0 else "null"
     if 1e-6 <= abs(value) < 1e21:  # ECMAScript, Number::toString
         return go_number(token)
     return _EXPONENT.sub(r"e\1", repr(value))

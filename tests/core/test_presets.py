@@ -348,3 +348,76 @@ def test_cregis_shares_signatures_only_with_what_is_refused() -> None:
     assert read(adapter, _as_request(adapter, signed(adapter, one))).status is Status.SUCCEEDED
     with pytest.raises(CallbackRejected):
         read(adapter, _as_request(adapter, signed(adapter, {**one, "token_id": "A", "txid": f"Btxid{one['txid']}"})))
+
+
+VECTORS: dict[str, tuple[dict[str, Any], str]] = {
+    "crossingpay-v2": (
+        {
+            "Address": ADDRESS,
+            "Amount": "100.29",
+            "OrderID": "202505140000001259",
+            "SystemOrderID": "202505140000001015",
+            "Txid": "a1" * 32,
+            "Status": 1,
+            "Timestamp": 1747200000,
+        },
+        "d803e8e6fdd4a2d59842c4bde20f309d",
+    ),
+    "crossingpay-v2-snake": (
+        {
+            "address": ADDRESS,
+            "amount": "100.29",
+            "order_id": "202505140000001259",
+            "system_order_id": "202505140000001015",
+            "tx_hash": "a1" * 32,
+            "timestamp": 1747200000,
+        },
+        "4bfb1fc5c7bcee4bd7ab9cd7bf5826ab",
+    ),
+    "epusdt": (
+        {
+            "actual_amount": 14.2857,
+            "amount": 100.0,
+            "block_transaction_id": "ab" * 32,
+            "order_id": "O1",
+            "status": 2,
+            "token": ADDRESS,
+            "trade_id": "T1",
+        },
+        "9874c71da4e1c3c0a6cf1081ca809af6",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "vector"), VECTORS.items())
+def test_a_preset_believes_the_vector_of_its_provider(name: str, vector: tuple[dict[str, Any], str]) -> None:
+    """Body and digest as they would come; `100.0` is signed as Go writes it."""
+    adapter, (members, digest) = preset(name), vector
+    body = json.dumps({**members, adapter.scheme.name: digest}).encode()
+    assert read(adapter, request(body, content_type="application/json")).status is Status.SUCCEEDED
+
+
+def test_a_digest_over_the_naive_spelling_is_refused() -> None:
+    """Over `100.0`, as a program in Python would write it."""
+    members, _ = VECTORS["epusdt"]
+    body = json.dumps({**members, "signature": "3c51e32735e5c5fecd4601dfe123231b"}).encode()
+    with pytest.raises(CallbackRejected) as refused:
+        read(preset("epusdt"), request(body, content_type="application/json"))
+    assert refused.value.code == "bad_signature"
+
+
+def test_epays_vector_comes_as_a_query() -> None:
+    """`sign_type` is not part of what is signed."""
+    query = (
+        "money=28.88&name=test&out_trade_no=O1&pid=1000&trade_no=T1&trade_status=TRADE_SUCCESS&type=usdt.trc20"
+        "&sign=d603e3ecc907fc6535bde3e733377fa3&sign_type=MD5"
+    )
+    assert read(preset("epay"), RawRequest(b"", "", query, {})).amount_micros == 28_880_000
+
+
+def test_the_generic_preset_believes_the_guides_callback() -> None:
+    """Vector B: the same fields as the guide's, under MD5 with &key=."""
+    fields = {"amount": "30000", "appid": "VunT0000h1l8", "localusermark": "1", "orderid": "sh-56073d0000008a2ff5521a"}
+    body = "&".join(f"{name}={value}" for name, value in fields.items()) + "&t=1662299838"
+    raw = request(f"{body}&sign=FC16B9E9139281129E2F65C7ED339EBC".encode())
+    assert read_callback(source(preset("md5-upper-key")), raw, now=SENT_AT).amount_micros == 3_000_000

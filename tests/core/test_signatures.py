@@ -85,6 +85,18 @@ EPAY = dict(
     ]
 )
 
+CREGIS = {
+    "pid": "1382528827416576",
+    "currency": "195@195",
+    "address": "TXsmKpEuW7qWnXzJLGP9eDLvWPR2GRn1FS",
+    "amount": "1.1",
+    "remark": "payout",
+    "third_party_id": "c9231e604da54469a735af3f449c880f",
+    "callback_url": "http://192.168.2.29:9099/callback",
+    "nonce": "hwlkk6",
+    "timestamp": "1688004243314",
+    "memo": "",
+}
 FIELD_VECTORS = {
     "A: SHA-1 of names and values": (SHA1_PLAIN, KEY, V1, "704117F4A13B6B938D0445F03CCC99A0FD8411FF"),
     "B: MD5 with &key=": (
@@ -117,6 +129,12 @@ FIELD_VECTORS = {
     "epusdt notification": (MD5_BY_PAIR, KEY, EPUSDT_NOTIFY, "9874c71da4e1c3c0a6cf1081ca809af6"),
     "sorted by name": (MD5_APPENDED, KEY, {"pay2": "2", "pay": "1"}, "91ed918839b7faaf569b801a3ca2ae16"),
     "sorted by pair": (MD5_BY_PAIR, KEY, {"pay": "1", "pay2": "2"}, "11275d684fc14680450ae9bb55ab0d81"),
+    "Cregis, published": (
+        scheme("md5", pair="kv", joiner="", place="prefix", empty="drop"),
+        "f502a9ac9ca54327986f29c03b271491",
+        CREGIS,
+        "d6eef2de79e39f434a38efb910213ba6",
+    ),
     "EPay": (MD5_APPENDED, KEY, EPAY, "d603e3ecc907fc6535bde3e733377fa3"),
 }
 COINSPAID = "03c25fcf7cd35e7d995e402cd5d51edd72d48e1471e865907967809a0c189ba55b90815f20e2bb10f82c7a9e9d865546fda58989c2ae9e8e2ff7bc29195fa1ec"
@@ -150,6 +168,13 @@ BODY_VECTORS = {
         "",
         "sha256=6452624c46f140607f608cbd0134ffd43f671e1643fcfdd5d1f06484ab82267a",
     ),
+    "Coinbase Commerce": (
+        RAW_BODY,
+        KEY,
+        b'{"type":"InvoiceSettled","invoiceId":"abc"}',
+        "",
+        "6452624c46f140607f608cbd0134ffd43f671e1643fcfdd5d1f06484ab82267a",
+    ),
     "CoinPayments v1": (
         dataclasses.replace(RAW_BODY, digest="hmac-sha512"),
         KEY,
@@ -178,6 +203,8 @@ def test_a_number_rendered_otherwise_does_not_verify() -> None:
     """`100.0` is not `100`: the text that was sent is the text that is signed."""
     with pytest.raises(CallbackRejected):
         verify(MD5_BY_PAIR, SECRETS, "9874c71da4e1c3c0a6cf1081ca809af6", {**EPUSDT_NOTIFY, "amount": "100.0"})
+    with pytest.raises(CallbackRejected):
+        verify(MD5_BY_PAIR, SECRETS, "3c51e32735e5c5fecd4601dfe123231b", EPUSDT_NOTIFY)
 
 
 MALLEABLE = {
