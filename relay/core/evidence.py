@@ -38,9 +38,9 @@ class Weighed:
 
 
 NOTHING = Facts()
-# It was verified before anything was judged.
-_SIGNATURE = frozenset({"signature"})
-_SIGNED = Weighed(Standing.AGREES, {})
+# A signature was verified before anything was judged; where no other witness is asked, all agree.
+_BARE = frozenset({"signature"})
+_AGREED = Weighed(Standing.AGREES, {})
 
 
 def weigh(order: Order, found: Received, evidence: frozenset[str], facts: Facts) -> Weighed:
@@ -49,8 +49,8 @@ def weigh(order: Order, found: Received, evidence: frozenset[str], facts: Facts)
     One that contradicts outweighs those that agree; one that is silent is
     awaited.
     """
-    if evidence == _SIGNATURE:
-        return _SIGNED
+    if evidence == _BARE:
+        return _AGREED
     asked: dict[str, Callable[[], tuple[Standing, str]]] = {
         "provider": lambda: _by_provider(found, facts.provider),
         "chain": lambda: _by_chain(order, found, facts.transfers),

@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import relay
 from config.logs import bind
-from relay.web import health
+from relay.web import health, reverse_check
 from relay.web.api import BLUEPRINTS
 from relay.web.auth import guard, public
 from relay.web.callbacks import Door
@@ -43,6 +43,7 @@ def create_app(runtime: Runtime) -> OpenAPI:
     measure(app, runtime.engine)
     public("style sheets and pictures")(app.view_functions["static"])
     app.register_blueprint(health.routes)
+    app.register_blueprint(reverse_check.routes)
     for api in BLUEPRINTS:
         app.register_api(api)
     if runtime.settings.trusted_proxy_hops:
