@@ -21,6 +21,8 @@ from tests.web.conftest import ADMIN_KEY, Caller
 SERVICE, OPERATOR = ("service",), ("operator",)
 PROMISED: dict[tuple[str, str], Any] = {
     ("GET", "/static/<path:filename>"): None,
+    ("GET", "/callbacks/<source>/verify-order"): None,
+    ("POST", "/callbacks/<source>/verify-order"): None,
     ("GET", "/livez"): None,
     ("GET", "/healthz"): None,
     ("GET", "/readyz"): None,
@@ -48,6 +50,8 @@ PROMISED: dict[tuple[str, str], Any] = {
     ("POST", "/v1/callbacks/reprocess"): OPERATOR,
     ("GET", "/v1/orders"): SERVICE + FINANCE,
     ("GET", "/v1/orders/<source>/<path:orderid>"): SERVICE + FINANCE,
+    ("POST", "/v1/orders/<source>/<path:orderid>/release"): ("approver",),
+    ("POST", "/v1/orders"): SERVICE,
     ("POST", "/v1/orders/import"): SERVICE,
     ("POST", "/v1/addresses/import"): SERVICE,
     ("GET", "/v1/addresses"): SERVICE + FINANCE,
