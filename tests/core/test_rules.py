@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from relay.core.callbacks import Callback, Origin, Status
 from relay.core.orders import Order, Ruling, Verdict
 from relay.core.rules import Moment, rule
 from tests.builders import NOON, a_callback, a_source, an_order, paying
+from tests.core.examples import preset
 
 
 def judged(
@@ -219,3 +221,116 @@ def test_a_break_has_one_id_for_one_kind_and_order() -> None:
     assert first is not None
     assert again is not None
     assert first.id == again.id
+
+
+INCREMENTS = replace(preset(), amount_counts="increment")
+
+
+def payment(micros: int, tx: str, **changes: Any) -> Callback:
+    """One of several payments."""
+    return paying(micros, tx_hash=tx, part=tx, **changes)
+
+
+def test_a_registered_order_belongs_to_its_user() -> None:
+    """Another user in a valid callback is a conflict, whoever spoke first."""
+    ruling = judged(a_callback(user_ref="2"), order=an_order(state="created", credited_micros=0, registered=True))
+    assert (ruling.verdict, ruling.announce) == (Verdict.CONFLICT, "recharge.held")
+    assert ruling.finding is not None
+    assert ruling.finding.evidence == {"user_ref": "1 / 2"}
+
+
+def test_a_callback_may_overtake_the_answer_to_our_own_request() -> None:
+    """An order that is still being made is credited like any other."""
+    assert judged(a_callback(), order=an_order(state="creating", credited_micros=0)).announce == "recharge.succeeded"
+
+
+def test_a_status_that_nobody_mapped_is_kept_and_shown_and_moves_nothing() -> None:
+    """The order is there, without an event of its own; the break names the word, once."""
+    unmapped = a_callback(status=Status.UNKNOWN, raw_status="on ice", part="on ice", signature="u")
+    ruling = judged(unmapped)
+    assert (ruling.order and (ruling.order.state, ruling.order.version), ruling.announce) == (("created", 1), None)
+    assert ruling.finding is not None
+    assert (ruling.finding.kind, ruling.finding.evidence) == ("unknown_status", {"status": "on ice"})
+    again = replace(unmapped, signature="v", amount_micros=1, amount_raw="x")
+    assert judged(again, order=ruling.order, known=(unmapped,)).verdict is Verdict.DUPLICATE
+    assert judged(a_callback(), order=ruling.order, known=(unmapped,)).announce == "recharge.succeeded"
+
+
+def test_what_is_pending_may_grow() -> None:
+    """Only words about money that arrived can contradict each other."""
+    first = paying(0, status=Status.PENDING, part="0")
+    ruling = judged(
+        paying(3_000_000, status=Status.PENDING, part="30000"), order=an_order(state="pending"), known=(first,)
+    )
+    assert ruling == Ruling()
+
+
+def test_payments_add_up_to_what_was_expected() -> None:
+    """Part of it is shown as pending; with the rest it is one credit of the sum."""
+    settings: dict[str, Any] = {"amount_policy": "accumulate", "adapter": INCREMENTS}
+    opened = an_order(state="created", credited_micros=0, amount_micros=None, expected_micros=3_000_000)
+    first = payment(1_000_000, "0xa")
+    partial = judged(first, order=opened, **settings)
+    assert partial.order is not None
+    assert (partial.announce, *partial.order.flags) == ("recharge.pending", "partial")
+    whole = judged(payment(2_000_000, "0xb"), order=partial.order, known=(first,), **settings)
+    assert whole.order is not None
+    assert (whole.announce, whole.order.credited_micros, *whole.order.flags) == ("recharge.succeeded", 3_000_000)
+    more = judged(payment(500_000, "0xc"), order=whole.order, known=(first, payment(2_000_000, "0xb")), **settings)
+    assert more.order is not None
+    assert (more.announce, more.order.held_reason, more.order.credited_micros) == (
+        "recharge.held",
+        "second_payment",
+        3_000_000,
+    )
+    assert more.finding is not None
+    assert not more.stops_deliveries
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED])
+def test_money_in_part_is_never_dropped(status: Status) -> None:
+    """An order that ends with some of it is held."""
+    partial = an_order(
+        state="pending",
+        credited_micros=0,
+        amount_micros=2_000_000,
+        expected_micros=3_000_000,
+        flags=frozenset({"partial"}),
+    )
+    ruling = judged(a_callback(status=status, signature="e"), order=partial)
+    assert ruling.order is not None
+    assert (ruling.announce, ruling.order.held_reason) == ("recharge.held", "partial")
+
+
+AFTERWARDS = [
+    ({"state": "refunded", "credited_micros": 0}, a_callback(), "second_payment"),
+    ({"state": "reversed", "credited_micros": 0}, a_callback(), "second_payment"),
+    ({"state": "failed", "credited_micros": 0, "held_reason": "discarded"}, a_callback(), "discarded"),
+    ({}, paying(1_000_000, status=Status.REFUNDED), "refund_amount"),
+    ({"state": "confirming", "credited_micros": 0}, a_callback(status=Status.FAILED), "evidence_disagrees"),
+]
+
+
+@pytest.mark.parametrize(("standing", "callback", "reason"), AFTERWARDS)
+def test_what_comes_after_the_end_is_for_a_person(standing: dict[str, Any], callback: Callback, reason: str) -> None:
+    """Nothing is credited or taken back by itself once an order was settled."""
+    order = an_order(**standing)
+    ruling = judged(callback, order=order)
+    assert ruling.order is not None
+    assert (ruling.announce, ruling.order.held_reason) == ("recharge.held", reason)
+    assert ruling.order.credited_micros == order.credited_micros
+
+
+def test_conflicting_sums_apart_by_a_power_of_ten_are_called_so() -> None:
+    """Two sources of one namespace that count in different units are found by their first callbacks."""
+    ruling = judged(paying(300_000_000, source="crossing-v2"), order=an_order(), known=(a_callback(),))
+    assert ruling.finding is not None
+    assert ruling.finding.evidence["scale"] == "scale_error_x100"
+
+
+def test_a_payment_after_its_time_is_flagged_late() -> None:
+    """Also when nobody has called the order expired yet."""
+    order = an_order(state="created", credited_micros=0, expires_at=NOON - timedelta(seconds=1))
+    ruling = judged(a_callback(), order=order)
+    assert ruling.order is not None
+    assert "late" in ruling.order.flags
