@@ -47,6 +47,7 @@ async def _reside(parts: Runtime, end: Callable[[], Awaitable[None]]) -> int:
             unwrap=parts.vault.decrypt,
             clock=now,
             new_id=new_event_id,
+            sources=parts.sources,
             owner=f"{socket.gethostname()}:{os.getpid()}",
         )
         ending = asyncio.create_task(_set_after(end, stopping))

@@ -37,8 +37,9 @@ class Queue(Protocol):
 class Answer:
     """How an exchange with an endpoint ended.
 
-    Exactly one of `status` and `error` is set. `error` is a short stable
-    word (timeout, refused, dns, tls, blocked_address, protocol); `body` the first bytes of the answer.
+    One of `status` and `error` is set; both where a success does not say what
+    it must. `error` is a short stable word (timeout, refused, dns, tls,
+    blocked_address, protocol, not_acknowledged); `body` the first bytes of the answer.
     """
 
     status: int | None

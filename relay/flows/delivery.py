@@ -11,20 +11,23 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
 
 from sqlalchemy import Engine
 
+from relay.core.sources import Source
 from relay.core.webhooks import key_of, signed_headers
-from relay.errors import InvariantBroken, Unavailable
+from relay.errors import InvariantBroken, Unavailable, Unprocessable
 from relay.flows.outcomes import is_loud, reclaim, settle_loudly, settle_quietly, settlement_of
+from relay.flows.provider_format import as_judged, as_the_provider
 from relay.ports import Answer, Outbound
-from relay.store import outbox
+from relay.store import originals, outbox
 from relay.store.engine import CLAIM_LOCK, writing
+from relay.store.originals import Original
 from relay.store.outbox import Claim, Settlement
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,10 @@ class Bell(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """What a drainer works with. `window` bounds its open exchanges, `owner` names it in leases."""
+    """What a drainer works with. `window` bounds its open exchanges, `owner` names it in leases.
+
+    `sources` are those in whose words endpoints of format provider are told.
+    """
 
     engine: Engine
     outbound: Outbound
@@ -56,6 +62,7 @@ class Drain:
     clock: Callable[[], datetime]
     new_id: Callable[[datetime], str]
     owner: str
+    sources: Mapping[str, Source] = field(default_factory=dict)
     window: int = 1_000
 
 
@@ -110,7 +117,7 @@ class _Drainer:
         ended, self._ended = self._ended, []
         room = 0 if self._stopping.is_set() else self._work.window - len(self._open)
         try:
-            claims = await asyncio.to_thread(self._write, ended, room)
+            claims, came = await asyncio.to_thread(self._write, ended, room)
         except Unavailable:
             # The outcomes are true all the same: they are written when the database is back.
             self._ended = ended + self._ended
@@ -119,10 +126,10 @@ class _Drainer:
             self._wake.set()
             return
         self._settled += len(ended)
-        await self._send_or_give_back(claims)
+        await self._send_or_give_back(claims, came)
 
-    def _write(self, ended: Sequence[Settlement], room: int) -> list[Claim]:
-        """The transaction of a tick, in a thread of its own."""
+    def _write(self, ended: Sequence[Settlement], room: int) -> tuple[list[Claim], dict[int, Original]]:
+        """The transaction of a tick, in a thread of its own; return what is claimed, and what it is made of."""
         work, now = self._work, self._work.clock()
         loud = [one for one in ended if is_loud(one)]
         if loud:
@@ -132,14 +139,18 @@ class _Drainer:
             reclaim(work.engine, now=now, new_id=work.new_id)
         with writing(work.engine, lock=CLAIM_LOCK) as connection:
             settle_quietly(connection, [one for one in ended if not is_loud(one)], now=now)
-            return outbox.claim(connection, owner=work.owner, room=room, now=now, lease_s=LEASE_S) if room > 0 else []
+            if room <= 0:
+                return [], {}
+            claims = outbox.claim(connection, owner=work.owner, room=room, now=now, lease_s=LEASE_S)
+            as_provider = [claim.event_sequence for claim in claims if claim.format == "provider"]
+            return claims, originals.of_credits(connection, as_provider)
 
-    async def _send_or_give_back(self, claims: Sequence[Claim]) -> None:
+    async def _send_or_give_back(self, claims: Sequence[Claim], came: Mapping[int, Original]) -> None:
         if claims and self._stopping.is_set():
             await asyncio.to_thread(self._give_back, claims)
             return
         for claim in claims:
-            task = self._loop.create_task(self._exchange(claim))
+            task = self._loop.create_task(self._exchange(claim, came.get(claim.event_sequence)))
             self._open.add(task)
             task.add_done_callback(self._open.discard)
 
@@ -147,9 +158,14 @@ class _Drainer:
         with writing(self._work.engine) as connection:
             outbox.give_back(connection, claims)
 
-    async def _exchange(self, claim: Claim) -> None:
+    async def _exchange(self, claim: Claim, original: Original | None) -> None:
         try:
-            answer = await self._post(claim)
+            answer = await (
+                self._post_as_provider(claim, original) if claim.format == "provider" else self._post(claim)
+            )
+        except Unprocessable as error:
+            log.warning("delivery_not_rendered", extra={"delivery_id": claim.delivery_id, "detail": error.detail})
+            answer = Answer(status=None, error="not_renderable", latency_ms=0)
         except InvariantBroken:
             log.exception(
                 "delivery_not_signed", extra={"delivery_id": claim.delivery_id, "endpoint_id": claim.endpoint_id}
@@ -164,6 +180,17 @@ class _Drainer:
         body = claim.body.encode()
         headers = signed_headers(claim.event_id, body, keys, timestamp=int(now.timestamp()))
         return await self._work.outbound.post(claim.url, headers=headers, body=body)
+
+    async def _post_as_provider(self, claim: Claim, original: Original | None) -> Answer:
+        newest = json.loads(claim.secrets)[0]["secret"] if claim.signing == "own" else None
+        sent = as_the_provider(
+            claim,
+            original,
+            self._work.sources,
+            own_key="" if newest is None else self._work.unwrap(newest),
+            now=self._work.clock(),
+        )
+        return as_judged(await self._work.outbound.post(sent.url, headers=sent.headers, body=sent.body), sent.source)
 
     def _unwrapped(self, secrets: str) -> list[tuple[bytes, datetime | None]]:
         """The keys of an endpoint and when each expires; unwrapping is dear, so it is done once for each text."""

@@ -25,9 +25,13 @@ NewId = Callable[[datetime], str]
 
 
 def settlement_of(claim: Claim, answer: Answer, *, now: datetime, jitter: float) -> Settlement:
-    """Join a claim and its answer to the outcome that is to be written."""
+    """Join a claim and its answer to the outcome that is to be written; a status with an error beside it is no success."""
     step = next_step(
-        status=answer.status, retry_after_s=answer.retry_after_s, failures=claim.failures, now=now, jitter=jitter
+        status=None if answer.error else answer.status,
+        retry_after_s=answer.retry_after_s,
+        failures=claim.failures,
+        now=now,
+        jitter=jitter,
     )
     return Settlement(
         claim=claim,
