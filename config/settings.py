@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from config.chains import parse_chains
 from config.sources import parse_sources
 from relay.core.addresses import networks
+from relay.core.chains import Chain
 from relay.core.sources import Source
 from relay.errors import ConfigError
 
 DEFAULT_SOURCES = Path(__file__).parent / "sources.toml"
+DEFAULT_CHAINS = Path(__file__).parent / "chains.toml"
 MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 # 32 characters of what `secrets` makes are beyond guessing; shorter ones tend to be words.
 SHORTEST = 32
@@ -34,6 +37,7 @@ class Settings:
     secret_keys: tuple[str, ...] = field(repr=False)
     admin_key: str | None = field(repr=False)
     sources: dict[str, Source]
+    chains: dict[str, Chain]
     public_url: str
     port: int
     web_concurrency: int
@@ -75,6 +79,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         log_format=read.choice("LOG_FORMAT", ("auto", "json", "text"), "auto"),
         sandbox=read.flag("RELAY_SANDBOX", default=False),
         sources=_sources(read),
+        chains=_chains(read),
     )
     if faults:
         raise ConfigError(faults)
@@ -173,16 +178,25 @@ def _cidrs(read: _Environment) -> tuple[str, ...]:
 
 
 def _sources(read: _Environment) -> dict[str, Source]:
-    given = read.text("RELAY_SOURCES")
+    text = _toml(read, read.text("RELAY_SOURCES"), "RELAY_SOURCES", DEFAULT_SOURCES)
+    return {} if text is None else parse_sources(text, read.text, read.faults)
+
+
+def _chains(read: _Environment) -> dict[str, Chain]:
+    text = _toml(read, read.text("RELAY_CHAINS"), "RELAY_CHAINS", DEFAULT_CHAINS)
+    return {} if text is None else parse_chains(text, read.text, read.faults)
+
+
+def _toml(read: _Environment, given: str, name: str, default: Path) -> str | None:
+    """Return the TOML that a variable holds, or that of the file it names; None when that cannot be read."""
     if "\n" in given or given.startswith("["):
-        return parse_sources(given, read.text, read.faults)
-    path = Path(given) if given else DEFAULT_SOURCES
+        return given
+    path = Path(given) if given else default
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        read.fault("RELAY_SOURCES", f"{path} cannot be read: {_why(error)}")
-        return {}
-    return parse_sources(text, read.text, read.faults)
+        read.fault(name, f"{path} cannot be read: {_why(error)}")
+        return None
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

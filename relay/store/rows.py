@@ -31,6 +31,15 @@ provider_facts: Table = tables.ProviderFact.__table__  # type: ignore[attr-defin
 polls: Table = tables.Poll.__table__  # type: ignore[attr-defined]  # as above
 statements: Table = tables.Statement.__table__  # type: ignore[attr-defined]  # as above
 paces: Table = tables.Pace.__table__  # type: ignore[attr-defined]  # as above
+chains: Table = tables.ChainState.__table__  # type: ignore[attr-defined]  # as above
+scan_ranges: Table = tables.ScanRange.__table__  # type: ignore[attr-defined]  # as above
+chain_blocks: Table = tables.ChainBlock.__table__  # type: ignore[attr-defined]  # as above
+chain_nodes: Table = tables.ChainNode.__table__  # type: ignore[attr-defined]  # as above
+transfers: Table = tables.Transfer.__table__  # type: ignore[attr-defined]  # as above
+token_events: Table = tables.TokenEvent.__table__  # type: ignore[attr-defined]  # as above
+balances: Table = tables.Balance.__table__  # type: ignore[attr-defined]  # as above
+matches: Table = tables.Match.__table__  # type: ignore[attr-defined]  # as above
+address_scans: Table = tables.AddressScan.__table__  # type: ignore[attr-defined]  # as above
 
 _ORDER_FIELDS = (
     "namespace",

@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from relay.store.tables.base import metadata
 from relay.store.tables.callbacks import CallbackRow
+from relay.store.tables.chain import (
+    AddressScan,
+    Balance,
+    ChainBlock,
+    ChainNode,
+    ChainState,
+    Match,
+    ScanRange,
+    TokenEvent,
+    Transfer,
+)
 from relay.store.tables.events import Attempt, Delivery, Endpoint, Event
 from relay.store.tables.operations import APIKey, AuditEntry, Break, Firing, Heartbeat, Lease, SourceState
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
@@ -15,10 +26,15 @@ from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, Prov
 __all__ = [
     "APIKey",
     "Address",
+    "AddressScan",
     "Attempt",
     "AuditEntry",
+    "Balance",
     "Break",
     "CallbackRow",
+    "ChainBlock",
+    "ChainNode",
+    "ChainState",
     "Creation",
     "Delivery",
     "Endpoint",
@@ -26,11 +42,15 @@ __all__ = [
     "Firing",
     "Heartbeat",
     "Lease",
+    "Match",
     "Order",
     "Pace",
     "Poll",
     "ProviderFact",
+    "ScanRange",
     "SourceState",
     "Statement",
+    "TokenEvent",
+    "Transfer",
     "metadata",
 ]

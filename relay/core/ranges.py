@@ -1,0 +1,81 @@
+"""Own the arithmetic of coverage: which blocks were read without a hole, and how many are asked for at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+# Two numbers in brackets, hexadecimal or decimal: how nodes suggest a range that they would answer.
+_SUGGESTED = re.compile(r"\[\s*(0x[0-9a-f]+|\d+)\s*,\s*(0x[0-9a-f]+|\d+)\s*\]", re.IGNORECASE | re.ASCII)
+_LIMITS = (
+    "block range",
+    "range is too",
+    "range too",
+    "query returned more than",
+    "too many results",
+    "limit exceeded",
+    "response size",
+    "query timeout",
+    "max results",
+    "too large",
+    "-32005",
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Range:
+    """Blocks `first` to `last`, both included, all of them read; `last_hash` says of which branch."""
+
+    first: int
+    last: int
+    last_hash: str = ""
+
+
+def covered_to(ranges: Iterable[Range], start: int) -> int:
+    """Return the last block of what is covered from `start` on without a hole; `start - 1` for nothing."""
+    end = start - 1
+    for one in sorted(ranges):
+        if one.first > end + 1:
+            break
+        end = max(end, one.last)
+    return end
+
+
+def gaps(ranges: Iterable[Range], start: int, end: int) -> list[tuple[int, int]]:
+    """Return the holes between two blocks, both included."""
+    found, at = [], start
+    for one in sorted(ranges):
+        if one.first > min(at, end) and one.first > at:
+            found.append((at, min(one.first - 1, end)))
+        at = max(at, one.last + 1)
+        if at > end:
+            break
+    return [*found, (at, end)] if at <= end else found
+
+
+def pieces(first: int, last: int, span: int) -> Iterator[tuple[int, int]]:
+    """Cut a range into pieces of at most `span` blocks, the lowest first."""
+    for at in range(first, last + 1, span):
+        yield at, min(at + span - 1, last)
+
+
+def grown(span: int, *, found: int, most: int) -> int:
+    """Return the span after an answer: nothing found doubles it, few logs leave it."""
+    return min(most, span * 2) if found == 0 else min(span, most)
+
+
+def shrunk(span: int, message: str, *, first: int) -> int:
+    """Return the span after a refusal: what the node suggests from `first` on, or else half; at least one block."""
+    suggested = _SUGGESTED.search(message)
+    if suggested is not None:
+        low, high = (int(number, 0) for number in suggested.groups())
+        if low == first and low <= high < first + span - 1:
+            return high - low + 1
+    return max(1, span // 2)
+
+
+def is_limit(code: int, message: str) -> bool:
+    """Tell whether an error of a node means that it was asked for too much at once."""
+    told = message.lower()
+    return code == -32005 or any(word in told for word in _LIMITS)

@@ -1,0 +1,168 @@
+"""Own the tables of the chain reader: how far each chain was read, what was found, and which order it belongs to.
+
+A transfer is never deleted: one whose block was replaced is marked.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text
+from sqlmodel import Field, SQLModel
+
+from relay.store.tables.base import partial
+
+
+class ChainState(SQLModel, table=True):
+    """How far a chain was read. `stopped` says why a person has to look; `trouble` what is wrong by itself for now."""
+
+    __tablename__ = "chains"
+
+    name: str = Field(primary_key=True)
+    chain_id: int = Field(sa_type=BigInteger)
+    first_block: int | None = Field(default=None, sa_type=BigInteger)
+    head_number: int | None = Field(default=None, sa_type=BigInteger)
+    head_time: datetime | None = None
+    final_number: int | None = Field(default=None, sa_type=BigInteger)
+    final_hash: str | None = None
+    span: int = 16
+    stopped: str | None = None
+    stopped_at: datetime | None = None
+    trouble: str | None = None
+    identified_at: datetime | None = None
+    scanned_at: datetime | None = None
+    looked_back_at: datetime | None = None
+    lookback_next: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class ScanRange(SQLModel, table=True):
+    """Blocks that were read without a hole, and the hash of the last: of which branch."""
+
+    __tablename__ = "scan_ranges"
+    __table_args__ = (CheckConstraint("last_block >= first_block", name="not_empty"),)
+
+    chain: str = Field(primary_key=True)
+    first_block: int = Field(primary_key=True, sa_type=BigInteger)
+    last_block: int = Field(sa_type=BigInteger)
+    last_hash: str
+    scanned_at: datetime
+
+
+class ChainBlock(SQLModel, table=True):
+    """A block that was read and is not final yet."""
+
+    __tablename__ = "chain_blocks"
+
+    chain: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    hash: str
+    parent_hash: str
+    block_time: datetime
+
+
+class ChainNode(SQLModel, table=True):
+    """How a node of a chain behaved; after failures it is left alone until `closed_until`."""
+
+    __tablename__ = "chain_nodes"
+
+    chain: str = Field(primary_key=True)
+    node: str = Field(primary_key=True)
+    failures: int = 0
+    closed_until: datetime | None = None
+    error: str | None = None
+    head_number: int | None = Field(default=None, sa_type=BigInteger)
+    seen_at: datetime
+
+
+class Transfer(SQLModel, table=True):
+    """A movement of money to or from a watched address."""
+
+    __tablename__ = "transfers"
+    __table_args__ = (
+        Index("ix_transfers_recipient", "chain", "recipient", "block_number"),
+        Index("ix_transfers_sender", "chain", "sender", "block_number"),
+        Index("ix_transfers_block", "chain", "block_number"),
+        partial("ix_transfers_orphaned", "chain", "block_number", where="orphaned_at IS NOT NULL"),
+        CheckConstraint("amount_micros >= 0 AND rest >= 0 AND amount_micros + rest > 0", name="moves_money"),
+        CheckConstraint("NOT (is_final AND orphaned_at IS NOT NULL)", name="final_or_orphaned"),
+    )
+
+    chain: str = Field(primary_key=True)
+    tx_hash: str = Field(primary_key=True)
+    log_index: int = Field(primary_key=True)
+    block_number: int = Field(sa_type=BigInteger)
+    block_hash: str
+    block_time: datetime
+    contract: str
+    sender: str
+    recipient: str
+    amount_micros: int = Field(sa_type=BigInteger)
+    rest: int = Field(default=0, sa_type=BigInteger)
+    is_final: bool = False
+    orphaned_at: datetime | None = None
+    seen_at: datetime
+
+
+class TokenEvent(SQLModel, table=True):
+    """An event of a token that explains a gap or announces trouble."""
+
+    __tablename__ = "token_events"
+    __table_args__ = (Index("ix_token_events_block", "chain", "block_number"),)
+
+    chain: str = Field(primary_key=True)
+    tx_hash: str = Field(primary_key=True)
+    log_index: int = Field(primary_key=True)
+    block_number: int = Field(sa_type=BigInteger)
+    block_hash: str
+    contract: str
+    kind: str
+    account: str | None = None
+    data: str = Field(default="", sa_type=Text)
+    is_final: bool = False
+    orphaned_at: datetime | None = None
+    seen_at: datetime
+
+
+class Balance(SQLModel, table=True):
+    """A measured balance in base units, extended in place while it stays the same."""
+
+    __tablename__ = "balances"
+    __table_args__ = (CheckConstraint("last_block >= first_block", name="not_empty"),)
+
+    chain: str = Field(primary_key=True)
+    contract: str = Field(primary_key=True)
+    address: str = Field(primary_key=True)
+    first_block: int = Field(primary_key=True, sa_type=BigInteger)
+    last_block: int = Field(sa_type=BigInteger)
+    last_hash: str
+    units: str
+    checked_at: datetime
+
+
+class Match(SQLModel, table=True):
+    """A transfer that belongs to an order; its key lets no two orders claim it."""
+
+    __tablename__ = "matches"
+    __table_args__ = (Index("ix_matches_order", "namespace", "orderid"),)
+
+    chain: str = Field(primary_key=True)
+    tx_hash: str = Field(primary_key=True)
+    log_index: int = Field(primary_key=True)
+    namespace: str
+    orderid: str
+    rule: str
+    matched_at: datetime
+    reversed_at: datetime | None = None
+
+
+class AddressScan(SQLModel, table=True):
+    """From which block on an address was read; the blocks `next_block` to `until_block` are still to be read for it."""
+
+    __tablename__ = "address_scans"
+    __table_args__ = (partial("ix_address_scans_open", "chain", "next_block", where="next_block <= until_block"),)
+
+    chain: str = Field(primary_key=True)
+    address: str = Field(primary_key=True)
+    first_block: int = Field(sa_type=BigInteger)
+    next_block: int = Field(sa_type=BigInteger)
+    until_block: int = Field(sa_type=BigInteger)
