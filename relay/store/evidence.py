@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, bindparam, case, select, text
 
 from relay.core.callbacks import Status
 from relay.core.evidence import Facts
-from relay.core.facts import ProviderFact
+from relay.core.facts import ProviderFact, Transfer
 from relay.store.bulk import given, types_of, with_rows
 from relay.store.engine import reading, together
-from relay.store.rows import events, orders, provider_facts
+from relay.store.rows import events, orders, provider_facts, transfers
 
 Key = tuple[str, str]
 
@@ -30,21 +30,44 @@ _FACT_FIELDS = (
     "tx_hash",
     "occurred_at",
 )
+_TRANSFER_FIELDS = (
+    "chain",
+    "tx_hash",
+    "log_index",
+    "block_number",
+    "block_hash",
+    "block_time",
+    "contract",
+    "sender",
+    "recipient",
+    "amount_micros",
+    "rest",
+    "is_final",
+)
 
 
 def facts_of(connection: Connection, keys: Sequence[Key]) -> dict[Key, Facts]:
-    """Return what witnesses say of orders, by (namespace, orderid).
-
-    Transfers join them here when a chain is read; until then an order whose
-    source asks for the chain waits, and is held after its grace.
-    """
+    """Return what witnesses say of orders, by (namespace, orderid): the provider's answers, and the transfers matched to each."""
     asked = [{"namespace": namespace, "orderid": orderid} for namespace, orderid in keys]
-    (found,) = together(connection, (_PROVIDER_FACTS.on(connection), given(asked)))
-    by_key: dict[Key, list[ProviderFact]] = {}
-    for row in found:
-        fact = _fact(row)
-        by_key.setdefault(fact.key, []).append(fact)
-    return {key: Facts(provider=tuple(facts)) for key, facts in by_key.items()}
+    answers, moved = together(
+        connection,
+        (_PROVIDER_FACTS.on(connection), given(asked)),
+        (_TRANSFERS.on(connection), given(asked)),
+    )
+    provider, chain = _by_order(answers), _by_order(moved)
+    return {
+        key: Facts(
+            provider=tuple(map(_fact, provider.get(key, []))), transfers=tuple(map(_transfer, chain.get(key, [])))
+        )
+        for key in provider.keys() | chain.keys()
+    }
+
+
+def _by_order(rows: Sequence[Mapping[str, Any]]) -> dict[Key, list[Mapping[str, Any]]]:
+    found: dict[Key, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["namespace"], row["orderid"]), []).append(row)
+    return found
 
 
 def credited_since(connection: Connection, sources: Collection[str], since: datetime) -> dict[str, int]:
@@ -87,6 +110,10 @@ def _fact(values: Mapping[str, Any]) -> ProviderFact:
     return ProviderFact(**{name: values[name] for name in _FACT_FIELDS}, status=Status(status) if status else None)
 
 
+def _transfer(values: Mapping[str, Any]) -> Transfer:
+    return Transfer(**{name: values[name] for name in _TRANSFER_FIELDS})
+
+
 _FACT_LIST = ", ".join(f"f.{name}" for name in (*_FACT_FIELDS, "status"))
 _PROVIDER_FACTS = with_rows(
     f"""
@@ -96,6 +123,19 @@ _PROVIDER_FACTS = with_rows(
     """,
     types_of(orders, ("namespace", "orderid")),
     occurred_at=provider_facts.c.occurred_at.type,
+)
+_TRANSFER_LIST = ", ".join(f"t.{name}" for name in _TRANSFER_FIELDS)
+# What a reorganisation took away, or what was matched no longer, is no evidence.
+_TRANSFERS = with_rows(
+    f"""
+    SELECT m.namespace, m.orderid, {_TRANSFER_LIST} FROM {{rows}} AS g
+    JOIN matches m ON m.namespace = g.namespace AND m.orderid = g.orderid AND m.reversed_at IS NULL
+    JOIN transfers t ON t.chain = m.chain AND t.tx_hash = m.tx_hash AND t.log_index = m.log_index
+        AND t.orphaned_at IS NULL
+    """,
+    types_of(orders, ("namespace", "orderid")),
+    block_time=transfers.c.block_time.type,
+    is_final=transfers.c.is_final.type,
 )
 # The newest credit from before the hour is found from the end of the index, so that only the hour's own are walked.
 _CREDITED = text(

@@ -23,7 +23,7 @@ from relay.flows.judgement import Arrival
 from relay.flows.releases import release
 from relay.store import audit
 from relay.store.engine import make_engine, reading, writing
-from relay.store.rows import breaks, deliveries, events, orders, provider_facts
+from relay.store.rows import breaks, deliveries, events, matches, orders, provider_facts, transfers
 from tests.builders import NOON, a_callback, a_source, paying
 from tests.fakes import FakeMemory, numbered_ids
 from tests.rows import a_stored_order, add, an_endpoint
@@ -39,8 +39,8 @@ class Relay:
     def __init__(self, engine: Engine, prefix: str = "") -> None:
         self.engine = engine
         self.at = NOON
-        self._ids = numbered_ids(prefix)
-        self._committer = Committer(engine, FakeMemory(), clock=lambda: self.at, new_id=self._ids)
+        self.new_id = numbered_ids(prefix)
+        self._committer = Committer(engine, FakeMemory(), clock=lambda: self.at, new_id=self.new_id)
 
     def receive(self, callback: Callback, source: Source = CAREFUL) -> str:
         """Send one callback through; return its verdict."""
@@ -52,22 +52,22 @@ class Relay:
         usual = {"source": "crossing", "orderid": "sh-1", "namespace": "crossing", "via": "query"}
         told = {"status": "succeeded", "raw_status": "paid", "amount_micros": 3_000_000, "unit_micros": 1}
         add(self.engine, provider_facts, **usual | told | changes, changed_at=self.at, checked_at=self.at)
-        return reconsider(self.engine, {"crossing": source}, [KEY], now=self.at, new_id=self._ids)
+        return reconsider(self.engine, {"crossing": source}, [KEY], now=self.at, new_id=self.new_id)
 
     def end_grace(self, sources: dict[str, Source], *, after_s: int) -> int:
         """Let time pass, and the job come by."""
         self.at = NOON + timedelta(seconds=after_s)
-        return end_grace(self.engine, sources, now=self.at, new_id=self._ids)
+        return end_grace(self.engine, sources, now=self.at, new_id=self.new_id)
 
     def expire(self, *, at: datetime) -> int:
         """Let the job come by."""
-        return expire(self.engine, {}, now=at, new_id=self._ids)
+        return expire(self.engine, {}, now=at, new_id=self.new_id)
 
     def release(self, act: str, micros: int | None = None, *, by: Actor = PERSON) -> Any:
         """Release the order."""
         wish = Release(act=Act(act), reason="asked the provider", micros=micros)
         sources = {"crossing": CAREFUL}
-        return release(self.engine, sources, "crossing", "sh-1", wish, actor=by, now=self.at, new_id=self._ids)
+        return release(self.engine, sources, "crossing", "sh-1", wish, actor=by, now=self.at, new_id=self.new_id)
 
     def rows(self, table: Any) -> Sequence[Any]:
         """Everything a table holds."""
@@ -117,6 +117,30 @@ def test_a_witness_that_contradicts_holds_the_order_and_opens_a_break(relay: Rel
     (found,) = relay.rows(breaks)
     assert found.kind == "evidence_conflict"
     assert json.loads(found.evidence) == {"provider": "3.000000 / 0.000300 (scale_error_x10000)"}
+
+
+def test_transfers_that_were_matched_are_evidence(relay: Relay) -> None:
+    """Only final ones to the order's address; what a reorganisation took away counts for nothing."""
+    address = "0x" + "a" * 40
+    source = a_source(evidence=frozenset({"signature", "chain"}), chains=("bsc",))
+    row = {"state": "created", "credited_micros": 0, "chain": "bsc", "address": address, "amount_micros": None}
+    a_stored_order(relay.engine, "sh-1", **row)
+    relay.receive(a_callback(), source)
+    assert relay.order.state == "confirming"
+
+    def move(number: int, micros: int, **changes: Any) -> int:
+        """Store a matched transfer, and have the order judged again."""
+        named = {"chain": "bsc", "tx_hash": f"0x{number}", "log_index": 0}
+        block = {"block_number": number, "block_hash": "0xb", "block_time": NOON, "seen_at": NOON}
+        moved = {"contract": "0xc", "sender": "0xd", "recipient": address, "amount_micros": micros, "is_final": True}
+        add(relay.engine, transfers, **named | block | moved | changes)
+        add(relay.engine, matches, **named, namespace="crossing", orderid="sh-1", rule="address", matched_at=NOON)
+        return reconsider(relay.engine, {"crossing": source}, [KEY], now=relay.at, new_id=relay.new_id)
+
+    assert move(1, 1_000_000) == 0
+    assert move(2, 2_000_000, is_final=False, orphaned_at=NOON) == 0
+    assert move(3, 2_000_050) == 1
+    assert (relay.order.state, relay.order.credited_micros) == ("succeeded", 3_000_000)
 
 
 def test_grace_ends_in_a_hold_and_not_before(relay: Relay) -> None:
