@@ -19,7 +19,7 @@ from relay.store import audit, endpoints, orders
 from relay.store.engine import FEED_LOCK, reading, writing
 
 # Large enough that a commit is shared by many, small enough that no callback waits long for the feed.
-BATCH = 500
+BATCH = 250
 
 
 @dataclass(frozen=True, slots=True)
