@@ -137,3 +137,16 @@ def test_logs_are_one_json_event_a_line_and_hold_no_secret(running: Running) -> 
             "rly_admin_key",
         ):
             assert secret not in system.log(name)
+
+
+def test_a_paused_source_is_acknowledged_and_nobody_is_told(running: Running) -> None:
+    """Everything is held, through each web process; resumed, the next credit flows, and what was held waits for a person."""
+    system, subscribers = running
+    system.api("POST", "/v1/sources/crossing/pause")
+    held = [f"sh-held-{number}" for number in range(6)]
+    assert {system.call_back(a_body(orderid)) for orderid in held} == {(200, b"success")}
+    assert {order["state"] for order in system.api("GET", "/v1/orders")["data"]} == {"held"}
+    system.api("POST", "/v1/sources/crossing/resume")
+    assert system.call_back(a_body("sh-next")) == (200, b"success")
+    eventually(lambda: all("sh-next" in subscribers.orders_of(name) for name in SUBSCRIBERS), within_s=15, what="told")
+    assert {order for name in SUBSCRIBERS for order in subscribers.orders_of(name)} == {"sh-next"}
