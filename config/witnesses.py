@@ -42,7 +42,8 @@ def recover_of(section: Section, source: Source) -> str:
 
 def _witnesses(source: Source) -> set[str]:
     has = {"signature"}
-    if source.adapter.query is not None and source.base_url:
+    # Who is asked must name a sum: a status alone agrees with any amount that a forger writes.
+    if source.base_url and source.adapter.query is not None and "amount" in source.adapter.query.answers:
         has.add("provider")
     if source.chains:
         has.add("chain")

@@ -17,7 +17,9 @@ from relay.cli.orders import orders
 from relay.cli.releases import release
 from relay.cli.run import run
 from relay.cli.shell import Commands
+from relay.cli.signatures import signatures
 from relay.cli.sources import sources
+from relay.cli.statement import statement
 
 COMMANDS: tuple[click.Command, ...] = (
     run,
@@ -31,6 +33,8 @@ COMMANDS: tuple[click.Command, ...] = (
     deliveries,
     callbacks,
     sources,
+    signatures,
+    statement,
     audit,
 )
 

@@ -88,7 +88,10 @@ def read_fact(
         return Unclear(f"HTTP {status}")
     if call.ok and _text(value, call.ok) not in call.ok_values:
         return Unclear(error or "the answer is no success")
-    told = _told(call, value)
+    item = _item(call, value)
+    if isinstance(item, Absent | Unclear):
+        return item
+    told = _told(call, item)
     if told is None or not told.get("status"):
         return Unclear("the answer names no status")
     if told.get("orderid", orderid) != orderid:
@@ -97,6 +100,16 @@ def read_fact(
         return _fact(call, told, source=source, namespace=namespace, orderid=orderid)
     except ValueError as error:
         return Unclear(f"amount {error}")
+
+
+def _item(call: Call, value: object) -> object:
+    """The order in the answer: all of it, or the one item of its list."""
+    if not call.listed:
+        return value
+    items = value if call.listed == "." else _at(value, call.listed)
+    if not isinstance(items, list) or len(items) > 1:
+        return Unclear("the answer does not list one order")
+    return items[0] if items else Absent()
 
 
 def read_amount(raw: str, *, form: str, unit_micros: int) -> int:
@@ -156,8 +169,14 @@ def _refuse(_: str) -> object:
 
 def _text(value: object, path: str) -> str | None:
     """Return the text at a path; None for nothing, for null, and for what is not one value."""
-    if not path:
-        return None
+    found = _at(value, path) if path else None
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    return _storable(found) if isinstance(found, str) else None
+
+
+def _at(value: object, path: str) -> object:
+    """Return what stands at a path; None for nothing."""
     for step in path.split("."):
         if isinstance(value, dict):
             value = value.get(step)
@@ -165,9 +184,7 @@ def _text(value: object, path: str) -> str | None:
             value = value[int(step)] if int(step) < len(value) else None
         else:
             return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _storable(value) if isinstance(value, str) else None
+    return value
 
 
 def _storable(text: str) -> str:

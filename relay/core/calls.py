@@ -51,7 +51,9 @@ class Call:
     success when the value at the path `ok` is one of `ok_values`, and, without
     `ok`, when it bears no text at the path `error`; an error that `absent`
     names, as HTTP 404 does, says that the provider has no such order.
-    `answers` gives the path of each word it may tell (ANSWERS).
+    `answers` gives the path of each word it may tell (ANSWERS); with
+    `listed`, the path of a list ("." for the whole answer), it begins at that
+    list's one item, and an empty list is no such order.
     """
 
     method: str
@@ -66,6 +68,7 @@ class Call:
     ok_values: frozenset[str]
     error: str
     absent: frozenset[str]
+    listed: str
     answers: Mapping[str, str]
     statuses: Mapping[str, Status]
 
@@ -158,6 +161,7 @@ def _call(section: Section, amount_form: str, unit_micros: int, statuses: Mappin
         ok_values=frozenset(ok.texts("values")),
         error=section.text("error", ""),
         absent=frozenset(section.texts("absent")),
+        listed=section.text("listed", ""),
         answers=section.section("answers").mapping(),
         statuses={word: Status(named.choice(word, MAPPED)) for word in named} or statuses,
     )

@@ -16,7 +16,7 @@ from relay.core.actors import Actor
 from relay.core.facts import ProviderFact
 from relay.core.sources import Source
 from relay.core.statements import StatementMap, Totals, disagreements, missing_columns, read_row
-from relay.errors import Conflict, Unprocessable
+from relay.errors import Unprocessable
 from relay.flows.confirmation import reconsider
 from relay.store import audit, provider_facts, statements
 from relay.store.engine import reading, writing
@@ -48,7 +48,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importer:
-    """What an import works with. `tell` is given how many bytes were read since it was last called."""
+    """What an import works with. `tell` is given how many bytes were done since it was last called, twice the file in all."""
 
     engine: Engine
     sources: Mapping[str, Source]
@@ -61,7 +61,7 @@ class Importer:
 def import_statement(
     importer: Importer, stream: IO[bytes], name: str, *, rows: int | None, micros: int | None
 ) -> Imported:
-    """Import a CSV file from a stream that can be read twice; memory is a few bytes an order.
+    """Import a CSV file from a stream that can be read again and does not change; memory is a few bytes an order.
 
     `rows` and `micros` are what a person says that it comes to. Raises
     StatementRefused for a statement with a bad row or other totals, of which
@@ -79,8 +79,6 @@ def import_statement(
         return Imported(before["rows"], before["total_micros"], 0, 0, repeated=True)
     totals = _judged(source, source.statement, stream, rows, micros)
     new, changed = _keep(importer, source, source.statement, stream)
-    if _digest(importer, stream) != digest:
-        raise Conflict("the file changed while it was read; import it again")
     _note(importer, name, digest, totals)
     return Imported(totals.rows, totals.micros, new, changed)
 
@@ -117,13 +115,15 @@ def _judged(source: Source, found: StatementMap, stream: IO[bytes], rows: int | 
 
 def _keep(importer: Importer, source: Source, found: StatementMap, stream: IO[bytes]) -> tuple[int, int]:
     """Keep the facts batch by batch. An import that is cut short is repeated: it then keeps the rest."""
-    new = changed = 0
+    new = changed = told = 0
     for facts in _batches(source, found, stream):
         now = importer.clock()
         with writing(importer.engine) as connection:
             keys = provider_facts.record(connection, facts, now=now)
         new += len(keys)
         changed += reconsider(importer.engine, importer.sources, keys, now=now, new_id=importer.new_id)
+        importer.tell(stream.tell() - told)
+        told = stream.tell()
     return new, changed
 
 

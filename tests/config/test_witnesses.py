@@ -10,12 +10,13 @@ import pytest
 from config.witnesses import evidence_of, recover_of
 from relay.core.sections import Section
 from tests.builders import a_source
+from tests.core.calling import a_called_source
 from tests.core.examples import preset
 
 STRONG = preset()
 WEAK = replace(STRONG, scheme=replace(STRONG.scheme, digest="md5"))
 # Whether there is one is all that is asked here.
-A_CALL: Any = object()
+A_CALL = a_called_source().adapter.query
 
 
 def asked(*, weak: bool = False, query: bool = False, **settings: Any) -> tuple[frozenset[str], str, list[str]]:

@@ -16,6 +16,7 @@ from relay.core.callbacks import Status
 from relay.core.calls import Call
 from relay.core.facts import ProviderFact
 from tests.core.calling import a_called_source
+from tests.core.examples import preset
 
 ADAPTER = a_called_source().adapter
 CREATE = ADAPTER.creates["recharge"]
@@ -119,6 +120,35 @@ def test_a_word_that_nobody_mapped_is_kept() -> None:
 def test_what_is_no_fact_says_why(status: int, answer: bytes, meaning: object) -> None:
     """Nothing is guessed from half an answer."""
     assert asked(status, answer) == meaning
+
+
+SHKEEPER, BTCPAY = preset("shkeeper").query, preset("btcpay").query
+NONE_LISTED = "the answer does not list one order"
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "meaning"),
+    [
+        (SHKEEPER, {"status": "success", "invoices": [{"external_id": "sh-1", "status": "PAID"}]}, Status.SUCCEEDED),
+        (SHKEEPER, {"status": "success", "invoices": [{"external_id": "sh-1", "status": "PARTIAL"}]}, Status.PENDING),
+        (SHKEEPER, {"status": "success", "invoices": []}, Absent()),
+        (SHKEEPER, {"status": "success"}, Unclear(NONE_LISTED)),
+        (SHKEEPER, {"status": "success", "invoices": [{}, {}]}, Unclear(NONE_LISTED)),
+        (SHKEEPER, {"status": "error", "message": "no key"}, Unclear("no key")),
+        (BTCPAY, [{"id": "X1", "status": "Settled", "metadata": {"orderId": "sh-1"}}], Status.SUCCEEDED),
+        (
+            BTCPAY,
+            [{"id": "X1", "status": "Settled", "metadata": {"orderId": "sh-2"}}],
+            Unclear("the answer is about another order"),
+        ),
+        (BTCPAY, [], Absent()),
+        (BTCPAY, {"code": "unauthorized"}, Unclear(NONE_LISTED)),
+    ],
+)
+def test_a_provider_may_answer_with_a_list(call: Call, answer: Any, meaning: object) -> None:
+    """An empty list is no such order, and of two orders neither is it."""
+    said = read_fact(call, source="s", namespace="n", orderid="sh-1", status=200, body=body(answer))
+    assert (said.status if isinstance(said, ProviderFact) else said) == meaning
 
 
 @given(st.integers(100, 599), st.binary(max_size=200))

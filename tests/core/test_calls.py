@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from hashlib import sha1
 from typing import Any
@@ -14,6 +15,7 @@ from relay.core.callbacks import Status
 from relay.core.calls import build, parse_calls, parse_query, spell_amount
 from relay.core.sections import Section
 from tests.core.calling import SECRET, a_called_source, sources_toml
+from tests.core.examples import preset
 
 WORDS = {
     "orderid": "sh-1",
@@ -156,3 +158,35 @@ def test_a_source_may_bring_its_own_query() -> None:
 def test_calls_stand_in_presets_as_tables() -> None:
     """The documented example is TOML that reads."""
     assert tomllib.loads(sources_toml())["sources"]["crossing"]["query"]["signature"] == "sign"
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "header"),
+    [
+        ("shkeeper", "https://api.example/api/v1/invoices/sh-1", {"X-Shkeeper-Api-Key": SECRET}),
+        ("btcpay", "https://api.example/api/v1/stores/s/invoices?orderId=sh-1", {"Authorization": "token k"}),
+    ],
+)
+def test_presets_ask_as_their_providers_document(name: str, url: str, header: dict[str, str]) -> None:
+    """With a key in a header; neither was tried on a live account."""
+    adapter = preset(name)
+    assert adapter.query is not None
+    words = WORDS | {"account.store": "s", "account.api_key": "k"}
+    made = build(adapter.query, adapter.scheme, "https://api.example", words)
+    assert (made.method, made.url, made.headers) == ("GET", url, header)
+
+
+@pytest.mark.parametrize("name", ["crossingpay-v2", "crossingpay-v2-snake"])
+@pytest.mark.parametrize("kind", ["monitor", "deposit"])
+def test_orders_of_v2_are_asked_for_in_json(name: str, kind: str) -> None:
+    """By the names that its page gives, with the key among them."""
+    adapter = preset(name)
+    made = build(adapter.creates[kind], adapter.scheme, "https://api.example", WORDS)
+    assert made.url == f"https://api.example/api/orders/{kind}"
+    assert json.loads(made.body) == {
+        "apikey": SECRET,
+        "order_id": "sh-1",
+        "address": WORDS["address"],
+        "amount": "3.5",
+        "callback": WORDS["callback_url"],
+    }
