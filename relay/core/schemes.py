@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 from relay.core.sections import Section
 from relay.core.signatures import (
@@ -54,6 +55,24 @@ def parse_scheme(section: Section) -> Scheme:
 def separates(scheme: Scheme) -> bool:
     """Tell whether the signed text of other fields, or of more of them, can never be the same."""
     return scheme.envelope != "fields" or (scheme.pair == "k=v" and bool(scheme.joiner))
+
+
+def declared(scheme: Scheme) -> dict[str, str | int | list[str]]:
+    """Return the table that declares a scheme: its keys that are not at their defaults."""
+    table: dict[str, str | int | list[str]] = {}
+    for one in fields(Scheme):
+        value = getattr(scheme, one.name)
+        if value != one.default:
+            table[one.name] = sorted(value) if isinstance(value, frozenset) else value
+    return table
+
+
+def is_sound(scheme: Scheme) -> bool:
+    """Tell whether a scheme that somebody found could be declared."""
+    section = Section({}, "", [])
+    _judge_fields(scheme, section)
+    _judge_envelope(scheme, section)
+    return not section.faults
 
 
 def _judge_fields(scheme: Scheme, section: Section) -> None:
