@@ -111,7 +111,7 @@ def _nodes(chain: str, variable: Callable[[str], str], faults: list[str]) -> Ite
         else:
             host = urlsplit(url).hostname or ""
             yield NodeURL(
-                name=f"{at}:{host}", url=url, headers=dict(found.groups() for found in headers if found is not None)
+                name=f"{at}:{host}", url=url, headers={found[1]: found[2] for found in headers if found is not None}
             )
 
 

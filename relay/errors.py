@@ -102,6 +102,12 @@ class Unavailable(RelayError):
     retry_after_s = 5
 
 
+class NodeFault(Unavailable):
+    """A node of a chain did not answer, or not as a node may; `code` is a short stable word for how."""
+
+    code = "node_fault"
+
+
 class InvariantBroken(RelayError):
     """A fact that must hold does not; a person has to look."""
 

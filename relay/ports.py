@@ -71,6 +71,26 @@ class Reply:
     left: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class NodeError:
+    """What a node says instead of a result; JSON-RPC's code and the node's own words."""
+
+    code: int
+    message: str
+
+
+class Node(Protocol):
+    """Asks one node of a chain by JSON-RPC."""
+
+    name: str
+
+    def ask(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[object]:
+        """Send calls (method, parameters) in one exchange; return a result or a NodeError for each.
+
+        Raises NodeFault when there is no answer to all of them.
+        """
+
+
 class Provider(Protocol):
     """Sends one request to a provider within a deadline over the whole exchange."""
 

@@ -18,14 +18,14 @@ class Token:
     def split(self, units: int) -> tuple[int, int]:
         """Return base units as micros, and what stays below a micro as `rest` base units."""
         if self.decimals <= MICRO_PLACES:
-            return units * 10 ** (MICRO_PLACES - self.decimals), 0
-        return divmod(units, 10 ** (self.decimals - MICRO_PLACES))
+            return units * _ten_to(MICRO_PLACES - self.decimals), 0
+        return divmod(units, _ten_to(self.decimals - MICRO_PLACES))
 
     def join(self, micros: int, rest: int) -> int:
         """Return the base units of micros and rest."""
         if self.decimals <= MICRO_PLACES:
-            return micros // 10 ** (MICRO_PLACES - self.decimals)
-        return micros * int(10 ** (self.decimals - MICRO_PLACES)) + rest
+            return micros // _ten_to(MICRO_PLACES - self.decimals)
+        return micros * _ten_to(self.decimals - MICRO_PLACES) + rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +76,8 @@ class Chain:
     def token(self, contract: str) -> Token | None:
         """Return the token of a contract in machine spelling."""
         return next((token for token in self.tokens if token.contract == contract), None)
+
+
+def _ten_to(places: int) -> int:
+    # A power may be a fraction for all that a type checker knows; of places it never is.
+    return int("1" + "0" * places)

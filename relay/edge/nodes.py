@@ -1,0 +1,105 @@
+"""Own the way to a chain's nodes: JSON-RPC batches over HTTP, paced. The only module that knows web3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import requests
+from requests.exceptions import ConnectTimeout, HTTPError, ReadTimeout, RequestException
+from web3.exceptions import Web3Exception
+from web3.providers.rpc import HTTPProvider
+from web3.types import RPCEndpoint
+
+from relay import __version__
+from relay.core.chains import Chain, NodeURL
+from relay.errors import NodeFault
+from relay.ports import NodeError
+
+TIMEOUT_S = 20.0
+_SLOW_DOWN = 429
+
+
+class HTTPNode:
+    """Fills ports.Node. Proxies of the environment are ignored and redirects are failures: both would carry keys away."""
+
+    def __init__(
+        self,
+        where: NodeURL,
+        *,
+        rate: int,
+        timeout_s: float = TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = where.name
+        self._clock, self._sleep = clock, sleep
+        self._apart_s = 1 / rate
+        self._next_at = 0.0
+        session = requests.Session()
+        session.trust_env = False
+        session.max_redirects = 0
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"Recharge-Relay/{__version__}",
+            **where.headers,
+        }
+        self._provider = HTTPProvider(
+            where.url,
+            request_kwargs={"timeout": timeout_s, "headers": headers},
+            session=session,
+            exception_retry_configuration=None,
+        )
+
+    def ask(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[object]:
+        """Send calls in one exchange; return a result or a NodeError for each."""
+        self._pace()
+        try:
+            told = self._provider.make_batch_request([(RPCEndpoint(method), list(given)) for method, given in calls])
+        except (RequestException, Web3Exception, ValueError, TypeError, KeyError, AttributeError) as error:
+            # Its text holds the URL, and that may hold a key: only the kind is told on.
+            raise NodeFault(f"{self.name}: {_word(error)}", code=_word(error)) from None
+        return _results(told, len(calls), self.name)
+
+    def _pace(self) -> None:
+        wait = self._next_at - self._clock()
+        if wait > 0:
+            self._sleep(wait)
+        self._next_at = max(self._clock(), self._next_at) + self._apart_s
+
+
+def nodes_of(chain: Chain) -> list[HTTPNode]:
+    """Return the nodes of a chain, the preferred first."""
+    return [HTTPNode(where, rate=chain.rate) for where in chain.nodes]
+
+
+def _results(told: Any, count: int, name: str) -> list[object]:
+    if isinstance(told, Mapping):
+        error = _error(told.get("error"))
+        raise NodeFault(f"{name}: {error.message}", code="refused")
+    # Answers were put in the order of their ids; one that is missing, doubled or made up would shift all others.
+    ids = [one["id"] for one in told if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
+    if len(told) != count or len(ids) != count or ids != list(range(ids[0], ids[0] + count)):
+        raise NodeFault(f"{name}: answers do not fit the questions", code="protocol")
+    return [_error(one["error"]) if one.get("error") else one.get("result") for one in told]
+
+
+def _error(given: object) -> NodeError:
+    if not isinstance(given, Mapping):
+        return NodeError(0, "an error without words")
+    code = given.get("code")
+    data = given.get("data")
+    words = f"{given.get('message', '')} {data if isinstance(data, str) else ''}".strip()
+    return NodeError(code if isinstance(code, int) else 0, words[:500])
+
+
+def _word(error: Exception) -> str:
+    if isinstance(error, ConnectTimeout | ReadTimeout):
+        return "timeout"
+    if isinstance(error, HTTPError):
+        limited = error.response is not None and error.response.status_code == _SLOW_DOWN
+        return "rate_limited" if limited else "http_error"
+    if isinstance(error, requests.exceptions.JSONDecodeError):
+        return "protocol"
+    return "refused" if isinstance(error, RequestException) else "protocol"

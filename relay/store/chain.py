@@ -1,0 +1,127 @@
+"""Own how far each chain was read: its state, its ranges, and the blocks that are not final yet.
+
+All that writes here is called by the holder of the chain's lease; ranges are extended only from the end that the caller read on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from relay.core.chains import Chain
+from relay.core.logs import Header
+from relay.core.ranges import Range
+from relay.errors import InvariantBroken
+from relay.store.rows import address_scans, chain_blocks, chains, scan_ranges, token_events, transfers
+
+
+def states(connection: Connection) -> dict[str, RowMapping]:
+    """Return what is known of every chain that was ever read, by name."""
+    return {row["name"]: row for row in connection.execute(select(chains).order_by(chains.c.name)).mappings()}
+
+
+def state_of(connection: Connection, chain: Chain) -> RowMapping:
+    """Return what is known of a chain; its row is made when it is asked for first."""
+    query = select(chains).where(chains.c.name == chain.name)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        connection.execute(insert(chains).values(name=chain.name, chain_id=chain.chain_id, span=16))
+        row = connection.execute(query).mappings().one()
+    return row
+
+
+def note(connection: Connection, chain: str, **values: Any) -> None:
+    """Write columns of a chain's state."""
+    connection.execute(update(chains).where(chains.c.name == chain).values(**values))
+
+
+def ranges_of(connection: Connection, chain: str) -> list[Range]:
+    """Return what was read, the lowest first."""
+    query = select(scan_ranges).where(scan_ranges.c.chain == chain).order_by(scan_ranges.c.first_block)
+    return [
+        Range(row["first_block"], row["last_block"], row["last_hash"]) for row in connection.execute(query).mappings()
+    ]
+
+
+def extend(connection: Connection, chain: str, new: Range, *, start: int, after: Range | None, now: datetime) -> Range:
+    """Write that `new` was read right behind `after` (None at the start): in place, joined with what follows it.
+
+    Returns the range as it stands then. Raises InvariantBroken for a range that leaves a hole, or when the end moved meanwhile.
+    """
+    if new.first != (start if after is None else after.last + 1):
+        raise InvariantBroken(f"{chain}: blocks {new.first} to {new.last} would leave a hole")
+    follows = (scan_ranges.c.chain == chain, scan_ranges.c.first_block.between(new.first, new.last + 1))
+    later = select(scan_ranges).where(*follows).order_by(scan_ranges.c.last_block.desc()).limit(1)
+    joined = connection.execute(later).mappings().one_or_none()
+    whole = Range(start if after is None else after.first, new.last, new.last_hash)
+    if joined is not None and joined["last_block"] > new.last:
+        whole = Range(whole.first, joined["last_block"], joined["last_hash"])
+    end = {"last_block": whole.last, "last_hash": whole.last_hash, "scanned_at": now}
+    connection.execute(delete(scan_ranges).where(*follows))
+    if after is None:
+        connection.execute(insert(scan_ranges).values(chain=chain, first_block=new.first, **end))
+        return whole
+    mine = (
+        scan_ranges.c.chain == chain,
+        scan_ranges.c.last_block == after.last,
+        scan_ranges.c.last_hash == after.last_hash,
+    )
+    if connection.execute(update(scan_ranges).where(*mine).values(**end)).rowcount != 1:
+        raise InvariantBroken(f"{chain}: its end moved while it was read")
+    return whole
+
+
+def unfinal_blocks(connection: Connection, chain: str) -> dict[int, Header]:
+    """Return the blocks that were read and are not final, by number, the lowest first."""
+    query = select(chain_blocks).where(chain_blocks.c.chain == chain).order_by(chain_blocks.c.number)
+    return {
+        row["number"]: Header(
+            number=row["number"], hash=row["hash"], parent_hash=row["parent_hash"], time=row["block_time"]
+        )
+        for row in connection.execute(query).mappings()
+    }
+
+
+def keep_blocks(connection: Connection, chain: str, headers: Iterable[Header]) -> None:
+    """Keep the hashes of blocks that are not final."""
+    rows = [
+        {"chain": chain, "number": one.number, "hash": one.hash, "parent_hash": one.parent_hash, "block_time": one.time}
+        for one in headers
+    ]
+    if rows:
+        connection.execute(insert(chain_blocks), rows)
+
+
+def take_back(connection: Connection, chain: str, ancestor: Range, *, now: datetime) -> int:
+    """Give up everything above the last common block (`ancestor.last`); return how many transfers lost their block."""
+    above = ancestor.last
+    lost = 0
+    for table in (transfers, token_events):
+        standing = (table.c.chain == chain, table.c.block_number > above, table.c.orphaned_at.is_(None))
+        if connection.scalar(select(table.c.tx_hash).where(*standing, table.c.is_final).limit(1)) is not None:
+            raise InvariantBroken(f"{chain}: a final block would be taken back")
+        lost += connection.execute(update(table).where(*standing).values(orphaned_at=now)).rowcount
+    connection.execute(delete(chain_blocks).where(chain_blocks.c.chain == chain, chain_blocks.c.number > above))
+    connection.execute(delete(scan_ranges).where(scan_ranges.c.chain == chain, scan_ranges.c.first_block > above))
+    cut = (scan_ranges.c.chain == chain, scan_ranges.c.last_block > above)
+    connection.execute(update(scan_ranges).where(*cut).values(last_block=above, last_hash=ancestor.last_hash))
+    late = (address_scans.c.chain == chain, address_scans.c.until_block > above)
+    connection.execute(update(address_scans).where(*late).values(until_block=above))
+    return lost
+
+
+def make_final(connection: Connection, chain: str, number: int, block_hash: str) -> None:
+    """Mark everything up to a block as final; its hash is the anchor that no reorg may pass."""
+    for table in (transfers, token_events):
+        ripe = (
+            table.c.chain == chain,
+            table.c.block_number <= number,
+            table.c.orphaned_at.is_(None),
+            ~table.c.is_final,
+        )
+        connection.execute(update(table).where(*ripe).values(is_final=True))
+    connection.execute(delete(chain_blocks).where(chain_blocks.c.chain == chain, chain_blocks.c.number <= number))
+    note(connection, chain, final_number=number, final_hash=block_hash)

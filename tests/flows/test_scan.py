@@ -1,0 +1,410 @@
+"""Chains are read without gaps: through outages, reorgs, new addresses and nodes that lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, select
+
+from relay.core.chains import Chain
+from relay.core.ranges import Range, gaps
+from relay.flows.scan import scan
+from relay.store import chain as store
+from relay.store.engine import make_engine, reading, writing
+from relay.store.migrate import upgrade
+from relay.store.rows import (
+    address_scans,
+    addresses,
+    chain_blocks,
+    chain_nodes,
+    chains,
+    leases,
+    scan_ranges,
+    token_events,
+    transfers,
+)
+from tests.builders import NOON
+from tests.nodes.scripted import COUNTERFEIT, STRANGER, ScriptedNode, World, a_chain, moved
+from tests.rows import add
+
+MINE, HERS = "0x" + "11" * 20, "0x" + "22" * 20
+
+
+class Desk:
+    """A chain, its world, and the ledger that scans write; each scan is a minute later."""
+
+    def __init__(self, engine: Engine, chain: Chain | None = None) -> None:
+        self.engine, self.world, self.chain = engine, World(), chain or a_chain()
+        self.node = ScriptedNode(self.world)
+        self.minutes = count(1)
+        self.now = NOON
+
+    def watch(self, address: str, *, at: datetime | None = None) -> None:
+        """Enter an address into the book."""
+        add(self.engine, addresses, chain=self.chain.name, address=address, role="deposit", created_at=at or self.now)
+
+    def scan(self, *nodes: ScriptedNode, later: timedelta = timedelta(minutes=10)) -> str:
+        """Scan once."""
+        self.now += later
+        given = nodes or (self.node,)
+        return scan(self.engine, self.chain, given, owner="test", clock=lambda: self.now, jitter=lambda: 0.0)
+
+    def found(self, *, final: bool | None = None) -> dict[tuple[str, int], int]:
+        """The standing transfers, by key."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(transfers).where(transfers.c.orphaned_at.is_(None))).mappings().all()
+        return {
+            (row["tx_hash"], row["log_index"]): row["amount_micros"]
+            for row in rows
+            if final is None or row["is_final"] is final
+        }
+
+    def orphans(self) -> int:
+        """How many transfers lost their block."""
+        with reading(self.engine) as connection:
+            return len(connection.execute(select(transfers).where(transfers.c.orphaned_at.is_not(None))).all())
+
+    def ranges(self) -> list[Range]:
+        """What was read."""
+        with reading(self.engine) as connection:
+            return store.ranges_of(connection, self.chain.name)
+
+    def state(self, column: str) -> object:
+        """A column of the chain's state."""
+        with reading(self.engine) as connection:
+            return store.states(connection)[self.chain.name][column]
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    """A chain on each database, with one watched address and its first scan done."""
+    made = Desk(engine)
+    made.watch(MINE)
+    assert made.scan() == "scanned"
+    return made
+
+
+def test_transfers_in_and_out_are_found_and_become_final(desk: Desk) -> None:
+    """A counterfeit, a worthless one and other people's are not."""
+    desk.world.mine((STRANGER, MINE, 3_000_000), (STRANGER, HERS, 1), (STRANGER, MINE, 0))
+    desk.world.mine((MINE, HERS, 500), (STRANGER, MINE, 7))
+    desk.world.mine((STRANGER, MINE, 9_000_000), contract=COUNTERFEIT)
+    assert desk.scan() == "scanned"
+    assert sorted(desk.found().values()) == [7, 500, 3_000_000]
+    assert desk.found(final=True) == {}
+    desk.world.final = 2
+    desk.scan()
+    assert len(desk.found(final=True)) == 3
+    assert [(one.first, one.last) for one in desk.ranges()] == [(0, 3)]
+
+
+def test_a_long_outage_leaves_no_gap(desk: Desk) -> None:
+    """However far the head is: reading goes on where it ended, in more scans when it must."""
+    for number in range(700):
+        desk.world.mine(*([(STRANGER, MINE, number + 1)] if number % 50 == 0 else []))
+    desk.world.final = 690
+    for _ in range(12):
+        desk.scan()
+    assert desk.found() == desk.world.transfers_of({MINE}, 0)
+    assert gaps(desk.ranges(), 0, desk.world.head) == []
+    assert desk.ranges()[0].last_hash == desk.world.blocks[-1].hash
+
+
+def test_a_quiet_chain_costs_a_constant_few_requests(desk: Desk) -> None:
+    """Whatever was read before."""
+    costs = []
+    for _ in range(5):
+        desk.world.mine()
+        desk.world.final = desk.world.head - 3 if desk.world.head > 3 else 0
+        desk.node.asked.clear()
+        desk.scan(later=timedelta(seconds=10))
+        costs.append(len(desk.node.asked))
+    assert max(costs) <= 4
+    desk.node.asked.clear()
+    desk.scan(later=timedelta(seconds=10))
+    assert len(desk.node.asked) == 1
+
+
+def test_a_replaced_block_orphans_its_transfers_and_keeps_them(desk: Desk) -> None:
+    """The same transaction in another block stands again under its key."""
+    desk.world.mine()
+    old = desk.world.mine((STRANGER, MINE, 5), (STRANGER, MINE, 6))
+    desk.scan()
+    desk.world.reorg(1)
+    new = desk.world.mine()
+    new.logs.append(moved(old.logs[0], new, 0))
+    desk.world.mine()
+    desk.scan()
+    assert sorted(desk.found().values()) == [5]
+    assert desk.orphans() == 1
+    assert gaps(desk.ranges(), 0, desk.world.head) == []
+
+
+def test_a_reorg_below_what_was_final_stops_the_chain(desk: Desk) -> None:
+    """A person has to look; nothing is taken back in silence."""
+    for _ in range(6):
+        desk.world.mine((STRANGER, MINE, 1))
+    desk.world.final = 4
+    desk.scan()
+    before = desk.found()
+    desk.world.reorg(5)
+    for _ in range(8):
+        desk.world.mine()
+    assert desk.scan() == "stopped"
+    assert desk.state("stopped") == "deep_reorg"
+    assert desk.found() == before
+    assert desk.scan() == "stopped"
+
+
+def test_one_node_on_a_deep_branch_does_not_stop_a_chain_that_another_confirms(desk: Desk) -> None:
+    """The one that contradicts is left alone."""
+    for _ in range(6):
+        desk.world.mine()
+    desk.world.final = 4
+    desk.scan()
+    other = World()
+    for _ in range(9):
+        other.mine()
+    assert desk.scan(ScriptedNode(other, name="1:liar"), ScriptedNode(desk.world, name="2:true")) == "scanned"
+    assert desk.state("stopped") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"chain_id": 56}, "wrong_chain"), ({"decimals": 18}, "wrong_token"), ({"lie": "no code"}, "wrong_token")],
+)
+def test_a_chain_that_differs_from_the_file_stops_by_name_and_goes_on_when_it_fits(
+    engine: Engine, changes: dict[str, object], code: str
+) -> None:
+    """Nothing is read from it."""
+    desk = Desk(engine)
+    for name, value in changes.items():
+        setattr(desk.node, name, value)
+    assert desk.scan() == "stopped"
+    assert desk.state("stopped") == code
+    assert desk.ranges() == []
+    desk.node.chain_id, desk.node.decimals, desk.node.lie = 1, 6, ""
+    assert desk.scan() == "scanned"
+    assert desk.state("stopped") is None
+
+
+@pytest.mark.parametrize(
+    "lie", ["timeout", "protocol", "removed", "other blocks", "other hashes", "null", "two versions", "head is ahead"]
+)
+@pytest.mark.parametrize("final", [0, 9])
+def test_a_lying_node_leaves_neither_gap_nor_wrong_transfer(desk: Desk, lie: str, final: int) -> None:
+    """It is left alone, the chain is degraded, and the next true node goes on."""
+    for units in range(1, 11):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.world.final = final
+    desk.node.lie = lie
+    assert desk.scan() == "degraded"
+    truth = desk.world.transfers_of({MINE}, 0)
+    assert desk.found().items() <= truth.items()
+    assert desk.scan(ScriptedNode(desk.world, name="2:true")) == "scanned"
+    assert desk.found() == truth
+    assert gaps(desk.ranges(), 0, desk.world.head) == []
+
+
+@pytest.mark.parametrize("final", [0, 9])
+def test_doubled_logs_out_of_order_count_once(desk: Desk, final: int) -> None:
+    """By their key."""
+    for units in range(1, 11):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.world.final, desk.node.lie = final, "doubled and shuffled"
+    assert desk.scan() == "scanned"
+    assert desk.found() == desk.world.transfers_of({MINE}, 0)
+
+
+def test_a_lagging_node_is_passed_over(desk: Desk) -> None:
+    """Its empty answer for blocks that it lacks counts for nothing, and takes nothing back."""
+    for units in range(1, 5):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.scan()
+    lagging = ScriptedNode(desk.world, name="2:slow", behind=3)
+    assert desk.scan(lagging) == "degraded"
+    assert len(desk.found()) == 4
+    assert desk.orphans() == 0
+    assert desk.scan(lagging, desk.node) == "scanned"
+
+
+def test_a_truncated_answer_is_asked_again_in_smaller_pieces(engine: Engine) -> None:
+    """As many logs as a node gives at most may be fewer than there are."""
+    desk = Desk(engine, a_chain(results=4))
+    desk.watch(MINE)
+    desk.scan()
+    desk.node.max_results = 4
+    for units in range(1, 13):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.world.final = 12
+    desk.scan()
+    assert desk.found() == desk.world.transfers_of({MINE}, 0)
+
+
+def test_a_refused_range_is_followed(desk: Desk) -> None:
+    """The range that the error suggests is the next one."""
+    desk.node.max_range = 2
+    for units in range(1, 13):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.world.final = 12
+    desk.scan()
+    assert desk.found() == desk.world.transfers_of({MINE}, 0)
+
+
+def test_a_new_address_is_filled_in_from_its_first_block(desk: Desk) -> None:
+    """Final blocks and those that are not."""
+    for units in range(1, 11):
+        desk.world.mine((STRANGER, HERS, units))
+    desk.world.final = 5
+    desk.scan()
+    assert desk.found() == {}
+    desk.watch(HERS)
+    desk.scan()
+    assert desk.found() == desk.world.transfers_of({HERS}, 0)
+    assert len(desk.found(final=True)) == 5
+
+
+def test_many_addresses_are_sorted_here(desk: Desk) -> None:
+    """Above the configured number all logs of the contract are read."""
+    for number in range(20):
+        desk.watch(f"0x{number + 1:040x}")
+    desk.scan()
+    desk.world.mine((STRANGER, f"0x{5:040x}", 8), (STRANGER, HERS, 9))
+    desk.node.asked.clear()
+    desk.scan(later=timedelta(seconds=5))
+    assert list(desk.found().values()) == [8]
+    assert len(desk.node.asked) <= 3
+
+
+def test_a_gap_in_the_ledger_is_found_and_filled(desk: Desk) -> None:
+    """However it came: reading goes on from the end of what is whole."""
+    for units in range(1, 31):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.world.final = 30
+    for _ in range(3):
+        desk.scan()
+    last = desk.ranges()[0]
+    with writing(desk.engine) as connection:
+        connection.execute(delete(scan_ranges))
+        connection.execute(delete(transfers))
+        for first, end, block_hash in ((0, 9, desk.world.blocks[9].hash), (20, last.last, last.last_hash)):
+            row = {
+                "chain": "ethereum",
+                "first_block": first,
+                "last_block": end,
+                "last_hash": block_hash,
+                "scanned_at": NOON,
+            }
+            connection.execute(scan_ranges.insert().values(**row))
+    desk.scan()
+    assert desk.world.transfers_of({MINE}, 10, 19).items() <= desk.found().items()
+    assert gaps(desk.ranges(), 0, 30) == []
+    assert len(desk.ranges()) == 1
+
+
+def test_the_look_back_finds_what_a_node_left_out(desk: Desk) -> None:
+    """Once a day, and what it finds is kept."""
+    for _ in range(10):
+        desk.world.mine()
+    desk.world.final = 10
+    desk.scan()
+    block = desk.world.blocks[5]
+    block.logs.append(moved(World().mine((STRANGER, MINE, 77)).logs[0], block, 0))
+    desk.scan()
+    assert desk.found() == {}
+    desk.scan(later=timedelta(days=1))
+    assert list(desk.found().values()) == [77]
+
+
+def test_a_second_scan_waits_for_the_first(desk: Desk) -> None:
+    """One reads a chain at a time."""
+    with writing(desk.engine) as connection:
+        values = {"name": "scan:ethereum", "owner": "other", "fence": 1, "expires_at": NOON + timedelta(days=1)}
+        connection.execute(delete(leases))
+        connection.execute(leases.insert().values(**values))
+    assert desk.scan() == "busy"
+
+
+@pytest.fixture(scope="module")
+def kept_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One database for all examples, emptied before each."""
+    engine = make_engine(f"sqlite:///{tmp_path_factory.mktemp('scan') / 'relay.db'}")
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("mine"), st.integers(0, 3)),
+        st.tuples(st.just("reorg"), st.integers(1, 6)),
+        st.tuples(st.just("finalise"), st.integers(0, 5)),
+        st.tuples(st.just("scan"), st.sampled_from(["", "", "", "timeout", "other hashes", "doubled and shuffled"])),
+        st.tuples(st.just("lag"), st.integers(0, 3)),
+        st.tuples(st.just("watch"), st.just(0)),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_the_final_state_is_what_a_slow_oracle_finds(kept_engine: Engine, steps: list[tuple[str, int | str]]) -> None:
+    """Random blocks, reorgs, outages and restarts: afterwards what stands is what the true chain holds."""
+    with writing(kept_engine) as connection:
+        for table in (
+            addresses,
+            chain_blocks,
+            chain_nodes,
+            chains,
+            leases,
+            scan_ranges,
+            token_events,
+            transfers,
+            address_scans,
+        ):
+            connection.execute(delete(table))
+    desk = Desk(kept_engine)
+    desk.watch(MINE)
+    desk.scan()
+    watching = {MINE}
+    for what, how in steps:
+        _step(desk, watching, what, how)
+    desk.node.lie, desk.node.behind = "", 0
+    # A branch counts when it is longer than the one before it.
+    for _ in range(8):
+        desk.world.mine((STRANGER, MINE, 1))
+    for _ in range(4):
+        desk.scan(later=timedelta(hours=1))
+    assert desk.found() == desk.world.transfers_of(watching, 0)
+    assert desk.found(final=True) == desk.world.transfers_of(watching, 0, desk.world.final)
+    assert gaps(desk.ranges(), 0, desk.world.head) == []
+    assert len(desk.ranges()) == 1
+
+
+def _step(desk: Desk, watching: set[str], what: str, how: int | str) -> None:
+    world = desk.world
+    match what, how:
+        case "mine", int(count_):
+            world.mine(*[(STRANGER, to, 10 + count_) for to in (MINE, HERS)[:count_]])
+        case "reorg", int(depth):
+            gone = world.reorg(min(depth, world.head - world.final))
+            for old in gone[: len(gone) // 2 + 1]:
+                block = world.mine()
+                block.logs += [moved(log, block, index) for index, log in enumerate(old.logs)]
+        case "finalise", int(count_):
+            world.final = min(world.head, world.final + count_)
+        case "lag", int(count_):
+            desk.node.behind = count_
+        case "scan", str(lie):
+            desk.node.lie = lie
+            desk.scan()
+        case "watch", _ if HERS not in watching:
+            watching.add(HERS)
+            desk.watch(HERS)
