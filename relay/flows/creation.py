@@ -63,17 +63,18 @@ def create(
 ) -> tuple[RowMapping, RowMapping]:
     """Have an order made; return the order and its request, as they stand when the answer came or was waited for long enough.
 
-    `fields` are those of a registration; `kind` may be left out where a source makes orders of one only. The same wish again changes nothing
-    and returns the same. Raises Unprocessable for what no provider could be
+    `fields` are those of a registration; `kind` may be left out where a
+    source makes orders of one only. The same wish again changes nothing and
+    returns the same. Raises Unprocessable for what no provider could be
     told, and, as `provider_refused`, with the provider's own words when it
     did not make the order; Conflict for an order that is known otherwise.
     """
     source = creator.sources.get(fields["source"])
     if source is None or not actor.reaches(source.name):
         raise Unprocessable("no such source", pointer="/source")
-    wish = Wish(
-        rules.kind_of(source, kind), {name: fields[name] for name in FIELDS if name in fields and name != "source"}
-    )
+    said = {name: fields[name] for name in FIELDS if name in fields and name != "source"}
+    wish = Wish(rules.kind_of(source, kind), said)
+    rules.call_of(source, wish.kind)
     with reading(creator.engine) as connection:
         prefixes = endpoints.prefixes(connection)
     registration = _registration(creator, fields, source, prefixes)

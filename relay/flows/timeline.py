@@ -12,7 +12,7 @@ from sqlalchemy import Engine, RowMapping
 from relay.core.actors import Actor
 from relay.core.sources import Source
 from relay.errors import NotFound
-from relay.store import callbacks, deliveries, events, orders
+from relay.store import callbacks, creations, deliveries, events, orders, provider_facts
 from relay.store.engine import reading
 
 # Of each kind; an order that has more is under attack, and its list of callbacks shows the rest.
@@ -21,7 +21,7 @@ MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to an order. `what` is callback, event, delivery or break; `facts` what is worth telling."""
+    """One thing that happened to an order. `what` is creation, callback, provider, event, delivery or break."""
 
     at: datetime
     what: str
@@ -55,6 +55,8 @@ def order_with_timeline(
         steps = [_callback(row) for row in callbacks.of_order(connection, *key, most=MOST)]
         steps += [_event(row) for row in events.of_order(connection, *key, most=MOST)]
         steps += [_delivery(row) for row in deliveries.of_order(connection, *key, owner=owner, most=MOST)]
+        steps += [_creation(row) for row in filter(None, [creations.find(connection, key)])]
+        steps += [_provider(row) for row in provider_facts.of_order(connection, *key)]
         steps += [_break(row) for row in orders.breaks_of(connection, *key, most=MOST)]
     return order, sorted(steps, key=lambda step: step.at)
 
@@ -63,6 +65,15 @@ def _callback(row: RowMapping) -> Step:
     return _step(
         row["received_at"], "callback", row, "source", "status", "verdict", "reason", "amount_micros", "origin"
     )
+
+
+def _creation(row: RowMapping) -> Step:
+    return _step(row["created_at"], "creation", row, "call", "state", "error", "tries", "sent_at", "answered_at")
+
+
+def _provider(row: RowMapping) -> Step:
+    names = ("source", "via", "status", "raw_status", "amount_micros", "tx_hash", "occurred_at", "checked_at")
+    return _step(row["changed_at"], "provider", row, *names)
 
 
 def _event(row: RowMapping) -> Step:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping, select
 
 from relay.core.callbacks import Status
 from relay.core.facts import ProviderFact, merged
@@ -50,6 +50,13 @@ def record(connection: Connection, facts: Sequence[ProviderFact], *, now: dateti
     if len(new) < len(facts):
         together(connection, (_CHECKED.on(connection), given([one | {"checked_at": now} for one in asked])))
     return [fact.key for fact in new]
+
+
+def of_order(connection: Connection, namespace: str, orderid: str) -> list[RowMapping]:
+    """Return what providers last said of an order, a row for each source; its `id` is the source's name."""
+    mine = (provider_facts.c.namespace == namespace, provider_facts.c.orderid == orderid)
+    query = select(provider_facts, provider_facts.c.source.label("id")).where(*mine)
+    return list(connection.execute(query.order_by(provider_facts.c.source)).mappings())
 
 
 def _in_order(facts: Sequence[ProviderFact]) -> list[ProviderFact]:
