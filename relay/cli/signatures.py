@@ -90,9 +90,7 @@ def _tell(found: Report, presets: dict[str, Adapter]) -> None:
 def _tell_match(match: Match) -> None:
     click.echo(f"\nmatches: no preset with these fields; nearest is {match.nearest}")
     if match.undecided:
-        click.echo(
-            f"this request cannot tell: {', '.join(match.undecided)}; probe one with an empty field and more fields"
-        )
+        click.echo(f"another {' or '.join(match.undecided)} would sign this request alike; a second capture may tell")
     click.echo("\n# In the section of the source; docs/adapters.md tells of body, amount and fields.")
     if match.numbers != "raw":
         click.echo(f'numbers = "{match.numbers}"')

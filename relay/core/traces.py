@@ -21,7 +21,7 @@ DIGESTS: Mapping[int, tuple[str, ...]] = {
 }
 _HEX = re.compile(r"(?:[0-9a-f]+|[0-9A-F]+)", re.ASCII)
 _LABEL = re.compile(r"([A-Za-z0-9]{1,16}=)(?=[0-9A-Fa-f]{32})")
-_SIGNS = re.compile(r"sign|sig|mac|hash|digest|token", re.IGNORECASE)
+_LIKELY = re.compile(r"(sig)|(mac|digest|token)", re.IGNORECASE)
 _TIME = re.compile(r"[0-9]{10}(?:[0-9]{3})?|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(?:Z|[+-][0-9:]+)?", re.ASCII)
 
 
@@ -42,7 +42,7 @@ def traces(request: RawRequest, given: Mapping[str, str]) -> Iterator[Trace]:
     body = [(name, "body", value) for name, value in (given or _outermost(request)).items()]
     headers = [(name, "header", value) for name, value in request.headers.items()]
     places = [*body, *headers]
-    for name, location, value in sorted(places, key=lambda place: not _SIGNS.search(place[0])):
+    for name, location, value in sorted(places, key=lambda place: _unlikeliness(place[0])):
         label = found[1] if (found := _LABEL.match(value)) else ""
         encoding, size = _kind(value.removeprefix(label))
         if size in DIGESTS:
@@ -58,6 +58,11 @@ def described(trace: Trace) -> str:
     """Say in a few words what a trace is."""
     kind = {"hex-lower": "hex digits in lower case", "hex-upper": "hex digits in upper case", "base64": "base64"}
     return f"{trace.name} ({trace.location}): {kind[trace.encoding]}, as long as {' or '.join(trace.digests)}"
+
+
+def _unlikeliness(name: str) -> int:
+    found = _LIKELY.search(name)
+    return found.lastindex or 3 if found else 3
 
 
 def _outermost(request: RawRequest) -> dict[str, str]:
