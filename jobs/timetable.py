@@ -22,6 +22,7 @@ TIMETABLE = (
     Entry("jobs.waiting.run", CronTrigger(second="4-59/10", timezone=UTC), timedelta(seconds=10)),
     Entry("jobs.create.run", CronTrigger(second="*/5", timezone=UTC), timedelta(seconds=5)),
     Entry("jobs.poll.run", CronTrigger(second="7-59/10", timezone=UTC), timedelta(seconds=10)),
+    Entry("jobs.scan.run", CronTrigger(second="1-59/10", timezone=UTC), timedelta(seconds=10)),
     Entry("jobs.retention.run", CronTrigger(minute=7, timezone=UTC), timedelta(hours=1)),
 )
 

@@ -11,6 +11,7 @@ import jobs.create
 import jobs.poll
 import jobs.requeue
 import jobs.retention
+import jobs.scan
 import jobs.waiting  # noqa: F401
 from config import logs
 from config.settings import load

@@ -43,7 +43,7 @@ ALLOWED = {
     "wsgi": RIM | {"relay.web"},
 }
 # Modules that may import inside a function, and those that may compare secrets plainly, each with its reason.
-LATE_IMPORTS: dict[str, str] = {}
+LATE_IMPORTS = {"relay.cli.doctor": "it alone of all commands asks nodes, and web3 takes most of a second to load"}
 PLAIN_COMPARISONS = {"relay.flows.committer": "both signatures have verified already"}
 
 SECRET_WORDS = {"sign", "signature", "mac", "token", "secret"}
@@ -205,6 +205,15 @@ def test_importing_the_web_process_loads_neither_web3_nor_the_sandbox() -> None:
     assert [
         name for name in loaded if name.split(".")[0] in {"web3", "eth_abi"} or name.startswith("relay.sandbox")
     ] == []
+
+
+def test_web3_is_known_to_one_module_that_only_scans_load() -> None:
+    """Whoever else wants a chain asks through the port."""
+    assert [name for name, path in MODULES.items() if any(one.split(".")[0] == "web3" for one in imports_of(path))] == [
+        "relay.edge.nodes"
+    ]
+    users = [name for name, path in MODULES.items() if "relay.edge.nodes" in imports_of(path)]
+    assert users == ["relay.cli.doctor", "jobs.scan"]
 
 
 def test_every_setting_is_in_the_readme() -> None:

@@ -15,10 +15,14 @@ from config.settings import Settings
 from relay.bootstrap import Runtime, now
 from relay.cli.output import as_json, show
 from relay.cli.shell import FAILED, Shell, pass_shell, told
+from relay.core.chains import Chain
 from relay.core.sources import Source
 from relay.edge.redis import connect, eviction_policy
-from relay.errors import Unavailable
+from relay.errors import NodeFault, Unavailable
+from relay.flows.chain_reading import Reader
 from relay.flows.namespaces import namespace_faults
+from relay.ports import Node
+from relay.store import chain as chain_store
 from relay.store import heartbeats
 from relay.store.engine import reading
 from relay.store.migrate import revision_state
@@ -53,6 +57,8 @@ def _examine(runtime: Runtime, moment: datetime) -> Iterator[Check]:
     for source in runtime.sources.values():
         yield Check(f"source {source.name}", "ok", f"{runtime.settings.public_url}/callbacks/{source.name}")
         yield from _doubts(source, runtime.settings)
+    for chain in runtime.settings.chains.values():
+        yield from _chain(chain)
 
 
 def _database(runtime: Runtime, moment: datetime) -> Iterator[Check]:
@@ -70,8 +76,13 @@ def _database(runtime: Runtime, moment: datetime) -> Iterator[Check]:
         yield Check("namespace", "fault", fault)
     with reading(runtime.engine) as connection:
         seen = heartbeats.last_seen(connection)
+        chains = chain_store.states(connection)
     for kind in ("worker", "clock"):
         yield _process(kind, seen.get(kind), moment)
+    for name, chain in chains.items():
+        if name in runtime.settings.chains and chain["trouble"]:
+            word, verdict = ("stopped", "fault") if chain["stopped"] else ("degraded", "warning")
+            yield Check(f"chain {name}", verdict, f"{word}: {chain['trouble']}")
 
 
 def _process(kind: str, seen: datetime | None, moment: datetime) -> Check:
@@ -79,6 +90,30 @@ def _process(kind: str, seen: datetime | None, moment: datetime) -> Check:
         return Check(kind, "fault", f"never seen; start: python -m jobs.{kind}")
     age = int((moment - seen).total_seconds())
     return Check(kind, "ok" if moment - seen <= heartbeats.SILENT_AFTER else "fault", f"seen {age} s ago")
+
+
+def _chain(chain: Chain) -> Iterator[Check]:
+    what = f"chain {chain.name}"
+    if not chain.is_on:
+        yield Check(what, "ok", f"off; CHAIN_{chain.name.upper()}_RPC_URLS names no node")
+        return
+    # Loads web3, which takes most of a second: no other command shall wait for it.
+    from relay.edge.nodes import nodes_of  # noqa: PLC0415 see above
+
+    yield from (Check(f"{what}, node {node.name}", *_node(chain, node)) for node in nodes_of(chain))
+    if len(chain.nodes) == 1:
+        yield Check(what, "warning", "has one node: nothing that it leaves out can be found by another")
+
+
+def _node(chain: Chain, node: Node) -> tuple[str, str]:
+    """Return verdict and detail of a node: whether it answers, and tells of the chain and tokens of the configuration."""
+    reader = Reader(chain, node)
+    try:
+        head = reader.tips(()).head
+        fault = reader.identity_fault()
+    except NodeFault as error:
+        return "fault" if error.code == "wrong_chain" else "warning", told(error)
+    return ("ok", f"head {head.number}") if fault is None else ("fault", fault)
 
 
 def _redis(settings: Settings) -> Check:

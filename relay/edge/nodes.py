@@ -78,6 +78,7 @@ def _results(told: Any, count: int, name: str) -> list[object]:
     if isinstance(told, Mapping):
         error = _error(told.get("error"))
         raise NodeFault(f"{name}: {error.message}", code="refused")
+    told = told if isinstance(told, list) else []
     # Answers were put in the order of their ids; one that is missing, doubled or made up would shift all others.
     ids = [one["id"] for one in told if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
     if len(told) != count or len(ids) != count or ids != list(range(ids[0], ids[0] + count)):

@@ -1,0 +1,161 @@
+"""A node over HTTP is asked in one exchange, and whatever it does is an answer or a NodeFault."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from relay.core.chains import NodeURL, Token
+from relay.edge.nodes import HTTPNode
+from relay.errors import NodeFault
+from relay.flows.chain_reading import Reader
+from relay.ports import NodeError
+from tests.nodes.scripted import a_chain
+from tests.nodes.tron import CHAIN_ID, TOKEN, TronNode
+
+CALLS: list[tuple[str, list[object]]] = [("eth_chainId", []), ("eth_blockNumber", [])]
+Respond = Callable[[list[dict[str, Any]]], tuple[int, bytes]]
+
+
+class Server:
+    """Answers as a test says, and keeps the headers it was sent."""
+
+    def __init__(self) -> None:
+        self.respond: Respond = lambda asked: (200, json.dumps(good(asked)).encode())
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                outer.headers.append(dict(self.headers.items()))
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, body = outer.respond(asked)
+                self.send_response(status)
+                self.send_header("Location", "http://127.0.0.1:1/")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with suppress(BrokenPipeError):
+                    self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Keep the tests' output quiet."""
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/KEY"
+
+
+def good(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One result for each call: its method."""
+    return [{"jsonrpc": "2.0", "id": one["id"], "result": one["method"]} for one in asked]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on this machine."""
+    made = Server()
+    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+    thread.join()
+
+
+def a_node(url: str, **headers: str) -> HTTPNode:
+    """A node that is asked without pause."""
+    return HTTPNode(NodeURL(name="1:test", url=url, headers=headers), rate=1_000, timeout_s=0.5)
+
+
+def test_calls_travel_in_one_exchange_with_the_nodes_header(server: Server) -> None:
+    """Answers come back in the order of the calls, however the node orders them."""
+    server.respond = lambda asked: (200, json.dumps(good(asked)[::-1]).encode())
+    assert a_node(server.url, **{"TRON-PRO-API-KEY": "secret"}).ask(CALLS) == ["eth_chainId", "eth_blockNumber"]
+    assert [sent["TRON-PRO-API-KEY"] for sent in server.headers] == ["secret"]
+
+
+def test_an_error_of_one_call_is_its_answer(server: Server) -> None:
+    """The others stand."""
+
+    def respond(asked: list[dict[str, Any]]) -> tuple[int, bytes]:
+        told = good(asked)
+        told[1] = {"jsonrpc": "2.0", "id": asked[1]["id"], "error": {"code": -32005, "message": "limit", "data": "x"}}
+        return 200, json.dumps(told).encode()
+
+    server.respond = respond
+    assert a_node(server.url).ask(CALLS) == ["eth_chainId", NodeError(-32005, "limit x")]
+
+
+@pytest.mark.parametrize(
+    ("respond", "code"),
+    [
+        (lambda _: (200, b"<html>busy</html>"), "protocol"),
+        (lambda _: (200, b""), "protocol"),
+        (lambda _: (200, b"[]"), "protocol"),
+        (lambda _: (200, b"null"), "protocol"),
+        (lambda _: (200, b"[1, 2]"), "protocol"),
+        (lambda _: (200, b'{"error": {"code": -1, "message": "no batches"}}'), "refused"),
+        (lambda asked: (200, json.dumps(good(asked)[:1]).encode()), "protocol"),
+        (lambda asked: (200, json.dumps([good(asked)[0]] * 2).encode()), "protocol"),
+        (lambda _: (429, b"slow down"), "rate_limited"),
+        (lambda _: (503, b"<html>"), "http_error"),
+        (lambda _: (307, b""), "refused"),
+    ],
+    ids=["html", "nothing", "empty", "null", "numbers", "one error", "one less", "doubled", "429", "503", "redirect"],
+)
+def test_what_is_no_answer_is_a_fault(server: Server, respond: Respond, code: str) -> None:
+    """Its text does not hold the URL, which may hold a key."""
+    server.respond = respond
+    with pytest.raises(NodeFault) as caught:
+        a_node(server.url).ask(CALLS)
+    assert caught.value.code == code
+    assert "KEY" not in str(caught.value)
+
+
+def test_a_node_that_does_not_answer_in_time_is_a_fault(server: Server) -> None:
+    """So is one that is not there."""
+    ended = threading.Event()
+
+    def respond(asked: list[dict[str, Any]]) -> tuple[int, bytes]:
+        ended.wait(2)
+        return 200, json.dumps(good(asked)).encode()
+
+    server.respond = respond
+    with pytest.raises(NodeFault) as caught:
+        a_node(server.url).ask(CALLS)
+    ended.set()
+    assert caught.value.code == "timeout"
+    with pytest.raises(NodeFault) as caught:
+        a_node("http://127.0.0.1:1/").ask(CALLS)
+    assert caught.value.code == "refused"
+
+
+def test_requests_keep_their_distance(server: Server) -> None:
+    """The rate is the node's, whatever the number of calls in a request."""
+    waits: list[float] = []
+    node = HTTPNode(NodeURL(name="1:test", url=server.url), rate=4, clock=lambda: 100.0, sleep=waits.append)
+    for _ in range(3):
+        node.ask(CALLS)
+    assert waits == [0.25, 0.5]
+
+
+def test_a_tron_node_with_its_limits_is_read(tron_node: TronNode, tron_url: str) -> None:
+    """State at `latest` only, and its own name for what is solidified."""
+    mine = "0x" + "11" * 20
+    tron_node.mine(3)
+    tron_node.transfer("0x" + "22" * 20, mine, 5)
+    tron_node.mine(30)
+    tokens = (Token(contract=TOKEN, decimals=6),)
+    chain = a_chain(name="tron", chain_id=CHAIN_ID, finality="solidified", tokens=tokens)
+    reader = Reader(chain, a_node(tron_url))
+    tips = reader.tips({4})
+    assert tips.final is not None
+    assert (tips.head.number, tips.final.number) == (34, 15)
+    assert [one.amount_micros for one in reader.read_range(0, 15, frozenset({mine})).transfers] == [5]
+    assert [one.amount_micros for one in reader.read_blocks([tips.asked[4]], frozenset({mine})).transfers] == [5]
+    assert reader.identity_fault() is None
