@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 EXCHANGE_S = 5.0
 # How far a turn may be: another source may be asked meanwhile.
-TURN_WITHIN = timedelta(seconds=1)
+TURN_WITHIN = timedelta(seconds=1.5)
 # Whoever has taken an order and says nothing for so long has died.
 LOST_AFTER = timedelta(seconds=60)
 # Nothing can be learnt any more of an order that stands elsewhere.

@@ -162,7 +162,7 @@ def test_one_account_is_called_once_a_second(world: World) -> None:
     for number in range(4):
         world.create(orderid=f"sh-{number}")
         world.clock.pass_by(0.25)
-    assert world.clock.slept == [0, 0.75, 0.75, 0.75]
+    assert world.clock.slept == [0, 0.85, 0.85, 0.85]
 
 
 def test_a_turn_that_is_far_is_left_to_the_job(world: World) -> None:

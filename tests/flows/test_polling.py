@@ -162,7 +162,7 @@ def test_creations_and_questions_share_the_pace(world: World) -> None:
         a_stored_order(world.engine, f"sh-{number}", state="created", updated_at=NOON - timedelta(seconds=400))
     world.create(orderid="new")
     polled(world)
-    assert world.clock.slept == [0, 1, 1, 1]
+    assert world.clock.slept == [0, 1.1, 1.1, 1.1]
 
 
 def test_a_round_ends_in_time(world: World) -> None:
