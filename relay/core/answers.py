@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from relay.core import amounts
 from relay.core.calls import Call
 from relay.core.facts import ProviderFact
+from relay.core.json_text import is_too_deep
 
 LONGEST = 256
 # A server that is busy or broken, or a proxy before it, says nothing about the order.
@@ -158,7 +159,8 @@ def _told(call: Call, value: object) -> dict[str, str] | None:
 def _json(body: bytes) -> object:
     """The JSON value with its numbers as they were written; None for what is no JSON."""
     try:
-        return json.loads(body.decode(), parse_float=str, parse_int=str, parse_constant=_refuse)
+        text = body.decode()
+        return None if is_too_deep(text) else json.loads(text, parse_float=str, parse_int=str, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
 

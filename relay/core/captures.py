@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relay.core.bodies import CONTENT_TYPES
+from relay.core.json_text import is_too_deep
 from relay.core.parsing import RawRequest
 from relay.errors import Unprocessable
 
@@ -50,7 +51,8 @@ def _http(captured: bytes) -> RawRequest:
 
 def _archive(captured: bytes) -> list[Any] | None:
     try:
-        return list(json.loads(captured)["log"]["entries"])
+        text = captured.decode()
+        return None if is_too_deep(text) else list(json.loads(text)["log"]["entries"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 

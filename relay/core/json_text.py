@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 from relay.errors import CallbackRejected
 
 MAX_DEPTH = 32
+# Python's decoder stops at its recursion limit, but a library may have raised that (py_ecc, which web3 loads, does), and then
+# a deep text ends the process. So deep texts must not reach the decoder.
+_DECODABLE = 200
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 
 class Number(str):
@@ -26,12 +31,26 @@ def reader(number: Callable[[str], str]) -> Callable[[str], object]:
     ).decode
 
     def read(text: str) -> object:
+        if is_too_deep(text):
+            raise CallbackRejected("the body is nested too deep")
         try:
             return decode(text)
         except (ValueError, RecursionError):
             raise CallbackRejected("the body is not JSON") from None
 
     return read
+
+
+def is_too_deep(text: str) -> bool:
+    """Tell whether a JSON text has more levels than can safely be decoded."""
+    if text.count("[") + text.count("{") <= _DECODABLE:
+        return False
+    depth = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > _DECODABLE:
+            return True
+    return False
 
 
 def read_members(body: bytes) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -295,12 +294,3 @@ def test_a_faulty_adapter_is_told_with_the_rest_of_its_source():
         "sources.crossing.adapter",
         "sources.crossing.secrets",
     }
-
-
-def test_the_documented_adapter_works():
-    """What docs/adapters.md shows can be pasted."""
-    text = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
-    example = text.partition("```toml\n")[2].partition("```")[0]
-    faults: list[str] = []
-    assert list(parse_sources(example, lambda _: "a-secret", faults)) == ["example"]
-    assert not faults

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -133,6 +134,24 @@ def test_what_is_too_deep_is_refused_not_crashed_over() -> None:
     for depth in (MAX_DEPTH + 1, 900, 100_000):
         with pytest.raises(CallbackRejected):
             read_members(b'{"a":' * depth + b"1" + b"}" * depth)
+
+
+def test_deep_texts_do_not_reach_the_decoder_whose_limit_was_raised() -> None:
+    """A library that raises the recursion limit makes Python's own stop a crash of the process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        for text in ("[" * 1_000_000, '{"a":' * 200_000, '{"]]]]": ' * 200_000):
+            with pytest.raises(CallbackRejected):
+                read_members(text.encode())
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_brackets_that_are_not_nested_are_no_depth() -> None:
+    """A long list of payments, and brackets inside texts."""
+    many = [{"id": "[{" * 10, "escaped": '"['} for _ in range(1000)]
+    assert len(json.dumps(read_members(json.dumps({"all": many}).encode()))) > 1000
 
 
 ANY_JSON = st.recursive(
