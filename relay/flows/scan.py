@@ -88,7 +88,8 @@ def _try_nodes(engine: Engine, chain: Chain, nodes: Sequence[Node], clock: Clock
             refusals.append(before["error"] or "resting")
             continue
         try:
-            head = Scan(engine, chain, node, clock).run()
+            one = Scan(engine, chain, node, clock)
+            head = one.run()
         except (NodeFault, DeepReorg) as error:
             refusals.append(error.code)
             failures = 1 + (before["failures"] if before is not None else 0)
@@ -96,7 +97,7 @@ def _try_nodes(engine: Engine, chain: Chain, nodes: Sequence[Node], clock: Clock
             continue
         with writing(engine) as connection:
             findings.note_node(connection, chain.name, node.name, now=clock(), head_number=head)
-            store.note(connection, chain.name, stopped=None, stopped_at=None, trouble=None, scanned_at=clock())
+            store.note(connection, chain.name, stopped=None, stopped_at=None, trouble=one.trouble, scanned_at=clock())
         return "scanned"
     return _refused(engine, chain, refusals, now=clock())
 
@@ -136,6 +137,7 @@ class Scan:
         self._reader = Reader(chain, node)
         self._clock = clock
         self._left = BUDGET
+        self.trouble: str | None = None
 
     def run(self) -> int:
         """Scan; return the node's head."""
@@ -241,6 +243,9 @@ class Scan:
         end = self._confirm(place, tips, min(final, place.tip))
         end = self._read_final(place.start, end, final)
         tip = place.start - 1 if end is None else end.last
+        if tips.head.number > final + self._chain.window:
+            # Blocks beyond the window wait for finality to go on: said aloud, since a halt looks like a quiet chain.
+            self.trouble = "finality_stalled" if tip >= final else "catching_up"
         if tip >= final:
             self._read_unfinal(place, end, final, min(tips.head.number, final + self._chain.window))
 

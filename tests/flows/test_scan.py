@@ -321,6 +321,19 @@ def test_the_look_back_finds_what_a_node_left_out(desk: Desk) -> None:
     assert list(desk.found().values()) == [77]
 
 
+def test_finality_that_stalls_is_said_and_what_waited_is_read_later(desk: Desk) -> None:
+    """Blocks beyond the window are not read before; a halt must not look like a quiet chain."""
+    for units in range(1, 21):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.scan()
+    assert desk.ranges()[0].last == 16
+    assert desk.state("trouble") == "finality_stalled"
+    desk.world.final = 12
+    desk.scan()
+    assert desk.found() == desk.world.transfers_of({MINE}, 0)
+    assert desk.state("trouble") is None
+
+
 def test_a_second_scan_waits_for_the_first(desk: Desk) -> None:
     """One reads a chain at a time."""
     with writing(desk.engine) as connection:
@@ -341,8 +354,9 @@ def kept_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("mine"), st.integers(0, 3)),
-        st.tuples(st.just("reorg"), st.integers(1, 6)),
+        st.tuples(st.just("mine"), st.integers(0, 2)),
+        st.tuples(st.just("pay, scan and lose"), st.integers(1, 3)),
+        st.tuples(st.just("reorg"), st.sampled_from(["1 lost", "2 lost", "4 lost", "1 kept", "3 kept", "5 kept"])),
         st.tuples(st.just("finalise"), st.integers(0, 5)),
         st.tuples(st.just("scan"), st.sampled_from(["", "", "", "timeout", "other hashes", "doubled and shuffled"])),
         st.tuples(st.just("lag"), st.integers(0, 3)),
@@ -353,7 +367,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=120)
 @given(STEPS)
 def test_the_final_state_is_what_a_slow_oracle_finds(kept_engine: Engine, steps: list[tuple[str, int | str]]) -> None:
     """Random blocks, reorgs, outages and restarts: afterwards what stands is what the true chain holds."""
@@ -380,6 +394,8 @@ def test_the_final_state_is_what_a_slow_oracle_finds(kept_engine: Engine, steps:
     # A branch counts when it is longer than the one before it.
     for _ in range(8):
         desk.world.mine((STRANGER, MINE, 1))
+    # Blocks beyond the window are read when finality goes on.
+    desk.world.final = max(desk.world.final, desk.world.head - 8)
     for _ in range(4):
         desk.scan(later=timedelta(hours=1))
     assert desk.found() == desk.world.transfers_of(watching, 0)
@@ -393,11 +409,14 @@ def _step(desk: Desk, watching: set[str], what: str, how: int | str) -> None:
     match what, how:
         case "mine", int(count_):
             world.mine(*[(STRANGER, to, 10 + count_) for to in (MINE, HERS)[:count_]])
-        case "reorg", int(depth):
-            gone = world.reorg(min(depth, world.head - world.final))
-            for old in gone[: len(gone) // 2 + 1]:
-                block = world.mine()
-                block.logs += [moved(log, block, index) for index, log in enumerate(old.logs)]
+        case "reorg", str(plan):
+            _reorg(world, int(plan[0]), kept=plan.endswith("kept"))
+        case "pay, scan and lose", int(depth):
+            for _ in range(depth):
+                world.mine((STRANGER, MINE, 20))
+            desk.node.lie, desk.node.behind = "", 0
+            desk.scan()
+            _reorg(world, depth, kept=False)
         case "finalise", int(count_):
             world.final = min(world.head, world.final + count_)
         case "lag", int(count_):
@@ -408,3 +427,12 @@ def _step(desk: Desk, watching: set[str], what: str, how: int | str) -> None:
         case "watch", _ if HERS not in watching:
             watching.add(HERS)
             desk.watch(HERS)
+
+
+def _reorg(world: World, depth: int, *, kept: bool) -> None:
+    """Replace the last blocks that are not final; `kept` puts the same transactions into other blocks, in the other order."""
+    gone = world.reorg(min(depth, world.head - world.final))
+    for old in reversed(gone):
+        block = world.mine()
+        if kept:
+            block.logs += [moved(log, block, index) for index, log in enumerate(old.logs)]
