@@ -27,7 +27,6 @@ Clock = Callable[[], datetime]
 # Questions about ranges in one scan: the next one goes on, and a scan stays far below the time a job may take.
 BUDGET = 40
 LEASE_S = 300
-IDENTITY_EVERY = timedelta(hours=1)
 LOOK_BACK_EVERY = timedelta(days=1)
 LOOK_BACK_S = 2 * 86_400
 # An address may be in use a little before we are told of it.
@@ -147,7 +146,7 @@ class Scan:
         place = self._place()
         asked = {place.tip, place.final} if place and place.end else set()
         tips = self._reader.tips({number for number in asked if number >= 0})
-        self._identify(state["identified_at"])
+        self._identify()
         final = self._final(tips, place)
         if place is None:
             place = self._begin(tips.head.number if final is None else final)
@@ -159,7 +158,7 @@ class Scan:
         self._go_on(place, tips, place.start - 1 if final is None else final)
         self._fill_in()
         self._look_back(state["looked_back_at"], state["lookback_next"])
-        self._note(span=self._span, head_number=tips.head.number, head_time=tips.head.time)
+        self._note(identified_at=self._clock(), span=self._span, head_number=tips.head.number, head_time=tips.head.time)
         return tips.head.number
 
     def _final(self, tips: Tips, place: Place | None) -> int | None:
@@ -185,14 +184,12 @@ class Scan:
         self._note(first_block=first, looked_back_at=self._clock())
         return Place(first, None, {}, first - 1, None)
 
-    def _identify(self, before: datetime | None) -> None:
-        if before is not None and self._clock() - before < IDENTITY_EVERY:
-            return
+    def _identify(self) -> None:
+        """Compare the tokens with the configuration, each time: it may have changed since, and then every amount is wrong."""
         fault = self._reader.identity_fault()
         if fault is not None:
             log.error("token_mismatch", extra={"chain": self._chain.name, "detail": fault})
             raise NodeFault(fault, code="wrong_token")
-        self._note(identified_at=self._clock())
 
     def _on_one_branch(self, place: Place, tips: Tips) -> Place:
         """Compare the end of what was read with the node's chain; take back what stands on another branch."""
