@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ from relay import __version__
 from relay.core.chains import Chain, NodeURL
 from relay.errors import NodeFault
 from relay.ports import NodeError
+
+# A library that web3 may load raises the limit so far that a deep answer of a node would end the process instead of failing.
+sys.setrecursionlimit(1_000)
 
 TIMEOUT_S = 20.0
 _SLOW_DOWN = 429
@@ -57,7 +61,7 @@ class HTTPNode:
         self._pace()
         try:
             told = self._provider.make_batch_request([(RPCEndpoint(method), list(given)) for method, given in calls])
-        except (RequestException, Web3Exception, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (RequestException, Web3Exception, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
             # Its text holds the URL, and that may hold a key: only the kind is told on.
             raise NodeFault(f"{self.name}: {_word(error)}", code=_word(error)) from None
         return _results(told, len(calls), self.name)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from relay.core.json_text import is_too_deep
 from relay.errors import Unprocessable
 
 # One line describes one order; what is longer is not one.
@@ -37,10 +38,10 @@ def read_lines(stream: IO[bytes], form: str, *, names: Sequence[str]) -> Iterato
 
 def read_object(number: int, text: str) -> Line:
     """Return what a JSON object says, member names and texts; null is left out."""
+    if is_too_deep(text):
+        return Line(number, fault="is nested")
     try:
         found = json.loads(text, object_pairs_hook=_once)
-    except RecursionError:
-        return Line(number, fault="is nested")
     except ValueError as error:
         return Line(number, fault=str(error) if isinstance(error, _Twice) else "is not JSON")
     if not isinstance(found, dict):

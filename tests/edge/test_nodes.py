@@ -105,8 +105,22 @@ def test_an_error_of_one_call_is_its_answer(server: Server) -> None:
         (lambda _: (429, b"slow down"), "rate_limited"),
         (lambda _: (503, b"<html>"), "http_error"),
         (lambda _: (307, b""), "refused"),
+        (lambda _: (200, b"[" * 50_000), "protocol"),
     ],
-    ids=["html", "nothing", "empty", "null", "numbers", "one error", "one less", "doubled", "429", "503", "redirect"],
+    ids=[
+        "html",
+        "nothing",
+        "empty",
+        "null",
+        "numbers",
+        "one error",
+        "one less",
+        "doubled",
+        "429",
+        "503",
+        "redirect",
+        "deep",
+    ],
 )
 def test_what_is_no_answer_is_a_fault(server: Server, respond: Respond, code: str) -> None:
     """Its text does not hold the URL, which may hold a key."""
