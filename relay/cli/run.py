@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
@@ -24,6 +24,7 @@ from relay.cli.supervisor import TICK_S, Program, Supervisor, run_once
 PATIENCE_S = 22.0
 FIRST_PORT = 8000
 ANSWERS_WITHIN_S = 60.0
+BACKLOG = 1024
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,9 +44,10 @@ def run(*, sandbox: bool, var: Path) -> None:
     """Start web, worker and clock, with an embedded Redis where none is configured; Ctrl-C ends them."""
     interrupts = Interrupts()
     with only_one(var):
+        plan = _Plan.of(var, sandbox=sandbox)
         supervisor = Supervisor(var / "children.json", say=_say)
         try:
-            failure = _start(supervisor, _Plan.of(var, sandbox=sandbox), interrupts)
+            failure = _start(supervisor, plan, interrupts)
             while failure is None and not interrupts.count:
                 supervisor.tick()
                 time.sleep(TICK_S)
@@ -53,6 +55,7 @@ def run(*, sandbox: bool, var: Path) -> None:
             if interrupts.count:
                 _say("ending; what is under way is finished first, once more Ctrl-C ends it now")
             supervisor.stop(patience_s=PATIENCE_S, hurried=lambda: interrupts.count > 1)
+            plan.listener.close()
     if failure is not None:
         raise click.ClickException(failure)
     _say("all ended. Data and logs are kept in " + f"{var}/")
@@ -72,12 +75,16 @@ class Interrupts:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What this run consists of: where it keeps things, whose environment it passes on, and on which port it listens."""
+    """What this run consists of: where it keeps things, whose environment it passes on, and where it listens.
+
+    The listening socket is taken once, here, and handed to each web process: no other server can come in between, and
+    who calls while the web process is started again waits instead of being refused.
+    """
 
     var: Path
     sandbox: bool
     environment: dict[str, str]
-    port: int
+    listener: socket.socket
 
     @classmethod
     def of(cls, var: Path, *, sandbox: bool) -> _Plan:
@@ -86,8 +93,15 @@ class _Plan:
         if environment.get("DATABASE_URL", "").startswith("sqlite"):
             # SQLite has one writer; a second web process would only wait for it.
             environment["WEB_CONCURRENCY"] = "1"
-        port = int(environment.get("PORT") or FIRST_PORT)
-        return cls(var, sandbox, environment, _next_free(port) if sandbox else port)
+        given = environment.get("PORT") or str(FIRST_PORT)
+        # One that is no port is a fault which the settings will name, together with all others.
+        port = int(given) if given.isascii() and given.isdigit() and len(given) <= 5 and int(given) < 65_536 else 0
+        return cls(var, sandbox, environment, _local_listener(port) if sandbox else _listener(port))
+
+    @property
+    def port(self) -> int:
+        """Where the web process answers."""
+        return int(self.listener.getsockname()[1])
 
     def python(self, name: str, *arguments: str | Path, log: bool = True, rank: int = 1) -> Program:
         """A program of ours, started by its module's name."""
@@ -168,11 +182,12 @@ def _start_counterparts(supervisor: Supervisor, plan: _Plan) -> bool:
 
 def _web(plan: _Plan) -> Program:
     plan.environment["PORT"] = str(plan.port)
-    given: tuple[str | Path, ...] = ("gunicorn", "-c", _ROOT / "config" / "gunicorn.conf.py")
-    if not plan.sandbox:
-        return plan.python("web", *given, "wsgi:app")
-    factory = f"relay.sandbox.wsgi:make_app({str(plan.facts[1])!r}, {str(plan.var.resolve() / 'children.json')!r})"
-    return plan.python("web", *given, factory)
+    taken = plan.listener.fileno()
+    app = "wsgi:app"
+    if plan.sandbox:
+        app = f"relay.sandbox.wsgi:make_app({str(plan.facts[1])!r}, {str(plan.var.resolve() / 'children.json')!r})"
+    web = plan.python("web", "gunicorn", "-c", _ROOT / "config" / "gunicorn.conf.py", "--bind", f"fd://{taken}", app)
+    return replace(web, inherits=(taken,))
 
 
 def _await(supervisor: Supervisor, url: str, word: str, interrupts: Interrupts) -> bool:
@@ -223,17 +238,23 @@ def _default(environment: dict[str, str], name: str, value: str) -> None:
         environment[name] = value
 
 
-def _next_free(port: int) -> int:
+def _local_listener(port: int) -> socket.socket:
+    """Take the first free port from this one on, for this machine alone."""
     while port < 65_536:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                port += 1
-            else:
-                return port
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+        port += 1
     raise click.ClickException("no free port")
+
+
+def _listener(port: int) -> socket.socket:
+    """Take this port on all addresses, of both families where the machine has IPv6."""
+    try:
+        with suppress(OSError):
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
+        return socket.create_server(("", port), backlog=BACKLOG)
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be used: {error.strerror}") from error
 
 
 def _say(text: str) -> None:

@@ -26,7 +26,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `log` is where its output goes, None for the terminal.
+    """What to run. `log` is where its output goes, None for the terminal; `inherits` are the open files it is handed.
 
     `rank` orders the end: the lowest are asked first, and the next rank when
     they are gone, so that nobody loses what it leans on.
@@ -37,6 +37,7 @@ class Program:
     environment: Mapping[str, str] = field(repr=False)
     log: Path | None = None
     rank: int = 1
+    inherits: Sequence[int] = ()
 
 
 def wait_s(quick_deaths: int) -> float:
@@ -184,7 +185,11 @@ def spawn(program: Program) -> subprocess.Popen[bytes]:
     """Start a program in a process group of its own, so that a Ctrl-C reaches the supervisor alone."""
     if program.log is None:
         return subprocess.Popen(
-            program.command, env=dict(program.environment), stdin=subprocess.DEVNULL, process_group=0
+            program.command,
+            env=dict(program.environment),
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            pass_fds=program.inherits,
         )
     with _opened(program.log) as log:
         return subprocess.Popen(
@@ -194,6 +199,7 @@ def spawn(program: Program) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             process_group=0,
+            pass_fds=program.inherits,
         )
 
 

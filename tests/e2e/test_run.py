@@ -251,6 +251,31 @@ def test_without_the_sandbox_it_runs_configured_sources(tmp_path: Path, postgres
         assert run.end(signal.SIGTERM) == 0, run.said
 
 
+def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
+    """Without the sandbox it is not changed: whoever calls back knows this port."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        Run(tmp_path / "var", PORT=str(other.getsockname()[1])) as run,
+    ):
+        assert run.process.wait(timeout=20) == 1
+        assert "in use" in run.said
+
+
+def test_the_port_stays_taken_while_the_web_process_is_started_again(sandbox: Run) -> None:
+    """No other server can come in between, and who calls meanwhile waits for the answer."""
+    before = sandbox.children()["web"]
+    os.killpg(before["pid"], signal.SIGKILL)
+    until(lambda: sandbox.children()["web"]["pid"] != before["pid"], what="the end of the web process")
+    with (
+        pytest.raises(OSError, match="in use"),
+        socket.create_server(("127.0.0.1", int(sandbox.url.rsplit(":", 1)[1]))),
+    ):
+        pass
+    with urllib.request.urlopen(f"{sandbox.url}/livez", timeout=20) as answer:
+        assert answer.status == 200
+    assert sandbox.children()["web"]["starts"] == before["starts"] + 1
+
+
 def test_a_wrong_configuration_stops_the_start_and_names_every_fault(tmp_path: Path) -> None:
     """Nothing is left running, and the exit says that it failed."""
     with Run(tmp_path / "var", PORT="0", REDIS_URL="redis://127.0.0.1:1/0") as run:
