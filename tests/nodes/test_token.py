@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from eth_typing import HexStr
@@ -29,3 +32,12 @@ def test_the_token_moves_units_and_its_transfer_returns_nothing(anvil_url: str) 
     assert (len(log["topics"]), int.from_bytes(log["data"])) == (3, UNITS)
     balance: TxParams = {"to": token, "data": HexStr("0x70a08231" + word(int(receiver, 16)))}
     assert int.from_bytes(chain.call(balance)) == UNITS
+
+
+def test_the_bytecode_is_what_the_source_compiles_to() -> None:
+    """By the compiler and the options that the source names."""
+    compiler = shutil.which("vyper", path=Path(sys.executable).parent)
+    assert compiler is not None
+    command = [compiler, "-f", "bytecode", "--evm-version", "shanghai", str(BYTECODE.with_suffix(".vy"))]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert made.stdout.strip() == BYTECODE.read_text().strip()
