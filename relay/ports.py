@@ -9,14 +9,30 @@ from typing import Protocol
 from relay.core.calls import Outgoing
 
 
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What the memory is told of a committed batch: keys that are new, keys that came again, whether to ring for the deliverers."""
+
+    new: Sequence[str] = ()
+    repeated: Sequence[str] = ()
+    ring: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.new or self.repeated or self.ring)
+
+
+NOTHING = Notes()
+
+
 class Memory(Protocol):
     """The fast memory in front of SQL. It may forget, lie, hang or be gone; nothing depends on it but speed."""
 
-    def seen(self, keys: Sequence[str]) -> set[str]:
-        """Return the keys it remembers; the empty set when it cannot tell."""
+    def seen(self, keys: Sequence[str], *, after: Notes = NOTHING) -> set[str]:
+        """Take the notes of the batch before and return the keys it remembers, in one exchange; the empty set when it cannot tell."""
 
-    def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
-        """Remember committed keys, count repeats, and ring for the deliverers, in one exchange. Never raises."""
+    def remember(self, notes: Notes) -> None:
+        """Take the notes of a batch, in one exchange. Never raises."""
 
 
 class Doorbell(Protocol):
@@ -58,17 +74,18 @@ class Outbound(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a call to a provider ended.
+    """How a call to a provider, or to an old handler, ended.
 
     Exactly one of `status` and `error` is set. `error` is a short stable word
-    (timeout, refused, dns, tls, too_large, protocol, not_encrypted). `left` is False when
-    nothing can have reached the provider, so that asking again is safe.
+    (timeout, refused, dns, tls, too_large, protocol, not_encrypted, busy). `left` is False when
+    nothing can have reached the other side, so that asking again is safe.
     """
 
     status: int | None
     body: bytes = b""
     error: str | None = None
     left: bool = True
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +113,10 @@ class Provider(Protocol):
 
     def exchange(self, request: Outgoing, *, deadline_s: float) -> Reply:
         """Exchange; every failure is a Reply, never an exception."""
+
+
+class OldHandler(Protocol):
+    """Hands a request on to the handler that was there before us."""
+
+    def forward(self, request: Outgoing, *, deadline_s: float) -> Reply:
+        """Forward within a deadline over the whole exchange; every failure is a Reply, never an exception."""

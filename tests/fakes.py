@@ -10,7 +10,8 @@ from datetime import datetime
 
 from sqlalchemy import Engine, event
 
-from relay.ports import Answer
+from relay.core.calls import Outgoing
+from relay.ports import NOTHING, Answer, Notes, Reply
 
 
 class FakeMemory:
@@ -20,17 +21,20 @@ class FakeMemory:
         self.keys: set[str] = set()
         self.repeated: list[str] = []
         self.rings = 0
+        self.exchanges = 0
         self._lie = lie
 
-    def seen(self, keys: Sequence[str]) -> set[str]:
+    def seen(self, keys: Sequence[str], *, after: Notes = NOTHING) -> set[str]:
+        self.exchanges += 1
+        self.keys.update(after.new)
+        self.repeated.extend(after.repeated)
+        self.rings += after.ring
         if self._lie == "has seen everything":
             return set(keys)
         return set() if self._lie else self.keys & set(keys)
 
-    def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
-        self.keys.update(new)
-        self.repeated.extend(repeated)
-        self.rings += ring
+    def remember(self, notes: Notes) -> None:
+        self.seen((), after=notes)
 
     def ring(self) -> None:
         self.rings += 1
@@ -46,6 +50,21 @@ class FakeOutbound:
     async def post(self, url: str, *, headers: dict[str, str], body: bytes) -> Answer:
         self.sent.append((url, headers, body))
         return self._answer(url, headers, body)
+
+
+class FakeHandler:
+    """An old handler that answers what a test says, after what a test does, and keeps what it was told."""
+
+    def __init__(self, reply: Reply, *, before: Callable[[], None] = lambda: None) -> None:
+        self.reply = reply
+        self.before = before
+        self.told: list[Outgoing] = []
+
+    def forward(self, request: Outgoing, *, deadline_s: float) -> Reply:
+        assert deadline_s > 0
+        self.told.append(request)
+        self.before()
+        return self.reply
 
 
 def numbered_ids(prefix: str = "") -> Callable[[datetime], str]:

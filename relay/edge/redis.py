@@ -15,6 +15,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from relay.ports import NOTHING, Notes
+
 log = logging.getLogger(__name__)
 
 BELL = "relay:bell"
@@ -85,29 +87,27 @@ class RedisMemory:
         self._is_down = False
         self._is_refusing = False
 
-    def seen(self, keys: Sequence[str]) -> set[str]:
-        """Return the keys it remembers; the empty set when it cannot tell."""
-        return set(self.repeats(keys))
+    def seen(self, keys: Sequence[str], *, after: Notes = NOTHING) -> set[str]:
+        """Take the notes of the batch before and return the keys it remembers; the empty set when it cannot tell."""
+        return set(self.repeats(keys, after=after))
 
-    def repeats(self, keys: Sequence[str]) -> dict[str, int]:
+    def repeats(self, keys: Sequence[str], *, after: Notes = NOTHING) -> dict[str, int]:
         """Return how often each callback came, for the keys it remembers."""
-        if not keys:
+        told = _told(after)
+        asked = [_command("MGET", *(SEEN + key for key in keys))] if keys else []
+        if not told and not asked:
             return {}
-        answers = self._exchange([_command("MGET", *(SEEN + key for key in keys))])
-        values = answers[0] if answers else None
+        answers = self._exchange([*told, *asked])
+        if told:
+            self._note_refusals(answers[: len(told)])
+        values = answers[-1] if asked and answers else None
         if not isinstance(values, list) or len(values) != len(keys):
             return {}
         return {key: int(value) for key, value in zip(keys, values, strict=True) if _is_count(value)}
 
-    def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
+    def remember(self, notes: Notes) -> None:
         """Remember committed keys for a week, count repeats, and ring for the deliverers, in one exchange."""
-        commands = [_command("SET", SEEN + key, "1", "EX", str(SEEN_TTL_S)) for key in new]
-        for key in repeated:
-            commands += [_command("INCR", SEEN + key), _command("EXPIRE", SEEN + key, str(SEEN_TTL_S))]
-        if ring:
-            commands += _RING
-        if commands:
-            self._note_refusals(self._exchange(commands))
+        self.seen((), after=notes)
 
     def ring(self) -> None:
         """Ring once."""
@@ -174,6 +174,14 @@ class RedisMemory:
             log.warning("memory_refused", extra={"reason": type(refusal).__name__})
         if answers:
             self._is_refusing = refusal is not None
+
+
+def _told(notes: Notes) -> list[bytes]:
+    """Return the commands that take notes."""
+    commands = [_command("SET", SEEN + key, "1", "EX", str(SEEN_TTL_S)) for key in notes.new]
+    for key in notes.repeated:
+        commands += [_command("INCR", SEEN + key), _command("EXPIRE", SEEN + key, str(SEEN_TTL_S))]
+    return commands + _RING if notes.ring else commands
 
 
 def _command(*parts: str) -> bytes:

