@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from config.witnesses import evidence_of, recover_of
 from relay.core import adapters, amounts
@@ -93,7 +93,7 @@ def _source(name: str, section: Section, presets: Mapping[str, Mapping[str, obje
         appid=section.text("appid", "") or None,
         base_url=_url(section, "base_url", _is_safe, "an https URL, or one of http on this machine"),
         mode=section.choice("mode", ("live", "observe"), "live"),
-        upstream_handler=_url(section, "upstream_handler", _is_web, "an http or https URL"),
+        upstream_handler=_handler(section),
         live_from=_moment(section, "live_from"),
         chains=tuple(dict.fromkeys(section.texts("chains"))),
         amount_policy=section.choice("amount_policy", POLICIES, "as_received"),
@@ -197,27 +197,40 @@ def _addresses(section: Section) -> tuple[str, ...]:
 def _url(section: Section, key: str, is_allowed: Callable[[str, str], bool], wanted: str) -> str:
     """Return an address without a slash at its end, "" for none."""
     text = section.text(key, "")
-    if not text:
-        return ""
-    try:
-        parts = urlsplit(text)
-        plain = not (parts.query or parts.fragment or parts.username or parts.password)
-        sound = bool(parts.hostname) and plain and is_allowed(parts.scheme, parts.hostname or "")
-    except ValueError:
-        sound = False
-    if not sound or not text.isascii() or " " in text:
+    parts = _parts(text)
+    if text and (parts is None or parts.query or not is_allowed(parts.scheme, parts.hostname or "")):
         section.fault(key, f"must be {wanted}, without user, query and fragment")
     return text.rstrip("/")
+
+
+def _handler(section: Section) -> str:
+    """Return where the old handler stands, to the last slash and with its query: some answer there only.
+
+    It is the merchant's own and may be in a private network; whether it may
+    be spoken to in the clear is judged by the address it turns out to have.
+    """
+    text = section.text("upstream_handler", "")
+    parts = _parts(text)
+    if text and (parts is None or parts.scheme not in ("https", "http")):
+        section.fault("upstream_handler", "must be an http or https URL, without user and fragment")
+    return text
+
+
+def _parts(text: str) -> SplitResult | None:
+    """Return the parts of a URL, None for one that names no host or says more than where something is."""
+    try:
+        parts = urlsplit(text)
+        sound = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    if not sound or parts.fragment or parts.username or parts.password or not text.isascii() or " " in text:
+        return None
+    return parts
 
 
 def _is_safe(scheme: str, host: str) -> bool:
     """Keys and orders travel encrypted, or not at all off this machine."""
     return scheme == "https" or (scheme == "http" and host in LOOPBACK)
-
-
-def _is_web(scheme: str, _: str) -> bool:
-    """The old handler is the merchant's own and may stand in a private network."""
-    return scheme in ("https", "http")
 
 
 def _brake(section: Section) -> Brake:

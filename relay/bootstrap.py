@@ -12,7 +12,9 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from config.settings import Settings
+from relay.core.addresses import networks
 from relay.core.sources import Source
+from relay.edge.handler import HTTPHandler
 from relay.edge.provider import HTTPProvider
 from relay.edge.redis import RedisMemory, connect
 from relay.edge.rq import JOB_TIMEOUT_S, RQQueue, SignedJSON
@@ -20,6 +22,7 @@ from relay.edge.vault import Vault, derive
 from relay.flows.committer import Committer
 from relay.flows.creation import Creator
 from relay.flows.endpoints import Office
+from relay.flows.forwarding import Forwarder
 from relay.flows.intake import Intake
 from relay.ports import Queue
 from relay.store.engine import make_engine
@@ -36,6 +39,7 @@ class Runtime:
     queue: Queue
     vault: Vault
     intake: Intake
+    forwarder: Forwarder
     creator: Creator
 
 
@@ -45,6 +49,7 @@ def build(settings: Settings) -> Runtime:
     client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify)
     memory = RedisMemory(client)
     committer = Committer(engine, memory, clock=now, new_id=new_event_id)
+    intake = Intake(settings.sources, committer, clock=now, public_url=settings.public_url)
     return Runtime(
         settings=settings,
         engine=engine,
@@ -52,7 +57,8 @@ def build(settings: Settings) -> Runtime:
         memory=memory,
         queue=job_queue(settings, "work", client),
         vault=Vault(settings.secret_keys),
-        intake=Intake(settings.sources, committer, clock=now, public_url=settings.public_url),
+        intake=intake,
+        forwarder=Forwarder(intake, HTTPHandler(networks(settings.endpoint_allow_cidrs)), settings.sources),
         creator=Creator(
             engine=engine,
             sources=settings.sources,

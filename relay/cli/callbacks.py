@@ -66,13 +66,13 @@ def reprocess(
     runtime, actor = shell.runtime, shell.person
     if callback_id is not None:
         found: Iterable[flow.Outcome] = [
-            flow.one(runtime.engine, runtime.intake, callback_id, dry_run=dry_run, actor=actor, now=now())
+            flow.one(runtime.engine, runtime.forwarder, callback_id, dry_run=dry_run, actor=actor, now=now())
         ]
     else:
         wanted = {"source": source, "reason": reason}
         found = _counted(
             flow.all_rejected(
-                runtime.engine, runtime.intake, limit=limit, dry_run=dry_run, actor=actor, clock=now, **wanted
+                runtime.engine, runtime.forwarder, limit=limit, dry_run=dry_run, actor=actor, clock=now, **wanted
             ),
             limit,
         )

@@ -37,6 +37,7 @@ class Request:
     raw: RawRequest
     address: str
     request_id: str | None
+    method: str = "POST"
     refused: CallbackRejected | None = None
 
 
@@ -66,11 +67,11 @@ class Intake:
         found = self._sources.get(source)
         return found is not None and found.adapter.body == "query"
 
-    def receive(self, request: Request) -> tuple[Source, Verdict]:
+    def receive(self, request: Request, *, wait_s: float = WAIT_S) -> tuple[Source, Verdict]:
         """Verify, judge and commit one request; return its source and verdict, both already durable.
 
         Raises CallbackRejected when it is refused (the request is stored for
-        review first), Unavailable when it could not be committed.
+        review first), Unavailable when it was not committed within `wait_s`.
         """
         now = self._clock()
         arrival = Arrival(raw=_raw_columns(request, now, self._signed_headers(request)))
@@ -78,9 +79,9 @@ class Intake:
             arrival.source, arrival.callback = self._read(request, now)
         except CallbackRejected as refused:
             arrival.raw |= {"reason": refused.code, "headers": _reviewed_headers(request.raw.headers)}
-            self._committer.submit(arrival, timeout_s=WAIT_S)
+            self._committer.submit(arrival, timeout_s=wait_s)
             raise
-        return arrival.source, self._judged(arrival)
+        return arrival.source, self._judged(arrival, wait_s)
 
     def accept(self, callback: Callback, source: Source, *, request_id: str | None = None) -> Verdict:
         """Commit a callback that did not come by HTTP, such as a recovered one, through the same door."""
@@ -124,8 +125,8 @@ class Intake:
         url = f"{self._public_url}/callbacks/{source.name}"
         return source, with_part(read_callback(source, request.raw, now=now, url=url, fresh=fresh), source)
 
-    def _judged(self, arrival: Arrival) -> Verdict:
-        verdict = self._committer.submit(arrival, timeout_s=WAIT_S)
+    def _judged(self, arrival: Arrival, wait_s: float = WAIT_S) -> Verdict:
+        verdict = self._committer.submit(arrival, timeout_s=wait_s)
         if verdict is Verdict.FORGERY:
             raise CallbackRejected("this signature was seen over other fields", code="forgery", http_status=401)
         assert verdict is not None  # noqa: S101  # only a rejected arrival has none, and this one was read

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, RowMapping
 from relay.core.actors import Actor
 from relay.core.parsing import RawRequest
 from relay.errors import CallbackRejected, Conflict, NotFound
-from relay.flows.intake import Intake, Request
+from relay.flows.forwarding import Forwarder
+from relay.flows.intake import Request
 from relay.store import audit, callbacks
 from relay.store.engine import reading, writing
 from relay.store.paging import Cursor
@@ -30,7 +31,7 @@ class Outcome:
     reason: str | None = None
 
 
-def one(engine: Engine, intake: Intake, callback_id: int, *, dry_run: bool, actor: Actor, now: datetime) -> Outcome:
+def one(engine: Engine, door: Forwarder, callback_id: int, *, dry_run: bool, actor: Actor, now: datetime) -> Outcome:
     """Reprocess one stored request."""
     with reading(engine) as connection:
         row = callbacks.find(connection, callback_id)
@@ -38,12 +39,12 @@ def one(engine: Engine, intake: Intake, callback_id: int, *, dry_run: bool, acto
         raise NotFound("no such callback")
     if row["body"] is None:
         raise Conflict("its bytes were not kept")
-    return _all(engine, intake, [row], dry_run=dry_run, actor=actor, now=now)[0]
+    return _all(engine, door, [row], dry_run=dry_run, actor=actor, now=now)[0]
 
 
 def rejected(
     engine: Engine,
-    intake: Intake,
+    door: Forwarder,
     *,
     source: str | None,
     reason: str | None,
@@ -57,12 +58,12 @@ def rejected(
     with reading(engine) as connection:
         page = callbacks.rejected(connection, after=after, limit=limit, source=source, reason=reason)
     rows = [row for row in page.rows if row["body"] is not None]
-    return _all(engine, intake, rows, dry_run=dry_run, actor=actor, now=now), page.next
+    return _all(engine, door, rows, dry_run=dry_run, actor=actor, now=now), page.next
 
 
 def all_rejected(
     engine: Engine,
-    intake: Intake,
+    door: Forwarder,
     *,
     source: str | None,
     reason: str | None,
@@ -77,7 +78,7 @@ def all_rejected(
     while left > 0:
         found, after = rejected(
             engine,
-            intake,
+            door,
             source=source,
             reason=reason,
             after=after,
@@ -93,7 +94,7 @@ def all_rejected(
 
 
 def _all(
-    engine: Engine, intake: Intake, rows: Iterable[RowMapping], *, dry_run: bool, actor: Actor, now: datetime
+    engine: Engine, door: Forwarder, rows: Iterable[RowMapping], *, dry_run: bool, actor: Actor, now: datetime
 ) -> list[Outcome]:
     """The door commits each request by itself, so the audit is written first: no request passes without it."""
     rows = list(rows)
@@ -103,12 +104,12 @@ def _all(
             audit.append(
                 connection, actor=actor.id, act="callback.reprocess", subject="callbacks", now=now, detail=detail
             )
-    return [_again(intake, row, dry_run=dry_run) for row in rows]
+    return [_again(door, row, dry_run=dry_run) for row in rows]
 
 
-def _again(intake: Intake, row: RowMapping, *, dry_run: bool) -> Outcome:
+def _again(door: Forwarder, row: RowMapping, *, dry_run: bool) -> Outcome:
     try:
-        verdict = intake.reprocess(_request(row), dry_run=dry_run)
+        verdict = door.reprocess(_request(row), dry_run=dry_run)
     except CallbackRejected as refused:
         return Outcome(row["id"], "rejected", refused.code)
     return Outcome(row["id"], "passes" if verdict is None else verdict.value)
@@ -121,4 +122,11 @@ def _request(row: RowMapping) -> Request:
         query=row["query"] or "",
         headers=json.loads(row["headers"]),
     )
-    return Request(source=row["source"], raw=raw, address=row["address"] or "", request_id=row["request_id"])
+    return Request(
+        source=row["source"],
+        raw=raw,
+        address=row["address"] or "",
+        request_id=row["request_id"],
+        # The method is not stored: a provider that calls with all in the query has no body to post.
+        method="GET" if raw.query and not raw.body else "POST",
+    )

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 1024
+# A handler's answer may bear a status that nobody has named.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _PATH = re.compile(r"/callbacks/([^/]+)", re.DOTALL)
 
 Environ = dict[str, Any]
-Answer = tuple[int, str, str]
+Answer = tuple[int, bytes, str]
 WSGI = Callable[[Environ, Any], Iterable[bytes]]
 
 
@@ -38,6 +40,7 @@ class Door:
     def __init__(self, behind: WSGI, runtime: Runtime) -> None:
         self._behind = behind
         self._intake = runtime.intake
+        self._forwarder = runtime.forwarder
         self._hops = runtime.settings.trusted_proxy_hops
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -46,8 +49,7 @@ class Door:
         if found is None:
             return self._behind(environ, start_response)
         named = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
-        status, body, content_type = self._answer(environ, found[1], named)
-        payload = body.encode()
+        status, payload, content_type = self._answer(environ, found[1], named)
         headers = [
             ("Content-Type", content_type),
             ("Content-Length", str(len(payload))),
@@ -58,15 +60,21 @@ class Door:
             headers.append(("Retry-After", str(Unavailable.retry_after_s)))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", "POST"))
-        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        start_response(f"{status} {_PHRASES.get(status, '')}", headers)
         return [payload]
 
     def _answer(self, environ: Environ, name: str, named: str) -> Answer:
-        """The source's own ack for an accepted or repeated callback, 4xx for a refused one, 503 for our failures."""
+        """The source's own ack for an accepted or repeated callback, 4xx for a refused one, 503 for our failures.
+
+        Of a source with an old handler behind it, whatever the handler says.
+        """
         if environ["REQUEST_METHOD"] != "POST" and not self._is_query(environ, name):
             return _text("method_not_allowed", 405)
         try:
-            found, _ = self._intake.receive(self._request(environ, name, named))
+            request = self._request(environ, name, named)
+            if name in self._forwarder.names:
+                return self._forwarder.receive(request)
+            found, _ = self._intake.receive(request)
         except CallbackRejected as refused:
             return _text(refused.code, refused.http_status)
         except Unavailable:
@@ -75,7 +83,7 @@ class Door:
             # Whatever went wrong is ours, and a 4xx would end the provider's retries.
             log.exception("callback_failed", extra={"request_id": named})
             return _text("try again", 503)
-        return found.ack.status, found.ack.body, found.ack.content_type
+        return found.ack.status, found.ack.body.encode(), found.ack.content_type
 
     def _is_query(self, environ: Environ, name: str) -> bool:
         """Some providers call with a GET that has everything in its query."""
@@ -97,6 +105,7 @@ class Door:
             ),
             address=client_address(environ.get("REMOTE_ADDR") or "", [forwarded] if forwarded else [], self._hops),
             request_id=named,
+            method=environ["REQUEST_METHOD"],
             refused=refused,
         )
 
@@ -125,4 +134,4 @@ def _too_large() -> CallbackRejected:
 
 
 def _text(body: str, status: int) -> Answer:
-    return status, body, "text/plain; charset=utf-8"
+    return status, body.encode(), "text/plain; charset=utf-8"

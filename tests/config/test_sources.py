@@ -73,7 +73,7 @@ def test_every_key_that_works_is_read():
         ack='{ body = "ok" }',
         patterns='{ orderid = "sh-[0-9a-f]{22}" }',
         base_url='"https://api.crossingpay.com/"',
-        upstream_handler='"http://old.internal:8080/callback"',
+        upstream_handler='"http://old.internal:8080/index.php?route=callback/"',
         chains='["tron", "tron"]',
         amount_policy='"tolerance"',
         tolerance='"0.5"',
@@ -93,7 +93,7 @@ def test_every_key_that_works_is_read():
     assert source.ack == Ack(200, "ok", "text/plain")
     assert source.adapter.patterns["orderid"].pattern == "sh-[0-9a-f]{22}"
     assert (source.base_url, source.chains) == ("https://api.crossingpay.com", ("tron",))
-    assert source.upstream_handler == "http://old.internal:8080/callback"
+    assert source.upstream_handler == "http://old.internal:8080/index.php?route=callback/"
     assert (source.amount_policy, source.tolerance_micros) == ("tolerance", 500_000)
     assert (source.evidence, source.recover) == (frozenset({"signature", "chain"}), "chain")
     assert (source.hold_above_hourly_micros, source.late_after_s) == (1_000_000_000, 60)
@@ -219,7 +219,7 @@ FAULTS = {
     ),
     "handler of no web": (
         {"upstream_handler": '"ftp://x"', "mode": '"observe"'},
-        "sources.crossing.upstream_handler: must be an http or https URL, without user, query and fragment",
+        "sources.crossing.upstream_handler: must be an http or https URL, without user and fragment",
     ),
     "base in the clear": (
         {"base_url": '"http://api.example"'},

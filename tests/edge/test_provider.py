@@ -5,62 +5,23 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trustme
 
 from relay.core.calls import Outgoing
-from relay.edge.provider import ANSWER_CAP, HTTPProvider
+from relay.edge.exchange import ANSWER_CAP
+from relay.edge.provider import HTTPProvider
 from relay.ports import Reply
+from tests.edge.listening import answering, listening
 from tests.system import free_port
 
 
 def post(url: str, body: bytes = b"a=1") -> Outgoing:
     return Outgoing(method="POST", url=url, headers={"Content-Type": "text/plain", "X-Key": "k"}, body=body)
-
-
-@contextmanager
-def listening(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that does with each connection whatever it is told."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            threading.Thread(target=_quietly, args=(talk, connection), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    server.close()
-
-
-def _quietly(talk: Callable[[socket.socket], None], connection: socket.socket) -> None:
-    try:
-        with connection:
-            talk(connection)
-    except OSError:
-        return
-
-
-def answering(answer: bytes, heard: list[bytes] | None = None) -> Callable[[socket.socket], None]:
-    def talk(connection: socket.socket) -> None:
-        asked = connection.recv(65_536)
-        # Whoever closes before all was read resets the connection, and may take the answer with it.
-        while not asked.endswith(b"\r\n\r\n" if asked.startswith(b"CONNECT") else b"\r\n\r\na=1"):
-            asked += connection.recv(65_536)
-        if heard is not None:
-            heard.append(asked)
-        connection.sendall(answer)
-
-    return talk
 
 
 def test_an_answer_comes_back_whole() -> None:

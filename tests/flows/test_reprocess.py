@@ -17,11 +17,13 @@ from relay.core.sources import Source
 from relay.errors import CallbackRejected
 from relay.flows import reprocess
 from relay.flows.committer import Committer
+from relay.flows.forwarding import Forwarder
 from relay.flows.intake import MOST_HEADERS, Intake, Request
+from relay.ports import Reply
 from relay.store.engine import reading
 from relay.store.rows import callbacks, events
 from tests.builders import NOON
-from tests.fakes import FakeMemory, numbered_ids
+from tests.fakes import FakeHandler, FakeMemory, numbered_ids
 
 RIGHT = """
 [sources.crossing]
@@ -88,9 +90,10 @@ def refuse(engine: Engine, text: str, source: str, raw: RawRequest) -> str:
 
 def again(engine: Engine, text: str, *, dry_run: bool = False) -> list[str]:
     """Take everything that was rejected through the door of another deploy."""
+    handler = FakeHandler(Reply(status=200, body=b"success"))
     found = reprocess.all_rejected(
         engine,
-        a_door(engine, text),
+        Forwarder(a_door(engine, text), handler, the_sources(text)),
         source=None,
         reason=None,
         limit=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +15,13 @@ from sqlalchemy import select, text
 from config.settings import load
 from relay.bootstrap import Runtime, build
 from relay.core.rendering import render
+from relay.flows.forwarding import Forwarder
+from relay.ports import Reply
 from relay.store.engine import reading, writing
 from relay.store.rows import callbacks
 from relay.web import create_app
 from tests.core.examples import paid, preset
+from tests.fakes import FakeHandler
 from tests.system import SOURCES, a_body
 
 FORM = "application/x-www-form-urlencoded"
@@ -131,3 +135,37 @@ def test_a_provider_may_call_with_a_get_that_is_all_query(client: FlaskClient, r
 def test_only_post_calls_back(client: FlaskClient, method: str) -> None:
     """A browser that follows the URL learns that it is the wrong way."""
     assert client.open("/callbacks/crossing", method=method).status_code == 405
+
+
+OBSERVED = 'mode = "observe"\nupstream_handler = "https://shop.example/pay"\n'
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (Reply(status=200, body=b"success", content_type="text/html"), (200, b"success", "text/html")),
+        (Reply(status=299, body=b"\xff\0", content_type="x/y\r\n z"), (299, b"\xff\0", "text/plain")),
+        (Reply(status=500, body=b"<h1>oh</h1>", content_type="text/html"), (500, b"<h1>oh</h1>", "text/html")),
+        (Reply(status=None, error="timeout"), (503, b"try again", "text/plain; charset=utf-8")),
+    ],
+    ids=["an ack", "odd bytes", "its own failure", "no answer"],
+)
+def test_the_answer_of_an_old_handler_is_passed_on(
+    database_url: str, redis_url: str, *, reply: Reply, answer: tuple[int, bytes, str]
+) -> None:
+    """Byte for byte, whatever it is; without one the provider is asked to come again. Other sources go on as ever."""
+    text = SOURCES + OBSERVED + EPAY + OBSERVED + "[sources.live]\n" + SOURCES.partition("]\n")[2]
+    environment = {"SECRET_KEY": "s" * 48, "RELAY_SOURCES": text, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    runtime, handler = build(load(environment)), FakeHandler(reply)
+    behind = replace(runtime, forwarder=Forwarder(runtime.intake, handler, runtime.sources))
+    client = create_app(behind).test_client()
+    got = client.post("/callbacks/crossing", data=a_body("sh-1"), content_type=FORM)
+    assert (got.status_code, got.data, got.headers["Content-Type"]) == answer
+    assert client.get("/callbacks/epay?a=%20b").status_code == answer[0]
+    assert client.post("/callbacks/live", data=a_body("sh-2"), content_type=FORM).data == b"success"
+    assert client.post("/callbacks/crossing", data=b"x" * 65_537, content_type=FORM).status_code == 413
+    assert [(told.method, told.url) for told in handler.told] == [
+        ("POST", "https://shop.example/pay"),
+        ("GET", "https://shop.example/pay?a=%20b"),
+    ]
+    runtime.engine.dispose()

@@ -132,8 +132,8 @@ def show_callback(path: ByNumber) -> dict[str, Any]:
 @role("operator")
 def reprocess_callback(path: ByNumber, body: Again) -> dict[str, Any]:
     """Send a stored request through the door again, with today's configuration."""
-    engine, intake = runtime().engine, runtime().intake
-    found = reprocess.one(engine, intake, path.id, dry_run=body.dry_run, actor=actor(), now=now())
+    engine, door = runtime().engine, runtime().forwarder
+    found = reprocess.one(engine, door, path.id, dry_run=body.dry_run, actor=actor(), now=now())
     return shown(OutcomeShape, asdict(found))
 
 
@@ -141,6 +141,6 @@ def reprocess_callback(path: ByNumber, body: Again) -> dict[str, Any]:
 @role("operator")
 def reprocess_callbacks(body: ManyAgain) -> dict[str, Any]:
     """Send a page of rejected requests through the door again."""
-    engine, intake = runtime().engine, runtime().intake
-    found, following = reprocess.rejected(engine, intake, **body.model_dump(), actor=actor(), now=now())
+    engine, door = runtime().engine, runtime().forwarder
+    found, following = reprocess.rejected(engine, door, **body.model_dump(), actor=actor(), now=now())
     return listed(OutcomeShape, map(asdict, found), following)
