@@ -61,7 +61,15 @@ class HTTPNode:
         self._pace()
         try:
             told = self._provider.make_batch_request([(RPCEndpoint(method), list(given)) for method, given in calls])
-        except (RequestException, Web3Exception, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            RequestException,
+            Web3Exception,
+            RecursionError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ) as error:
             # Its text holds the URL, and that may hold a key: only the kind is told on.
             raise NodeFault(f"{self.name}: {_word(error)}", code=_word(error)) from None
         return _results(told, len(calls), self.name)
