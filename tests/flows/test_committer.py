@@ -16,6 +16,7 @@ from relay.core.orders import Verdict
 from relay.errors import InvariantBroken, Unavailable
 from relay.flows.committer import Committer
 from relay.flows.judgement import Arrival
+from relay.ports import Notes
 from relay.store.engine import make_engine, reading, writing
 from relay.store.rows import breaks, callbacks, deliveries, endpoints, events, orders, source_states
 from tests.builders import NOON, a_callback, a_source, paying
@@ -309,7 +310,7 @@ def test_a_failure_after_the_acks_harms_neither_them_nor_the_committer(engine: E
     """Whoever was let go stays so, and the next one is served."""
 
     class Broken(FakeMemory):
-        def remember(self, new: Sequence[str], repeated: Sequence[str], *, ring: bool) -> None:
+        def remember(self, notes: Notes) -> None:
             raise Unavailable("a port that breaks its promise")
 
     committer = Committer(engine, Broken(), clock=lambda: NOON, new_id=numbered_ids())
