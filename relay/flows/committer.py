@@ -73,8 +73,10 @@ class Committer:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="committer", daemon=True)
+                thread.start()
+                # Known only now: a thread that is not started yet would be taken for a dead one.
+                self._thread = thread
 
     def _run(self) -> None:
         while True:

@@ -321,6 +321,21 @@ def test_a_failure_after_the_acks_harms_neither_them_nor_the_committer(engine: E
     assert committer.alive
 
 
+def test_a_committer_that_is_being_started_is_not_taken_for_dead(
+    committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe that comes with the first callback must not have the process replaced."""
+    start, seen = threading.Thread.start, list[bool]()
+
+    def watched(thread: threading.Thread) -> None:
+        seen.append(committer.alive)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", watched)
+    assert submit(committer, a_callback()) is Verdict.ACCEPTED
+    assert seen == [True]
+
+
 def test_connections_that_the_server_cut_cost_nobody_an_answer(postgres_url: str) -> None:
     """A restart or a pooler's whim between two batches is met by trying once more."""
     one, other = make_engine(postgres_url), make_engine(postgres_url)
