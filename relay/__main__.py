@@ -20,12 +20,14 @@ from relay.cli.shell import Commands
 from relay.cli.signatures import signatures
 from relay.cli.sources import sources
 from relay.cli.statement import statement
+from relay.cli.users import users
 
 COMMANDS: tuple[click.Command, ...] = (
     run,
     migrate,
     doctor,
     keys,
+    users,
     endpoints,
     orders,
     addresses,

@@ -5,7 +5,7 @@ RelayError
 ├── RequestRejected     the caller's fault: 4xx, nothing changed
 │   ├── CallbackRejected  a callback refused at the door, kept for review
 │   ├── NotFound, Conflict, Unprocessable
-│   └── Unauthorized, Forbidden
+│   └── Unauthorized, Forbidden, TooMany
 ├── Unavailable         the world's fault: 503 and Retry-After, nothing lost
 └── InvariantBroken     ours, or tampering: stop and page
 """
@@ -67,6 +67,17 @@ class Forbidden(RequestRejected):
 
     code = "forbidden"
     http_status = 403
+
+
+class TooMany(RequestRejected):
+    """Too often; the caller may come again after `retry_after_s`."""
+
+    code = "too_many"
+    http_status = 429
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class NotFound(RequestRejected):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, Table, insert
 
 from relay.core.actors import Actor, hash_of, new_key
 from relay.core.ids import time_ordered_id
-from relay.store import keys, rows
+from relay.store import keys, people, rows
 from relay.store.engine import writing
 from tests.builders import NOON
 
@@ -32,6 +32,22 @@ def a_key(engine: Engine, *roles: str, sources: set[str] | None = None) -> str:
     with writing(engine) as connection:
         keys.add(connection, holder, digest=hash_of(key), now=NOON)
     return key
+
+
+def a_person(engine: Engine, name: str, *roles: str, password: str = "unusable") -> Actor:
+    """Store a person; `password` is what is stored of one."""
+    with writing(engine) as connection:
+        people.add(connection, name, roles, password, now=NOON)
+    return people.person(name, roles)
+
+
+def a_session(engine: Engine, name: str, *roles: str) -> str:
+    """Store a person who has just signed in; return the token of the session."""
+    a_person(engine, name, *roles)
+    token = f"token-{next(_numbers)}"
+    with writing(engine) as connection:
+        people.begin(connection, name, hash_of(token), now=datetime.now(UTC))
+    return token
 
 
 def an_event(engine: Engine, sequence: int, **columns: Any) -> str:

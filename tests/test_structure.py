@@ -33,8 +33,9 @@ ALLOWED = {
     "config": CORE,
     "config.gunicorn": {"config", "relay.errors", "relay.web"},
     "relay.bootstrap": RIM,
-    "relay.web": INSIDE | {"config", "relay", "relay.bootstrap", "relay.web.api"},
+    "relay.web": INSIDE | {"config", "relay", "relay.bootstrap", "relay.web.api", "relay.web.console"},
     "relay.web.api": INSIDE | {"relay", "relay.bootstrap", "relay.web"},
+    "relay.web.console": INSIDE | {"relay.bootstrap", "relay.web"},
     # A command with --json prints the shapes that the API answers with.
     "relay.cli": RIM | {"relay", "relay.web.api"},
     "relay.__main__": {"relay.cli"},

@@ -207,9 +207,16 @@ def _greet(plan: _Plan, url: str) -> None:
     rows = [("logs", f"{plan.var}/log/")]
     if plan.sandbox:
         key = plan.environment.get("RELAY_ADMIN_KEY", "the one in RELAY_ADMIN_KEY_FILE")
-        rows = [("board", f"{url}/"), ("API", f"{url}/openapi.json"), ("demo key", f"{key}  (every role)"), *rows]
+        people = plan.environment.get("RELAY_SANDBOX_PEOPLE", "")
+        rows = [
+            ("board", f"{url}/"),
+            ("console", f"{url}/console  {people}"),
+            ("API", f"{url}/openapi.json"),
+            ("demo key", f"{key}  (every role)"),
+            *rows,
+        ]
     else:
-        rows = [("web", f"{url}/"), ("callbacks", f"{url}/callbacks/<source>"), *rows]
+        rows = [("console", f"{url}/"), ("callbacks", f"{url}/callbacks/<source>"), *rows]
     _say("\nRecharge Relay is up. Ctrl-C ends it.\n")
     for name, value in rows:
         _say(f"  {name:<10}{value}")

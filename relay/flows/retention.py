@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from relay.flows.committer import REJECTED_IN_ALL, REJECTED_OF_A_KIND
-from relay.store import firings, heartbeats
+from relay.store import firings, heartbeats, people, sign_ins
 from relay.store.engine import writing
 from relay.store.intake import evict_rejected
 
@@ -19,10 +19,12 @@ HEARTBEATS_KEPT = timedelta(days=1)
 
 
 def retain(engine: Engine, *, now: datetime) -> None:
-    """Let go of rejected callbacks beyond their bounds, of old firings, and of processes long gone."""
+    """Let go of rejected callbacks beyond their bounds, of old firings, of processes long gone, and of sessions that are over."""
     with writing(engine) as connection:
         rejected = evict_rejected(connection, most_of_a_kind=REJECTED_OF_A_KIND, most=REJECTED_IN_ALL)
     with writing(engine) as connection:
         rung = firings.prune(connection, before=now - FIRINGS_KEPT)
         gone = heartbeats.prune(connection, before=now - HEARTBEATS_KEPT)
-    log.info("retention_done", extra={"rejected": rejected, "firings": rung, "heartbeats": gone})
+        over = people.prune(connection, now=now)
+        sign_ins.prune(connection, now=now)
+    log.info("retention_done", extra={"rejected": rejected, "firings": rung, "heartbeats": gone, "sessions": over})

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, redirect, request
 from redis.exceptions import RedisError
@@ -21,6 +20,7 @@ from relay.sandbox.loopback import ask, is_loopback_name
 from relay.sandbox.plan import Plan
 from relay.web.auth import public
 from relay.web.pages import page
+from relay.web.requests import is_same_origin
 
 REFRESH_S = 3
 NO_SIGN_IN = "the sandbox has none, and is served on 127.0.0.1 only"
@@ -42,7 +42,7 @@ def blueprint(runtime: Runtime, plan: Plan, *, children: Path) -> Blueprint:
     @routes.before_request
     def only_from_here() -> None:
         """A name that was rebound to this machine, or a page of another origin, gets nothing."""
-        if not is_loopback_name(request.host) or (request.method == "POST" and not _is_same_origin()):
+        if not is_loopback_name(request.host) or (request.method == "POST" and not is_same_origin()):
             abort(403)
 
     @routes.get("/")
@@ -93,15 +93,6 @@ def _acts(runtime: Runtime, plan: Plan, children: Path) -> dict[str, Callable[[]
         "kill-worker": lambda: _kill("worker", children),
         "flush-redis": lambda: _flush(runtime),
     }
-
-
-def _is_same_origin() -> bool:
-    """Browsers tell where a form comes from; a caller that tells nothing is not one."""
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin")
-    if site is not None and site != "same-origin":
-        return False
-    return origin is not None and urlsplit(origin).netloc == request.host
 
 
 def _kill(name: str, children: Path) -> bool:

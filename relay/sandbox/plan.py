@@ -25,13 +25,15 @@ SUBSCRIBERS = ("wallet", "ledger", "billing")
 ADAPTER = "crossingpay-v1"
 HOLD_ABOVE_USDT = "1000"
 GRACE_S = 15
+# Two persons, because a day needs two; each by role.
+PEOPLE = {"pat": "preparer", "alex": "approver"}
 
 _ADAPTERS = Path(__file__).resolve().parents[2] / "config" / "adapters.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the sandbox's processes agree on. `endpoint_secrets` has one for each subscriber."""
+    """What the sandbox's processes agree on. `endpoint_secrets` has one for each subscriber, `password` is everybody's in PEOPLE."""
 
     appid: str
     source_secret: str = field(repr=False)
@@ -40,6 +42,7 @@ class Plan:
     provider_port: int
     subscribers_port: int
     endpoint_secrets: dict[str, str] = field(repr=False)
+    password: str = field(repr=False, default="")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -73,6 +76,8 @@ class Plan:
             "RELAY_ADMIN_KEY": self.admin_key,
             "RELAY_ENDPOINT_ALLOW_CIDRS": "127.0.0.0/8",
             "RELAY_SOURCES": self._sources(),
+            # For the greeting alone.
+            "RELAY_SANDBOX_PEOPLE": f"{', '.join(f'{name} ({role})' for name, role in PEOPLE.items())}: {self.password}",
         }
 
     def _sources(self) -> str:
@@ -92,6 +97,7 @@ def prepare(path: Path) -> Plan:
     """Return the plan of an earlier start with ports that are free now, or make one."""
     plan = Plan.read(path) if path.exists() else _made()
     plan = replace(plan, provider_port=free_port(plan.provider_port), subscribers_port=free_port(plan.subscribers_port))
+    plan = replace(plan, password=plan.password or secrets.token_urlsafe(9))
     plan.write(path)
     return plan
 

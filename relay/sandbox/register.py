@@ -1,4 +1,4 @@
-"""Own the sandbox's three endpoints: there after every start, at the present port, with the secret the subscribers hold."""
+"""Own the sandbox's three endpoints and two people: there after every start, with the secrets the plan holds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pathlib import Path
 from sqlalchemy import Engine, insert, update
 
 from config.settings import load
+from relay.core.people import SALT_BYTES, hashed
 from relay.edge.vault import Vault
-from relay.sandbox.plan import SUBSCRIBERS, Plan
+from relay.sandbox.plan import PEOPLE, SUBSCRIBERS, Plan
+from relay.store import people
 from relay.store.engine import make_engine, writing
 from relay.store.rows import endpoints
 
 
 def register(engine: Engine, vault: Vault, plan: Plan, *, now: datetime) -> None:
-    """Make or renew the endpoints; an id of their own lets a second start find them, and their open deliveries."""
+    """Make or renew the endpoints, whose ids let a second start find them and their open deliveries; and let the people in."""
     with writing(engine) as connection:
         for name in SUBSCRIBERS:
             key = {"id": f"ep_sandbox_{name}"}
@@ -30,6 +32,9 @@ def register(engine: Engine, vault: Vault, plan: Plan, *, now: datetime) -> None
             if not connection.execute(renewed).rowcount:
                 rest = {"description": name, "format": "standard", "state": "enabled", "concurrency": 32}
                 connection.execute(insert(endpoints).values(**key, **known, **rest, created_at=now))
+        for name, role in PEOPLE.items():
+            if people.find(connection, name) is None:
+                people.add(connection, name, [role], hashed(plan.password, os.urandom(SALT_BYTES)), now=now)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from relay.store.rows import breaks, callbacks, deliveries, endpoints
+from relay.store.rows import breaks, callbacks, deliveries, endpoints, orders
 
 # Rows may become visible in another order than their ids were given; after this long that is over.
 SETTLED_AFTER = timedelta(minutes=1)
@@ -30,6 +30,16 @@ def open_breaks(connection: Connection) -> dict[str, float]:
     """Return how many breaks of each severity are open."""
     query = select(breaks.c.severity, func.count()).where(breaks.c.state == "open").group_by(breaks.c.severity)
     return {str(severity): count for severity, count in connection.execute(query)}
+
+
+def undecided(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Return how many orders are held, or await evidence, and their micros; a state without orders is absent."""
+    query = (
+        select(orders.c.state, func.count(), func.sum(orders.c.amount_micros))
+        .where(orders.c.state.in_(("held", "confirming")))
+        .group_by(orders.c.state)
+    )
+    return {state: (count, int(micros or 0)) for state, count, micros in connection.execute(query)}
 
 
 class VerdictCount:

@@ -40,6 +40,9 @@ token_events: Table = tables.TokenEvent.__table__  # type: ignore[attr-defined] 
 balances: Table = tables.Balance.__table__  # type: ignore[attr-defined]  # as above
 matches: Table = tables.Match.__table__  # type: ignore[attr-defined]  # as above
 address_scans: Table = tables.AddressScan.__table__  # type: ignore[attr-defined]  # as above
+users: Table = tables.User.__table__  # type: ignore[attr-defined]  # as above
+sessions: Table = tables.Session.__table__  # type: ignore[attr-defined]  # as above
+sign_in_failures: Table = tables.SignInFailure.__table__  # type: ignore[attr-defined]  # as above
 
 _ORDER_FIELDS = (
     "namespace",

@@ -13,8 +13,11 @@ from relay.web import health, reverse_check
 from relay.web.api import BLUEPRINTS
 from relay.web.auth import guard, public
 from relay.web.callbacks import Door
+from relay.web.console import BLUEPRINTS as CONSOLE
+from relay.web.console.home import front
 from relay.web.context import EXTENSION
 from relay.web.metrics import measure
+from relay.web.pages import FILTERS
 from relay.web.problems import handle_errors, invalid_input
 from relay.web.requests import surround
 
@@ -46,6 +49,11 @@ def create_app(runtime: Runtime) -> OpenAPI:
     app.register_blueprint(reverse_check.routes)
     for api in BLUEPRINTS:
         app.register_api(api)
+    for pages in CONSOLE:
+        app.register_blueprint(pages)
+    app.jinja_env.filters.update(FILTERS)
+    if not runtime.settings.sandbox:
+        app.add_url_rule("/", view_func=front)
     if runtime.settings.trusted_proxy_hops:
         # Only the scheme: the address is counted by our own rule, and a host is never taken from a header.
         hops = runtime.settings.trusted_proxy_hops

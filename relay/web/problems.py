@@ -1,4 +1,4 @@
-"""Own what a caller reads when something went wrong: one shape, RFC 9457, with codes that stay.
+"""Own what a caller reads when something went wrong: one shape, RFC 9457, with codes that stay; people read a page.
 
 Nothing of an unexpected error reaches the caller; the log has it, under the
 request id that the answer names as `instance`.
@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from relay.errors import RelayError, Unavailable, Unprocessable
+from relay.errors import RelayError, TooMany, Unavailable, Unprocessable
+from relay.web.auth import is_page
+from relay.web.pages import page
 
 log = logging.getLogger(__name__)
 
@@ -75,18 +77,18 @@ def _pointer(location: Sequence[int | str]) -> str:
 def _of_ours(error: RelayError) -> Response:
     if error.http_status == 500:
         return _of_nobody(error)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable | TooMany) else {}
     if error.http_status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     errors = [{"pointer": error.pointer, "detail": error.detail}] if isinstance(error, Unprocessable) else []
-    return problem(error.http_status, error.code, error.detail, headers=headers, errors=errors)
+    return _answer(error.http_status, error.code, error.detail, headers=headers, errors=errors)
 
 
 def _of_http(error: HTTPException) -> Response:
     """Werkzeug's own: no such path, method not allowed, body too large. Their headers (Allow) are kept."""
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-    return problem(status, _code_of(status), error.description or "", headers=headers)
+    return _answer(status, _code_of(status), error.description or "", headers=headers)
 
 
 def _code_of(status: int) -> str:
@@ -95,4 +97,19 @@ def _code_of(status: int) -> str:
 
 def _of_nobody(error: Exception) -> Response:
     log.error("request_failed", exc_info=error, extra={"method": request.method, "endpoint": request.endpoint})
-    return problem(500, RelayError.code, "this is our fault; the log has it under the request id")
+    return _answer(500, RelayError.code, "this is our fault; the log has it under the request id")
+
+
+def _answer(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+) -> Response:
+    if not is_page(current_app):
+        return problem(status, code, detail, headers=headers, errors=errors)
+    shown = page("problem.html", status, code=code, detail=detail, instance=g.get("request_id"))
+    shown.headers.extend(headers or {})
+    return shown

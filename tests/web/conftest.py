@@ -47,7 +47,8 @@ class Caller:
 
     def __call__(self, method: str, path: str, **options: Any) -> Any:
         """Return Werkzeug's response."""
-        return self._client.open(path, method=method, headers={"Authorization": f"Bearer {self._key}"}, **options)
+        headers = {"Authorization": f"Bearer {self._key}", **options.pop("headers", {})}
+        return self._client.open(path, method=method, headers=headers, **options)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a page that must be there."""
@@ -60,6 +61,30 @@ class Caller:
         found = self("POST", path, json={} if body is None else body)
         assert found.status_code == status, found.get_data(as_text=True)
         return found.get_json()
+
+
+class Visitor:
+    """A browser in which somebody has signed in, or nobody."""
+
+    def __init__(self, client: FlaskClient, token: str = "") -> None:
+        self.client = client
+        if token:
+            client.set_cookie("__Host-relay", token, secure=True, httponly=True, path="/")
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return Werkzeug's response."""
+        return self.client.get(path, query_string=query)
+
+    def post(self, path: str, **fields: str) -> Any:
+        """Send a form of our own page."""
+        return self.client.post(path, data=fields, headers={"Origin": "https://relay.example"})
+
+    def read(self, path: str, **query: Any) -> str:
+        """Return the text of a page that must be there."""
+        found = self.get(path, **query)
+        assert found.status_code == 200, found.get_data(as_text=True)
+        assert found.content_type == "text/html; charset=utf-8"
+        return str(found.get_data(as_text=True))
 
 
 @pytest.fixture

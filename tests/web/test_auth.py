@@ -9,13 +9,14 @@ from flask_openapi3 import OpenAPI
 
 from relay.bootstrap import Runtime
 from relay.core.actors import FINANCE, ROLES
+from relay.core.people import ROLES as PEOPLE
 from relay.store import keys
 from relay.store.engine import make_engine, writing
 from relay.web import create_app
 from relay.web.auth import access_of, public, role
 from tests.builders import NOON
-from tests.rows import a_key
-from tests.web.conftest import ADMIN_KEY, Caller
+from tests.rows import a_key, a_session
+from tests.web.conftest import ADMIN_KEY, Caller, Visitor
 
 # What CONTRACT and README promise: who may call which route. `None` is anyone, `any` every key of ours.
 SERVICE, OPERATOR = ("service",), ("operator",)
@@ -61,6 +62,28 @@ PROMISED: dict[tuple[str, str], Any] = {
     ("GET", "/v1/audit"): ("auditor",),
 }
 
+# The pages: who may open which, or press what is on it, in a session.
+READERS = ("preparer", "approver", "operator")
+PAGES: dict[tuple[str, str], Any] = {
+    ("GET", "/"): None,
+    ("GET", "/sign-in"): None,
+    ("POST", "/sign-in"): None,
+    ("POST", "/sign-out"): None,
+    ("GET", "/setup"): None,
+    ("POST", "/setup"): None,
+    ("GET", "/account"): PEOPLE,
+    ("POST", "/account"): PEOPLE,
+    ("GET", "/console"): READERS,
+}
+VALUES = {"<path:orderid>": "sh-1", "<int:id>": "1", "<id>": "1", "<source>": "x"}
+
+
+def filled(rule: str) -> str:
+    """A path that a rule matches."""
+    for place, value in VALUES.items():
+        rule = rule.replace(place, value)
+    return rule
+
 
 def rules(app: OpenAPI) -> set[tuple[str, str]]:
     """Every route by method and rule, without the answers that Flask makes itself."""
@@ -73,18 +96,20 @@ def rules(app: OpenAPI) -> set[tuple[str, str]]:
 
 def test_the_routes_are_those_we_promise(app: OpenAPI) -> None:
     """A new route has to be added here, with its roles."""
-    assert rules(app) == set(PROMISED)
+    assert rules(app) == set(PROMISED) | set(PAGES)
 
 
 def test_every_route_declares_its_roles(app: OpenAPI) -> None:
     """As promised: the table and the declarations are the same."""
-    declared = {}
+    declared, pages = {}, set()
     for rule in app.url_map.iter_rules():
         access = access_of(app, rule.endpoint)
         assert access is not None, rule.rule
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             declared[method, rule.rule] = None if access.public else access.roles
-    assert declared == {route: roles and frozenset(roles) for route, roles in PROMISED.items()}
+            pages |= {(method, rule.rule)} if access.page else set()
+    assert declared == {route: roles and frozenset(roles) for route, roles in (PROMISED | PAGES).items()}
+    assert pages == set(PAGES)
 
 
 @pytest.mark.parametrize("held", ROLES)
@@ -94,14 +119,55 @@ def test_a_key_opens_what_its_role_says(runtime: Runtime, app: OpenAPI, held: st
     for (method, rule), roles in PROMISED.items():
         if roles is None:
             continue
-        path = (
-            rule.replace("<path:orderid>", "sh-1")
-            .replace("<int:id>", "1")
-            .replace("<id>", "1")
-            .replace("<source>", "x")
-        )
         opens = held in roles or held == "admin" or (held == "auditor" and method == "GET")
-        assert (caller(method, path).status_code != 403) is opens, (method, path)
+        assert (caller(method, filled(rule)).status_code != 403) is opens, (method, rule)
+
+
+@pytest.mark.parametrize("held", PEOPLE)
+def test_a_person_opens_what_their_role_says(runtime: Runtime, app: OpenAPI, held: str) -> None:
+    """Every role of people against every page; and no route of the API opens to a session, no page to a key."""
+    visitor = Visitor(app.test_client(), a_session(runtime.engine, "pat", held))
+    for (method, rule), roles in PAGES.items():
+        if roles is None:
+            continue
+        answer = visitor.get(filled(rule)) if method == "GET" else visitor.post(filled(rule))
+        opens = held in roles or held == "admin" or (held == "auditor" and method == "GET")
+        assert (answer.status_code != 403) is opens, (method, rule, answer.status_code)
+    for (method, rule), roles in PROMISED.items():
+        if roles is not None:
+            assert visitor.client.open(filled(rule), method=method).status_code == 401, rule
+
+
+def test_pages_know_no_keys_and_send_strangers_to_the_door(app: OpenAPI, admin: Caller) -> None:
+    """A browser without a session is sent to sign in, with the way back; so is whoever sends a key."""
+    for (method, rule), roles in PAGES.items():
+        if roles is None:
+            continue
+        for answer in (
+            admin(method, filled(rule), headers={"Origin": "https://relay.example"}),
+            Visitor(app.test_client()).get("/console"),
+        ):
+            assert answer.status_code == 303
+            assert answer.location.startswith("/sign-in?next=/")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://relay.example", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "https://relay.example", "Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_no_other_site_can_press_a_button(runtime: Runtime, app: OpenAPI, headers: dict[str, str]) -> None:
+    """Whatever the browser sends along by itself: 403, and the session stays."""
+    visitor = Visitor(app.test_client(), a_session(runtime.engine, "pat", "admin"))
+    for method, rule in PAGES:
+        if method == "POST":
+            assert visitor.client.post(filled(rule), data={"x": "y"}, headers=headers).status_code == 403, rule
+    assert visitor.get("/console").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from relay.store.tables.chain import (
 from relay.store.tables.events import Attempt, Delivery, Endpoint, Event
 from relay.store.tables.operations import APIKey, AuditEntry, Break, Firing, Heartbeat, Lease, SourceState
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
+from relay.store.tables.people import Session, SignInFailure, User
 
 __all__ = [
     "APIKey",
@@ -48,9 +49,12 @@ __all__ = [
     "Poll",
     "ProviderFact",
     "ScanRange",
+    "Session",
+    "SignInFailure",
     "SourceState",
     "Statement",
     "TokenEvent",
     "Transfer",
+    "User",
     "metadata",
 ]
