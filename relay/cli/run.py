@@ -25,13 +25,15 @@ PATIENCE_S = 22.0
 FIRST_PORT = 8000
 ANSWERS_WITHIN_S = 60.0
 BACKLOG = 1024
+# What a sandbox consists of, whatever is set elsewhere.
+OWN_PARTS = ("RELAY_SANDBOX", "RELAY_SOURCES", "RELAY_CHAINS", "CHAIN_SANDBOX_RPC_URLS", "PUBLIC_URL")
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 @click.command()
 @click.option(
-    "--sandbox", is_flag=True, help="Bring a provider, three subscribers and traffic, and show the live board."
+    "--sandbox", is_flag=True, help="Bring a chain, a provider, three subscribers and traffic, and show the live board."
 )
 @click.option(
     "--var",
@@ -118,11 +120,21 @@ class _Plan:
         """How a process of the sandbox is told where the sandbox's plan is."""
         return ("--plan", self.var.resolve() / "sandbox.json")
 
+    @property
+    def relay(self) -> tuple[str, str]:
+        """How it is told where the relay answers."""
+        return ("--relay", f"http://127.0.0.1:{self.port}")
+
 
 def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str | None:
     """Start everything in the order in which it leans on each other; return why it cannot go on, if so."""
-    if plan.sandbox and not _prepare_sandbox(plan):
-        return "the sandbox could not be prepared"
+    if plan.sandbox:
+        if not _prepare_sandbox(plan):
+            return "the sandbox could not be prepared"
+        # First of all: an EVM takes a while to load.
+        chain = ("--port", plan.environment["CHAIN_SANDBOX_RPC_URLS"].rpartition(":")[2])
+        kept = ("--keep", plan.var.resolve() / "sandbox-chain.db")
+        supervisor.add(plan.python("chain", "relay.sandbox.chain", *chain, *kept, rank=2))
     if not _is_set(plan.environment, "REDIS_URL", "REDIS_TLS_URL") and not _start_redis(supervisor, plan):
         return f"the embedded Redis does not start; see {plan.var}/log/redis.log"
     if run_once(plan.python("migrate", "relay", "migrate")).returncode:
@@ -140,26 +152,27 @@ def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str |
         _say("the web process does not answer yet; its log will say why")
     _greet(plan, url)
     if plan.sandbox and _await(supervisor, f"{url}/readyz", "ready", interrupts):
-        supervisor.add(plan.python("traffic", "relay.sandbox.traffic", *plan.facts, rank=0))
+        supervisor.add(plan.python("traffic", "relay.sandbox.traffic", *plan.facts, *plan.relay, rank=0))
         story = (*plan.facts, "--children", plan.var.resolve() / "children.json")
         supervisor.add(plan.python("story", "relay.sandbox.story", *story, log=False, rank=0))
     return None
 
 
 def _prepare_sandbox(plan: _Plan) -> bool:
-    """Take over the sandbox's keys and settings; what is set in the environment stays, but for the sources."""
+    """Take over the sandbox's keys and settings; what is set in the environment stays, but for what the sandbox consists of."""
     made = run_once(plan.python("prepare", "relay.sandbox.plan", *plan.facts))
     if made.returncode:
         return False
-    plan.environment.pop("RELAY_SOURCES_FILE", None)
-    for name, value in json.loads(made.stdout).items():
-        if name in ("RELAY_SANDBOX", "RELAY_SOURCES"):
+    # Its provider calls what it is told to call, on this machine.
+    sandbox = {**json.loads(made.stdout), "PUBLIC_URL": f"http://127.0.0.1:{plan.port}"}
+    for name, value in sandbox.items():
+        if name in OWN_PARTS:
+            plan.environment.pop(f"{name}_FILE", None)
             plan.environment[name] = value
         elif name == "RELAY_ENDPOINT_ALLOW_CIDRS":
             plan.environment[name] = ",".join(filter(None, (plan.environment.get(name), value)))
         else:
             _default(plan.environment, name, value)
-    _default(plan.environment, "PUBLIC_URL", f"http://127.0.0.1:{plan.port}")
     return True
 
 
@@ -174,9 +187,8 @@ def _start_counterparts(supervisor: Supervisor, plan: _Plan) -> bool:
     """Register the three subscribers, then start them and the provider."""
     if run_once(plan.python("register", "relay.sandbox.register", *plan.facts)).returncode:
         return False
-    target = f"http://127.0.0.1:{plan.port}/callbacks/crossing"
     supervisor.add(plan.python("subscribers", "relay.sandbox.subscribers", *plan.facts, rank=2))
-    supervisor.add(plan.python("provider", "relay.sandbox.provider", *plan.facts, "--target", target, rank=0))
+    supervisor.add(plan.python("provider", "relay.sandbox.watch", *plan.facts, *plan.relay, rank=0))
     return True
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from relay.sandbox.book import Entry, Payment, Sent
 from relay.sandbox.loopback import ask
 from relay.sandbox.plan import SOURCE, Plan
-from relay.sandbox.provider import Entry, Sent
 from relay.store import board as store
-from relay.store.board import BoardDelivery, BoardOrder, BoardTotals
+from relay.store.board import BoardDelivery, BoardOrder, BoardTotals, BoardTransfer
 from relay.store.engine import reading
 
 NEWEST = 30
@@ -65,6 +65,7 @@ class Facts:
     ledgers: Ledgers | None = None
     orders: Mapping[str, BoardOrder] = field(default_factory=dict)
     deliveries: Mapping[str, Sequence[BoardDelivery]] = field(default_factory=dict)
+    transfers: Mapping[str, BoardTransfer] = field(default_factory=dict)
     totals: BoardTotals = field(default_factory=BoardTotals)
     children: tuple[Child, ...] = ()
 
@@ -82,6 +83,7 @@ def gather(engine: Engine, plan: Plan, *, children: Path, now: datetime) -> Fact
             ledgers=ledgers,
             orders=store.board_orders(connection, SOURCE, orderids),
             deliveries=store.board_deliveries(connection, SOURCE, orderids),
+            transfers=store.board_transfers(connection, SOURCE, orderids),
             totals=store.board_totals(connection, SOURCE, since=book.started_at if book else _LONG_AGO),
             children=read_children(children),
         )
@@ -105,13 +107,18 @@ def _book(answer: Any) -> Book | None:
     totals = answer["totals"]
     return Book(
         started_at=_moment(answer["started_at_s"]),
-        entries=tuple(Entry(**{**one, "sent": [Sent(**sent) for sent in one["sent"]]}) for one in answer["entries"]),
+        entries=tuple(map(_entry, answer["entries"])),
         armed=answer["armed"],
         orders=totals["orders"],
         paid_micros=totals["micros"],
         lost=totals["lost"],
         forged=totals["forged"],
     )
+
+
+def _entry(answer: Any) -> Entry:
+    payment = answer["payment"] and Payment(**answer["payment"])
+    return Entry(**{**answer, "payment": payment, "sent": [Sent(**sent) for sent in answer["sent"]]})
 
 
 def _ledgers(answer: Any) -> Ledgers | None:

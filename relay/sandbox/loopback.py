@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 CONTROL_HEADER = "X-Sandbox"
 BODY_LIMIT = 64 * 1024
+ANSWER_CAP = 8 * 1024
 
 # No proxy of the environment may stand between two processes of one machine.
 _opener = build_opener(ProxyHandler({}))
@@ -29,11 +30,12 @@ _opener = build_opener(ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as a handler sees it: the path, the headers with lower-case names, the bytes."""
+    """One request as a handler sees it: the path, the headers with lower-case names, the bytes, the query."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
     def value(self) -> Any:
         """The body as JSON; an empty or broken one is an empty object."""
@@ -57,7 +59,8 @@ Handler = Callable[[Call], Reply]
 def serve(routes: Mapping[str, Handler], *, port: int, open_paths: frozenset[str] = frozenset()) -> ThreadingHTTPServer:
     """Return a server on 127.0.0.1 for `routes` ("POST /book" to a handler); the caller runs `serve_forever`.
 
-    Port 0 takes a free one. The paths in `open_paths` need no control header.
+    Port 0 takes a free one. A path that ends in `/*` stands for any last
+    part. The paths in `open_paths` need no control header.
     """
 
     class Bound(_Handler):
@@ -78,15 +81,17 @@ def ask(url: str, value: Any = None, *, timeout_s: float = 0.5) -> Any:
         return None
 
 
-def post(url: str, body: bytes, *, content_type: str, timeout_s: float) -> tuple[int | None, str]:
+def post(
+    url: str, body: bytes, *, content_type: str, timeout_s: float, headers: Mapping[str, str] | None = None
+) -> tuple[int | None, str]:
     """Post as a stranger would; return the status and the start of the answer, or None and the reason there is none."""
-    request = Request(url, data=body, headers={"Content-Type": content_type})
+    request = Request(url, data=body, headers={"Content-Type": content_type, **(headers or {})})
     try:
         with _opener.open(request, timeout=timeout_s) as answer:
-            return answer.status, answer.read(512).decode(errors="replace")
+            return answer.status, answer.read(ANSWER_CAP).decode(errors="replace")
     except HTTPError as error:
         with error:
-            return error.code, error.read(512).decode(errors="replace")
+            return error.code, error.read(ANSWER_CAP).decode(errors="replace")
     except (OSError, HTTPException) as error:
         return None, type(error).__name__
 
@@ -118,15 +123,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(length)))
 
     def _answer(self, body: bytes) -> None:
-        path = urlsplit(self.path).path
-        handler = self.table.get(f"{self.command} {path}")
-        if handler is None:
+        parts = urlsplit(self.path)
+        route = next((one for one in _patterns(parts.path) if f"{self.command} {one}" in self.table), None)
+        if route is None:
             self._send(Reply(404, {"error": "nothing here"}))
-        elif not self._is_from_us(path):
+        elif not self._is_from_us(route):
             self._send(Reply(403, {"error": "only the sandbox itself may call this"}))
         else:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self._send(handler(Call(path, headers, body)))
+            self._send(self.table[f"{self.command} {route}"](Call(parts.path, headers, body, parts.query)))
 
     def _is_from_us(self, path: str) -> bool:
         if not is_loopback_name(self.headers.get("Host", "")):
@@ -143,6 +148,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
         """The caller's own log tells more; a line for each poll of the board would drown it."""
+
+
+def _patterns(path: str) -> tuple[str, str]:
+    return path, f"{path.rpartition('/')[0]}/*"
 
 
 def is_loopback_name(host: str) -> bool:

@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 
+from relay.sandbox.book import UNIT_MICROS, Entry
 from relay.sandbox.facts import NEWEST, Child, Facts
 from relay.sandbox.plan import GRACE_S
-from relay.sandbox.provider import UNIT_MICROS, Entry
-from relay.store.board import BoardDelivery, BoardOrder
+from relay.sandbox.stations import (
+    Mark,
+    Station,
+    at_chain,
+    at_provider,
+    at_relay,
+    at_services,
+    count,
+    in_words,
+    is_undecided,
+    usdt,
+)
+from relay.store.board import BoardOrder
 
-WATCHED = ("web", "worker", "clock", "redis")
-HELD_BECAUSE = {
-    "above_limit": "above the limit of 1,000",
-    "conflict": "two callbacks disagree",
-    "source_paused": "the source is paused",
-    "too_old": "older than allowed",
-    "unknown_order": "nobody registered it",
-    "below_minimum": "below the minimum",
-}
-
-
-class Mark(StrEnum):
-    """How a station looks; the word beside it always says the same."""
-
-    SEEN = "seen"
-    AWAIT = "await"
-    LOST = "lost"
-    REFUSED = "refused"
-    RECOVERED = "recovered"
-    HELD = "held"
-    NONE = "none"
-
-
+WATCHED = ("web", "worker", "clock", "redis", "chain")
 REACHED = (Mark.SEEN, Mark.RECOVERED, Mark.HELD, Mark.REFUSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """One stop of an order: a mark, a few words, and a detail below them."""
-
-    mark: Mark
-    text: str
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +104,7 @@ def totals(facts: Facts) -> Totals:
     """Return the sums since the provider started."""
     entries = facts.book.entries if facts.book else ()
     waiting = [
-        entry
-        for entry in entries
-        if not entry.forged_from and entry.orderid not in facts.orders and _is_young(entry, facts.now)
+        entry for entry in entries if is_undecided(facts.orders.get(entry.orderid)) and _is_young(entry, facts.now)
     ]
     ours = facts.totals
     known = facts.book is not None
@@ -185,24 +162,6 @@ def figures(sums: Totals) -> list[Figure]:
     ]
 
 
-def usdt(micros: int) -> str:
-    """Spell micro-USDT for a reader: two places, more only when they are needed; negatives in parentheses."""
-    whole, fraction = divmod(abs(micros), 1_000_000)
-    digits = f"{fraction:06d}"
-    text = f"{whole:,}.{digits[:2]}{digits[2:].rstrip('0')}"
-    return f"({text})" if micros < 0 else text
-
-
-def clock(moment: datetime) -> str:
-    """Spell the time of day in UTC to the millisecond."""
-    return moment.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
-
-
-def count(number: int, noun: str) -> str:
-    """Spell a number of things."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _why_unexplained(sums: Totals) -> str:
     return f"{count(sums.unexplained, 'callback')} never came" if sums.unexplained else "credited is not what was paid"
 
@@ -213,7 +172,8 @@ def _entry_of(order: BoardOrder) -> Entry:
 
 
 def _is_young(entry: Entry, now: datetime) -> bool:
-    return now.timestamp() - entry.placed_at_s < GRACE_S
+    """Whether an order was paid so lately that its callback may still come."""
+    return entry.payment is not None and now.timestamp() - entry.payment.at_s < GRACE_S
 
 
 def _row(entry: Entry, facts: Facts) -> Row:
@@ -223,10 +183,10 @@ def _row(entry: Entry, facts: Facts) -> Row:
         orderid=entry.orderid,
         amount=usdt(entry.amount * UNIT_MICROS),
         placed_at=datetime.fromtimestamp(entry.placed_at_s, UTC),
-        provider=_at_provider(entry, order),
-        chain=Station(Mark.NONE, "no chain yet"),
-        relay=_at_relay(entry, order),
-        services=_at_services(entry, order, deliveries, facts.now),
+        provider=at_provider(entry, order),
+        chain=at_chain(entry, facts.transfers.get(entry.orderid)),
+        relay=at_relay(entry, order, deliveries),
+        services=at_services(entry, order, deliveries, facts.now),
         tone=tone,
         word=word,
     )
@@ -235,94 +195,15 @@ def _row(entry: Entry, facts: Facts) -> Row:
 def _state(entry: Entry, order: BoardOrder | None, now: datetime) -> tuple[str, str]:
     if entry.forged_from:
         return "bad", "refused"
-    if order is None:
+    if order is None or is_undecided(order):
+        if entry.payment is None:
+            return "wait", "to be paid"
         return ("wait", "awaited") if _is_young(entry, now) else ("bad", "not credited")
     if order.state == "succeeded":
         return "good", "credited"
     if order.state == "held":
         return "held", "held"
     return "wait", order.state
-
-
-def _at_provider(entry: Entry, order: BoardOrder | None) -> Station:
-    if entry.forged_from:
-        return Station(Mark.REFUSED, "forged: a digit moved", f"signature of {entry.forged_from}")
-    if entry.lost:
-        return Station(Mark.LOST, "callback never came", "lost by the provider")
-    if not entry.sent:
-        return Station(Mark.SEEN, "called back") if order else Station(Mark.AWAIT, "paid", "callback is due")
-    first = entry.sent[0]
-    if not any(sent.status == 200 for sent in entry.sent):
-        return Station(Mark.LOST, "called back in vain", f"answer {first.status or first.answer}")
-    if len(entry.sent) > 1:
-        return Station(Mark.SEEN, f"called back {len(entry.sent)} times", "same callback")
-    if entry.scaled:
-        return Station(
-            Mark.SEEN,
-            f"called back: {usdt(entry.amount * 10 * UNIT_MICROS)}",
-            f"paid {usdt(entry.amount * UNIT_MICROS)}",
-        )
-    return Station(Mark.SEEN, "called back", clock(datetime.fromtimestamp(first.at_s, UTC)))
-
-
-def _at_relay(entry: Entry, order: BoardOrder | None) -> Station:
-    if entry.forged_from:
-        answer = entry.sent[0].answer.replace("_", " ") if entry.sent else ""
-        return Station(Mark.REFUSED, "refused, kept", answer)
-    if order is None:
-        return Station(Mark.AWAIT, "nothing arrived")
-    if order.state == "held":
-        return Station(
-            Mark.HELD, "held for a person", HELD_BECAUSE.get(order.held_reason or "", order.held_reason or "")
-        )
-    if "recovered" in order.flags:
-        late = order.created_at.timestamp() - entry.placed_at_s
-        return Station(Mark.RECOVERED, "recovered", f"{late:.0f} s after payment")
-    acked = [sent for sent in entry.sent if sent.status == 200]
-    if len(acked) > 1:
-        return Station(Mark.SEEN, "stored once", count(len(acked) - 1, "duplicate"))
-    return Station(Mark.SEEN, "verified, stored", f"acked in {acked[0].latency_ms:.0f} ms" if acked else "")
-
-
-def _at_services(entry: Entry, order: BoardOrder | None, deliveries: Sequence[BoardDelivery], now: datetime) -> Station:
-    if entry.forged_from:
-        return Station(Mark.NONE, "nobody told")
-    if order is None or not deliveries:
-        return Station(Mark.AWAIT, "nobody told yet")
-    told = [one for one in deliveries if one.state == "delivered"]
-    text = f"{len(told)} of {len(deliveries)} told"
-    if len(told) < len(deliveries):
-        missing = next(one for one in deliveries if one.state != "delivered")
-        return Station(
-            Mark.LOST if missing.state == "dead" else Mark.AWAIT, text, f"{missing.service}: {_outlook(missing, now)}"
-        )
-    if order.state == "held":
-        return Station(Mark.SEEN, text, "that it is held")
-    retried = next((one for one in told if one.attempts > 1), None)
-    if retried is not None:
-        return Station(Mark.SEEN, text, f"{retried.service}: {retried.refusal or 'no answer'}, then took it")
-    return Station(Mark.SEEN, text, f"once each, in {told_in_ms(deliveries, order):,} ms")
-
-
-def _outlook(delivery: BoardDelivery, now: datetime) -> str:
-    """Say what happens next with a delivery that has not been taken."""
-    if delivery.state in ("dead", "paused", "held"):
-        return {"dead": "given up", "paused": "endpoint paused", "held": "held back"}[delivery.state]
-    wait = delivery.due_at - now
-    if delivery.state == "sending" or wait <= timedelta():
-        return f"try {max(1, delivery.attempts + (delivery.state == 'pending'))} now"
-    return f"try {delivery.attempts + 1} in {_in(wait)}"
-
-
-def _in(wait: timedelta) -> str:
-    seconds = int(wait.total_seconds()) + 1
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
-
-
-def told_in_ms(deliveries: Sequence[BoardDelivery], order: BoardOrder) -> int:
-    """Milliseconds from the order's first callback to the last service that took the event."""
-    last = max((one.finished_at for one in deliveries if one.finished_at), default=order.created_at)
-    return max(0, round((last - order.created_at).total_seconds() * 1000))
 
 
 def processes(facts: Facts) -> list[tuple[str, str, str]]:
@@ -334,5 +215,5 @@ def _process(child: Child, now: datetime) -> tuple[str, str, str]:
     if child.pid is None:
         return "bad", child.name, "is down"
     if child.starts > 1:
-        return "good", child.name, f"restarted {_in(now - child.since)} ago"
+        return "good", child.name, f"restarted {in_words(now - child.since)} ago"
     return "good", child.name, ""

@@ -12,23 +12,54 @@ import os
 import secrets
 import socket
 import sys
-import tomllib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from relay.core.adapters import Adapter, parse_adapter
 from relay.core.webhooks import new_secret
+from relay.sandbox.book import V1
+from relay.sandbox.chain import CHAIN_ID, CONTRACT
+from relay.sandbox.dialects import DIALECTS, STORE, Account
 
-SOURCE = "crossing"
+SOURCE = V1
+CHAIN = "sandbox"
 SUBSCRIBERS = ("wallet", "ledger", "billing")
-ADAPTER = "crossingpay-v1"
 HOLD_ABOVE_USDT = "1000"
 GRACE_S = 15
 # Two persons, because a day needs two; each by role.
 PEOPLE = {"pat": "preparer", "alex": "approver"}
 
-_ADAPTERS = Path(__file__).resolve().parents[2] / "config" / "adapters.toml"
+# How a status is asked for at V1 is not published; the sandbox's provider answers to this.
+_QUERY = f"""
+[sources.{V1}.query]
+path = "/api/merchant/orderstatus"
+fields = {{ appid = "{{appid}}", orderid = "{{orderid}}", t = "{{now}}" }}
+signature = "sign"
+amount = {{ form = "decimal", unit_micros = 1 }}
+ok = {{ path = "status", values = ["1"] }}
+error = "err"
+absent = ["no such order"]
+statuses = {{ "0" = "pending", "1" = "succeeded" }}
+
+[sources.{V1}.query.answers]
+orderid = "data.orderid"
+provider_order_id = "data.ordersn"
+status = "data.status"
+amount = "data.amount"
+tx_hash = "data.txid"
+occurred_at = "data.t"
+"""
+# The watched addresses grow with every order, so all transfers of the token are read, and sorted by the relay.
+_CHAIN = f"""
+[chains.{CHAIN}]
+chain_id = {CHAIN_ID}
+finality = "finalized"
+block_ms = 1000
+window = 64
+rate = 100
+filter_above = 100
+tokens = [{{ contract = "{CONTRACT}", decimals = 6 }}]
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +73,8 @@ class Plan:
     provider_port: int
     subscribers_port: int
     endpoint_secrets: dict[str, str] = field(repr=False)
+    # A plan of an earlier version has neither of these.
+    chain_port: int = 0
     password: str = field(repr=False, default="")
 
     @classmethod
@@ -68,6 +101,16 @@ class Plan:
         """Where the subscribers listen, and show their ledgers."""
         return f"http://127.0.0.1:{self.subscribers_port}"
 
+    @property
+    def chain_url(self) -> str:
+        """Where the chain's node answers."""
+        return f"http://127.0.0.1:{self.chain_port}"
+
+    @property
+    def account(self) -> Account:
+        """The merchant's account at the provider."""
+        return Account(self.appid, self.source_secret)
+
     def environment(self) -> dict[str, str]:
         """The settings the relay runs with in the sandbox."""
         return {
@@ -75,29 +118,40 @@ class Plan:
             "SECRET_KEY": self.secret_key,
             "RELAY_ADMIN_KEY": self.admin_key,
             "RELAY_ENDPOINT_ALLOW_CIDRS": "127.0.0.0/8",
-            "RELAY_SOURCES": self._sources(),
+            "RELAY_SOURCES": "\n".join(map(self._source, DIALECTS)) + _QUERY,
+            "RELAY_CHAINS": _CHAIN,
+            f"CHAIN_{CHAIN.upper()}_RPC_URLS": self.chain_url,
             # For the greeting alone.
             "RELAY_SANDBOX_PEOPLE": f"{', '.join(f'{name} ({role})' for name, role in PEOPLE.items())}: {self.password}",
         }
 
-    def _sources(self) -> str:
-        return "\n".join(
-            (
-                f"[sources.{SOURCE}]",
-                f'adapter = "{ADAPTER}"',
-                f'appid = "{self.appid}"',
-                f'secrets = ["{self.source_secret}"]',
-                f"grace_s = {GRACE_S}",
-                f'hold_above = "{HOLD_ABOVE_USDT}"',
-            )
-        )
+    def _source(self, dialect: str) -> str:
+        """The source of one dialect; all share one namespace, so that an order is one whoever tells of it."""
+        return f"""
+[sources.{dialect}]
+namespace = "{SOURCE}"
+adapter = "{DIALECTS[dialect]}"
+appid = "{self.appid}"
+secrets = ["{self.source_secret}"]
+base_url = "{self.provider_url}"
+account = {{ username = "sandbox", store = "{STORE}", api_key = "{self.source_secret}" }}
+chains = ["{CHAIN}"]
+evidence = ["signature"]
+grace_s = {GRACE_S}
+hold_above = "{HOLD_ABOVE_USDT}"
+"""
 
 
 def prepare(path: Path) -> Plan:
     """Return the plan of an earlier start with ports that are free now, or make one."""
     plan = Plan.read(path) if path.exists() else _made()
-    plan = replace(plan, provider_port=free_port(plan.provider_port), subscribers_port=free_port(plan.subscribers_port))
-    plan = replace(plan, password=plan.password or secrets.token_urlsafe(9))
+    plan = replace(
+        plan,
+        provider_port=free_port(plan.provider_port),
+        subscribers_port=free_port(plan.subscribers_port),
+        chain_port=free_port(plan.chain_port),
+        password=plan.password or secrets.token_urlsafe(9),
+    )
     plan.write(path)
     return plan
 
@@ -113,11 +167,6 @@ def free_port(wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise OSError("no free port on 127.0.0.1")
-
-
-def adapter() -> Adapter:
-    """Return the preset by which the sandbox's provider signs."""
-    return parse_adapter(ADAPTER, tomllib.loads(_ADAPTERS.read_text())[ADAPTER])
 
 
 def _made() -> Plan:

@@ -1,4 +1,4 @@
-"""Own a payment provider that takes no payments: it keeps a book of orders, signs callbacks and posts each one once.
+"""Own a payment provider that holds no money: a book of orders, each called back once when the chain shows it paid.
 
 Like the real one it never tries again by itself: a callback that was lost,
 or that nobody acknowledged, stays lost until something else notices. Its
@@ -7,156 +7,133 @@ knobs misbehave on request: lose, repeat, scale, and forging.
 
 from __future__ import annotations
 
-import argparse
-import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from relay.core.adapters import Adapter
-from relay.core.signatures import sign
-from relay.sandbox import loopback
+from relay.sandbox.book import UNIT_MICROS, V1, Entry, Payment, Sent
+from relay.sandbox.dialects import DIALECTS, Account, address_for, spell_callback
 from relay.sandbox.loopback import Call, Handler, Reply
-from relay.sandbox.plan import Plan, adapter
 
 KNOBS = ("lose", "repeat", "scale")
 REPEATS = 3
 LATEST = 60
-FORM = "application/x-www-form-urlencoded"
-ANSWER_WITHIN_S = 10.0
-UNIT_MICROS = 100
-
-# What people top up: round sums mostly, some with cents; the large one is above what the sandbox credits unseen.
-AMOUNTS = (
-    100_000,
-    125_000,
-    200_000,
-    200_000,
-    300_000,
-    307_500,
-    500_000,
-    500_000,
-    640_000,
-    880_000,
-    990_000,
-    1_000_000,
-    1_482_500,
-    2_000_000,
-    3_500_000,
-)
-LARGE_AMOUNT = 12_000_000
+# Orders older than these are forgotten, so that a sandbox may run for days.
+MOST = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One posting of a callback: when it began (Unix seconds), what came back, and how long that took."""
+class Request:
+    """A callback that is ready to be posted."""
 
-    at_s: float
-    status: int | None
-    answer: str
-    latency_ms: float
-
-
-@dataclass(slots=True)
-class Entry:
-    """One line of the book. `amount` counts ten-thousandths of a USDT, as the callback does.
-
-    `forged_from` names the order whose signature a forgery borrowed: nobody paid for that line.
-    """
-
-    orderid: str
-    user: str
-    amount: int
-    placed_at_s: float
-    lost: bool = False
-    scaled: bool = False
-    forged_from: str | None = None
-    sent: list[Sent] = field(default_factory=list)
+    url: str
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str]
 
 
-Post = Callable[[bytes], tuple[int | None, str]]
+Post = Callable[[Request], tuple[int | None, str]]
 
 
 class Provider:
-    """The book and what is done with it; all methods may be called from several threads."""
+    """The book and what is done with it; all methods may be called from several threads. `relay_url` is who is called back."""
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        *,
-        appid: str,
-        secret: str,
-        post: Post,
-        numbers: Callable[[], int],
-        seed: int | None = None,
-    ) -> None:
-        self._adapter = adapter
-        self._appid = appid
-        self._secret = secret
+    def __init__(self, account: Account, *, relay_url: str, post: Post, numbers: Callable[[], int]) -> None:
+        self.account = account
+        self._relay_url = relay_url
         self._post = post
         self._numbers = numbers
-        self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._entries: deque[Entry] = deque(maxlen=LATEST)
+        self._latest: deque[Entry] = deque(maxlen=LATEST)
+        self._orders: dict[str, Entry] = {}
+        self._owners: dict[str, Entry] = {}
         self._armed = dict.fromkeys(KNOBS, 0)
+        self._armed_for: dict[str, set[str]] = {}
         self._totals = {"orders": 0, "micros": 0, "lost": 0, "forged": 0}
-        self._last_signed: tuple[Entry, bytes] | None = None
+        self._last_signed: tuple[Entry, Request] | None = None
         self._started_at_s = time.time()
 
-    def order(self, *, lose: bool = False, repeat: bool = False, large: bool = False) -> Entry:
-        """Let somebody pay a new order, and call back once, three times, or not at all."""
+    def place(self, order: Entry) -> Entry | None:
+        """Put an order into the book, with number and address; None when there is one of its name already."""
         with self._lock:
-            amount = LARGE_AMOUNT if large else self._random.choice(AMOUNTS)
-            entry = Entry(f"sh-{self._numbers():04d}", str(self._random.randint(10, 999)), amount, time.time())
-            entry.lost = self._disarm("lose") or lose
-            entry.scaled = self._disarm("scale")
-            # A callback that is lost leaves the other knob armed for one that is sent.
-            copies = 0 if entry.lost else REPEATS if self._disarm("repeat") or repeat else 1
-            self._entries.append(entry)
+            if order.orderid in self._orders:
+                return None
+            # BTCPay's invoices are named by letters and digits alone.
+            order.number = f"cz{self._numbers()}"
+            order.address = order.address or address_for(self.account.appid, order.orderid)
+            order.callback_url = order.callback_url or f"{self._relay_url}/callbacks/{order.dialect}"
+            self._orders[order.orderid] = self._owners[order.address] = order
+            self._latest.append(order)
+            if len(self._orders) > MOST:
+                oldest = self._orders.pop(next(iter(self._orders)))
+                self._owners.pop(oldest.address, None)
+            return order
+
+    def find(self, orderid: str) -> Entry | None:
+        """Return what the book says of an order now."""
+        with self._lock:
+            entry = self._orders.get(orderid)
+            return None if entry is None else replace(entry)
+
+    def pay(self, address: str, units: int, tx_hash: str) -> str | None:
+        """Note that an order's address was paid, in millionths of a USDT; return its number, None where nothing is new."""
+        with self._lock:
+            entry = self._owners.get(address)
+            if entry is None or entry.payment is not None:
+                return None
+            entry.amount, entry.payment = units // UNIT_MICROS, Payment(tx_hash, time.time())
             self._totals["orders"] += 1
-            self._totals["micros"] += amount * UNIT_MICROS
+            self._totals["micros"] += entry.amount * UNIT_MICROS
+            return entry.orderid
+
+    def call_back(self, orderid: str) -> None:
+        """Call back for an order that was paid: once, three times, or not at all."""
+        with self._lock:
+            entry = self._orders[orderid]
+            entry.lost = self._disarm("lose", orderid)
+            # A callback that is lost leaves the other knobs armed for one that is sent.
+            entry.scaled = not entry.lost and self._disarm("scale", orderid)
+            copies = 0 if entry.lost else REPEATS if self._disarm("repeat", orderid) else 1
+            self._armed_for.pop(orderid, None)
             self._totals["lost"] += entry.lost
-        self._call_back(entry, copies)
-        return entry
+        if copies:
+            self._send_all(entry, copies)
 
     def forge(self) -> Entry | None:
         """Play the thief: move the last digit of a paying user into the order number, and keep the signature.
 
-        None while there is no signed callback to borrow from.
+        None while there is no signed callback of V1 to borrow from.
         """
         with self._lock:
             if self._last_signed is None:
                 return None
-            genuine, body = self._last_signed
-            fields = moved(dict(parse_qsl(body.decode(), keep_blank_values=True)))
-            names = self._adapter.names
-            entry = Entry(
-                fields[names["orderid"]],
-                fields[names["user_ref"]],
-                genuine.amount,
-                time.time(),
-                forged_from=genuine.orderid,
-            )
-            self._entries.append(entry)
+            genuine, request = self._last_signed
+            fields = moved(dict(parse_qsl(request.body.decode(), keep_blank_values=True)))
+            entry = Entry(fields["orderid"], fields["localusermark"], genuine.amount, forged_from=genuine.orderid)
+            self._latest.append(entry)
             self._totals["forged"] += 1
-        entry.sent.append(self._send(urlencode(fields).encode()))
+        forged = Request(request.url, urlencode(fields).encode(), request.content_type, request.headers)
+        entry.sent.append(self._send(forged))
         return entry
 
-    def arm(self, knob: str) -> None:
-        """Let the next order meet with what the knob is called after."""
+    def arm(self, knob: str, orderid: str | None = None) -> None:
+        """Let the next callback, or that of one order, meet with what the knob is called after."""
         with self._lock:
-            self._armed[knob] += 1
+            if orderid is None:
+                self._armed[knob] += 1
+            else:
+                self._armed_for.setdefault(orderid, set()).add(knob)
 
     def book(self) -> dict[str, Any]:
         """The book as JSON: the latest entries, newest first, and totals since the start."""
         with self._lock:
-            entries = [asdict(entry) for entry in reversed(self._entries)]
+            entries = [asdict(entry) for entry in reversed(self._latest)]
             return {
                 "started_at_s": self._started_at_s,
                 "armed": dict(self._armed),
@@ -164,58 +141,33 @@ class Provider:
                 "entries": entries,
             }
 
-    def _disarm(self, knob: str) -> bool:
+    def _disarm(self, knob: str, orderid: str) -> bool:
+        if knob in self._armed_for.get(orderid, ()):
+            return True
         armed = self._armed[knob] > 0
         self._armed[knob] -= armed
         return armed
 
-    def _call_back(self, entry: Entry, copies: int) -> None:
-        if not copies:
-            return
-        body = self._signed(entry)
+    def _send_all(self, entry: Entry, copies: int) -> None:
+        request = Request(entry.callback_url, *spell_callback(self.account, entry, now=datetime.now(UTC)))
         # The copies race each other, as those of a provider with several senders do.
         with ThreadPoolExecutor(copies) as senders:
-            sent = list(senders.map(self._send, [body] * copies))
+            sent = list(senders.map(self._send, [request] * copies))
         with self._lock:
             entry.sent.extend(sent)
-            if any(one.status == 200 for one in sent):
-                self._last_signed = (entry, body)
+            if entry.dialect == V1 and any(one.status == 200 for one in sent):
+                self._last_signed = (entry, request)
 
-    def _signed(self, entry: Entry) -> bytes:
-        names = self._adapter.names
-        fields = {
-            names["orderid"]: entry.orderid,
-            names["user_ref"]: entry.user,
-            names["amount"]: str(entry.amount * (10 if entry.scaled else 1)),
-            names["appid"]: self._appid,
-            names["occurred_at"]: str(int(entry.placed_at_s)),
-        }
-        scheme = self._adapter.scheme
-        return urlencode({**fields, scheme.name: sign(scheme, self._secret, fields)}).encode()
-
-    def _send(self, body: bytes) -> Sent:
+    def _send(self, request: Request) -> Sent:
         at_s, began = time.time(), time.perf_counter()
-        status, answer = self._post(body)
+        status, answer = self._post(request)
         return Sent(at_s, status, answer[:64], round((time.perf_counter() - began) * 1000, 1))
 
 
 def moved(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return a signed message with one digit moved from the user to the order number beside it."""
+    """Return a signed message of V1 with one digit moved from the user to the order number beside it."""
     user, orderid = fields["localusermark"], fields["orderid"]
     return {**fields, "localusermark": user[:-1], "orderid": user[-1] + orderid}
-
-
-class Numbers:
-    """Order numbers that go on where the last start ended, since the relay remembers every order for ever."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def take(self) -> int:
-        """Return the next number."""
-        number = int(self._path.read_text()) + 1 if self._path.exists() else 1
-        self._path.write_text(str(number))
-        return number
 
 
 def routes(provider: Provider) -> dict[str, Handler]:
@@ -224,11 +176,12 @@ def routes(provider: Provider) -> dict[str, Handler]:
     def book(call: Call) -> Reply:
         return Reply(200, provider.book())
 
-    def order(call: Call) -> Reply:
+    def place(call: Call) -> Reply:
         asked = call.value()
-        return Reply(
-            200, asdict(provider.order(**{name: bool(asked.get(name)) for name in ("lose", "repeat", "large")}))
-        )
+        if asked.get("dialect") not in DIALECTS:
+            return Reply(422, {"error": f"one of {', '.join(DIALECTS)}"})
+        placed = provider.place(Entry(asked["orderid"], asked["user"], asked["amount"], dialect=asked["dialect"]))
+        return Reply(409, {"error": "the order exists"}) if placed is None else Reply(200, asdict(placed))
 
     def forge(call: Call) -> Reply:
         entry = provider.forge()
@@ -238,27 +191,7 @@ def routes(provider: Provider) -> dict[str, Handler]:
         knob = call.value().get("knob")
         if knob not in KNOBS:
             return Reply(422, {"error": f"one of {', '.join(KNOBS)}"})
-        provider.arm(knob)
+        provider.arm(knob, call.value().get("orderid"))
         return Reply(200, {"ok": True})
 
-    return {"GET /book": book, "POST /orders": order, "POST /forge": forge, "POST /arm": arm}
-
-
-def main() -> None:
-    """Serve the control routes until the process is ended."""
-    parser = argparse.ArgumentParser(description="A payment provider for the sandbox, on 127.0.0.1.")
-    parser.add_argument("--plan", type=Path, required=True, help="the sandbox's plan file")
-    parser.add_argument("--target", required=True, help="where callbacks go")
-    given = parser.parse_args()
-    plan = Plan.read(given.plan)
-
-    def post(body: bytes) -> tuple[int | None, str]:
-        return loopback.post(given.target, body, content_type=FORM, timeout_s=ANSWER_WITHIN_S)
-
-    numbers = Numbers(given.plan.with_name("sandbox-orders"))
-    provider = Provider(adapter(), appid=plan.appid, secret=plan.source_secret, post=post, numbers=numbers.take)
-    loopback.serve(routes(provider), port=plan.provider_port).serve_forever()
-
-
-if __name__ == "__main__":
-    main()
+    return {"GET /book": book, "POST /orders": place, "POST /forge": forge, "POST /arm": arm}

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from config.settings import load
 from relay.errors import Unavailable
+from relay.sandbox.book import UNIT_MICROS, Entry
 from relay.sandbox.facts import Facts, gather
-from relay.sandbox.model import Totals, told_in_ms, totals, usdt
+from relay.sandbox.model import Totals, totals
 from relay.sandbox.plan import Plan
-from relay.sandbox.provider import UNIT_MICROS, Entry
+from relay.sandbox.stations import ACKED, is_undecided, told_in_ms, usdt
 from relay.store.board import BoardDelivery, BoardOrder
 from relay.store.engine import make_engine
 
@@ -46,8 +47,8 @@ def _chapter(entry: Entry, order: BoardOrder | None, deliveries: list[BoardDeliv
     """Return the latest chapter of an order and its words; two empty texts while nothing is decided."""
     if entry.forged_from:
         return ("refused", _refusal(entry)) if entry.sent else ("", "")
-    if order is None:
-        return _without_order(entry)
+    if order is None or is_undecided(order):
+        return _without_credit(entry)
     if not deliveries or any(one.state != "delivered" for one in deliveries):
         return "", ""
     if order.state == "held":
@@ -60,10 +61,10 @@ def _refusal(entry: Entry) -> str:
     return f"forged with the signature of {entry.forged_from}, {'ACCEPTED' if status == 200 else 'refused'} ({status})"
 
 
-def _without_order(entry: Entry) -> tuple[str, str]:
+def _without_credit(entry: Entry) -> tuple[str, str]:
     if entry.lost:
         return "lost", "LOST by the provider"
-    if entry.sent and not any(sent.status == 200 for sent in entry.sent):
+    if entry.sent and not any(sent.status in ACKED for sent in entry.sent):
         first = entry.sent[0]
         return "lost", f"LOST: not acknowledged ({first.status or first.answer}), and the provider does not repeat"
     return "", ""
@@ -71,7 +72,7 @@ def _without_order(entry: Entry) -> tuple[str, str]:
 
 def _credited(entry: Entry, order: BoardOrder, deliveries: list[BoardDelivery]) -> str:
     told = f"{len(deliveries)} of {len(deliveries)} told"
-    took = told_in_ms(deliveries, order)
+    took = told_in_ms(deliveries)
     if "recovered" in order.flags:
         return f"RECOVERED, {told} in {took:,} ms"
     retried = next((one for one in deliveries if one.attempts > 1), None)

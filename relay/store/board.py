@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, bindparam, func, select, text
+from sqlalchemy import Connection, Row, RowMapping, and_, bindparam, func, select, text
 
-from relay.store.rows import attempts, deliveries, endpoints, events, orders
+from relay.store.rows import attempts, chains, deliveries, endpoints, events, orders, transfers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,24 @@ class BoardDelivery:
 
     orderid: str
     event_type: str
+    announced_at: datetime
     service: str
     state: str
     attempts: int
     refusal: int | None
     due_at: datetime
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardTransfer:
+    """The last payment of an order that stands on its chain; its own block is the first confirmation."""
+
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    confirmations: int
+    is_final: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +107,7 @@ def board_deliveries(connection: Connection, namespace: str, orderids: Sequence[
         select(
             events.c.orderid,
             events.c.type.label("event_type"),
+            events.c.created_at.label("announced_at"),
             endpoints.c.description,
             endpoints.c.id,
             refusal.label("refusal"),
@@ -112,6 +125,21 @@ def board_deliveries(connection: Connection, namespace: str, orderids: Sequence[
     for row in connection.execute(found):
         by_order.setdefault(row.orderid, []).append(_delivery(row))
     return by_order
+
+
+def board_transfers(connection: Connection, namespace: str, orderids: Sequence[str]) -> dict[str, BoardTransfer]:
+    """Return what the chains show at each order's address, as far as they were read."""
+    paid = transfers.join(
+        orders, and_(orders.c.chain == transfers.c.chain, orders.c.address == transfers.c.recipient)
+    ).join(chains, chains.c.name == transfers.c.chain)
+    columns = [transfers.c[name] for name in ("block_number", "block_hash", "tx_hash", "is_final")]
+    found = (
+        select(orders.c.orderid, chains.c.head_number, *columns)
+        .select_from(paid)
+        .where(orders.c.namespace == namespace, orders.c.orderid.in_(orderids), transfers.c.orphaned_at.is_(None))
+        .order_by(transfers.c.block_number, transfers.c.log_index)
+    )
+    return {row.orderid: _transfer(row) for row in connection.execute(found)}
 
 
 def board_totals(connection: Connection, namespace: str, *, since: datetime) -> BoardTotals:
@@ -133,12 +161,24 @@ def _delivery(row: Row[Any]) -> BoardDelivery:
     return BoardDelivery(
         orderid=row.orderid,
         event_type=row.event_type,
+        announced_at=_aware(row.announced_at),
         service=row.description or row.id,
         state=row.state,
         attempts=row.attempts,
         refusal=row.refusal,
         due_at=_aware(row.due_at),
         finished_at=None if row.finished_at is None else _aware(row.finished_at),
+    )
+
+
+def _transfer(row: Row[Any]) -> BoardTransfer:
+    return BoardTransfer(
+        block_number=row.block_number,
+        block_hash=row.block_hash,
+        tx_hash=row.tx_hash,
+        # A head that was noted before the block was read is behind it for a moment.
+        confirmations=max(1, (row.head_number or 0) - row.block_number + 1),
+        is_final=row.is_final,
     )
 
 

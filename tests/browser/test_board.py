@@ -104,7 +104,8 @@ def test_every_fact_can_be_read(page: Page, site: str) -> None:
         "Flush Redis",
         SAID,
         "forged: a digit moved",
-        "no chain yet",
+        "5 confirmations",
+        "22 confirmations, final",
         "held for a person",
         "billing: try 2 in 5 s",
         "not credited",
@@ -130,7 +131,7 @@ def test_a_table_stays_a_table_to_those_who_hear_it(page: Page, site: str) -> No
     """Cards are drawn from the same rows and cells."""
     page.goto(f"{site}/full")
     assert page.get_by_role("table").count() == 1
-    assert page.get_by_role("row").count() == 11
+    assert page.get_by_role("row").count() == 12
     assert page.get_by_role("columnheader", name="Services").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
 

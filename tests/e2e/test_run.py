@@ -18,8 +18,11 @@ from typing import Any, Self
 
 import pytest
 
+from relay.sandbox.dialects import DIALECTS
 from relay.sandbox.loopback import ask
+from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import SUBSCRIBERS, Plan
+from relay.sandbox.shop import Shop
 
 ROOT = Path(__file__).parents[2]
 # Only what a fresh machine has; whatever the tests' own environment says must not reach the run.
@@ -64,6 +67,18 @@ class Run:
 
     def ledgers(self) -> dict[str, Any]:
         return ask(f"{self.plan().subscribers_url}/ledgers", timeout_s=5) or {}
+
+    def page(self) -> str:
+        with urllib.request.urlopen(self.url, timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def order(self, source: str, orderid: str) -> dict[str, Any]:
+        """An order as the relay's own API tells it."""
+        headers = {"Authorization": f"Bearer {self.plan().admin_key}"}
+        request = urllib.request.Request(f"{self.url}/v1/orders/{source}/{orderid}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            told: dict[str, Any] = json.load(answer)
+        return told
 
     def await_line(self, words: str, *, within_s: float = 60) -> str:
         until(lambda: words in self.said or self.process.poll() is not None, what=words, within_s=within_s)
@@ -135,6 +150,29 @@ def test_within_a_minute_the_story_is_told(sandbox: Run) -> None:
         sandbox.await_line(words)
 
 
+def test_an_order_of_every_dialect_is_followed_to_its_credit(sandbox: Run) -> None:
+    """Made through the relay or told to it, paid on the chain, called back, and credited with what was paid."""
+    plan = sandbox.plan()
+    numbers = Numbers(sandbox.var / "sandbox-orders")
+    shop = Shop(plan, relay_url=sandbox.url, key=plan.admin_key, numbers=numbers)
+    made = {dialect: shop.order(dialect, amount=307_500) for dialect in DIALECTS}
+    for dialect, order in made.items():
+        assert order is not None, dialect
+        shop.pay(order)
+    for dialect, order in made.items():
+        assert order is not None
+        until(lambda: sandbox.order(dialect, order.orderid)["state"] == "succeeded", what=f"a credit by {dialect}")  # noqa: B023 - it is called at once
+        told = sandbox.order(dialect, order.orderid)
+        assert (told["credited_micros"], told["address"].lower()) == (30_750_000, order.address)
+        assert {"callback", "event"} < {step["what"] for step in told["timeline"]}
+
+
+def test_the_chain_is_read_and_shown(sandbox: Run) -> None:
+    """Blocks, confirmations, and in the end that they are final."""
+    assert "chain" in sandbox.children()
+    until(lambda: "confirmations, final" in sandbox.page(), what="a final payment on the board")
+
+
 def test_the_services_own_records_say_once(sandbox: Run) -> None:
     """Whatever was repeated, forged or retried."""
     sandbox.await_line("same callback three times")
@@ -147,8 +185,7 @@ def test_the_services_own_records_say_once(sandbox: Run) -> None:
 def test_the_board_is_on_this_machine_alone(sandbox: Run) -> None:
     """It has no sign-in, so no other address of the machine answers."""
     port = int(sandbox.url.rsplit(":", 1)[1])
-    with urllib.request.urlopen(sandbox.url, timeout=10) as answer:
-        assert "orders paid" in answer.read().decode()
+    assert "paid" in sandbox.page()
     for address in ("127.0.0.2", "::1"):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with socket.socket(family) as probe:
@@ -178,12 +215,7 @@ def test_a_lost_callback_is_shown_as_unexplained(sandbox: Run) -> None:
     """It is stated, not hidden."""
     assert press(sandbox, "lose") == 200
     sandbox.await_line("LOST by the provider")
-
-    def is_stated() -> bool:
-        with urllib.request.urlopen(sandbox.url, timeout=10) as answer:
-            return "not credited" in answer.read().decode()
-
-    until(is_stated, what="a row that is not credited", within_s=40)
+    until(lambda: "not credited" in sandbox.page(), what="a row that is not credited", within_s=40)
 
 
 def test_keys_and_data_are_kept_for_their_owner(sandbox: Run) -> None:

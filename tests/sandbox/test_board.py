@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -15,16 +16,18 @@ from werkzeug.test import TestResponse
 
 from config.settings import load
 from relay.bootstrap import build
-from relay.core.signatures import Secret
 from relay.sandbox import loopback
 from relay.sandbox.board import blueprint
-from relay.sandbox.plan import Plan, adapter, prepare
-from relay.sandbox.provider import Numbers, Provider, routes
+from relay.sandbox.book import Entry
+from relay.sandbox.dialects import Account
+from relay.sandbox.plan import Plan, prepare
+from relay.sandbox.provider import Provider, Request, routes
 from relay.web import create_app
+from tests.sandbox.built import pay
 from tests.sandbox.served import serving
 
 
-def accept(body: bytes) -> tuple[int, str]:
+def accept(request: Request) -> tuple[int, str]:
     """All that this provider sees of a relay."""
     return 200, "success"
 
@@ -33,10 +36,10 @@ HERE = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
-def provider(tmp_path: Path) -> Provider:
+def provider() -> Provider:
     """A provider whose callbacks are all accepted by nobody in particular."""
-    secret = Secret.of("a secret").value
-    return Provider(adapter(), appid="A1", secret=secret, post=accept, numbers=Numbers(tmp_path / "orders").take)
+    numbers = itertools.count(1).__next__
+    return Provider(Account("A1", "a secret"), relay_url="http://relay", post=accept, numbers=numbers)
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def press(client: FlaskClient, act: str, **headers: str) -> TestResponse:
 
 def test_the_board_is_at_the_root_and_asks_for_itself_again(client: FlaskClient, provider: Provider) -> None:
     """By a header of its own; scripts are not allowed at all."""
-    provider.order()
+    pay(provider, Entry("sh-1", "12", 100_000))
     answer = client.get("/")
     assert (answer.status_code, answer.headers["Refresh"]) == (200, "3")
     assert "1 order paid, 0 credited, 1 on the way" in answer.text
@@ -82,7 +85,7 @@ def test_the_board_is_at_the_root_and_asks_for_itself_again(client: FlaskClient,
 
 def test_the_page_has_neither_inline_style_nor_script(client: FlaskClient, provider: Provider) -> None:
     """The policy would refuse them."""
-    provider.order()
+    pay(provider, Entry("sh-1", "12", 100_000))
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", client.get("/").text)
 
 
@@ -105,7 +108,7 @@ def test_a_button_arms_the_provider_and_says_so(client: FlaskClient, provider: P
 def test_forging_needs_a_callback_to_borrow_from(client: FlaskClient, provider: Provider) -> None:
     """Before the first one the button says that it did not work."""
     assert press(client, "forge").headers["Location"] == "/?said=failed"
-    provider.order()
+    pay(provider, Entry("sh-1", "12", 100_000))
     assert press(client, "forge").headers["Location"] == "/?said=forge"
     assert provider.book()["totals"]["forged"] == 1
 

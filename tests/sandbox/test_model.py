@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from relay.sandbox import model
+from relay.sandbox import model, stations
 from relay.sandbox.facts import Facts
-from relay.sandbox.model import Mark, Row, Totals
+from relay.sandbox.model import Row, Totals
+from relay.sandbox.stations import Mark
 from relay.store.board import BoardTotals
 from tests.sandbox.built import NOW, board, entry, order, told
 
@@ -18,14 +19,16 @@ def rows_by_id() -> dict[str, Row]:
 
 
 MARKS: list[tuple[str, str, tuple[Mark, Mark, Mark, Mark], str, str]] = [
-    ("just paid", "sh-0019", (Mark.AWAIT, Mark.NONE, Mark.AWAIT, Mark.AWAIT), "wait", "awaited"),
-    ("all well", "sh-0018", (Mark.SEEN, Mark.NONE, Mark.SEEN, Mark.SEEN), "good", "credited"),
-    ("a service is down", "sh-0017", (Mark.SEEN, Mark.NONE, Mark.SEEN, Mark.AWAIT), "good", "credited"),
+    ("just made", "sh-0020", (Mark.AWAIT, Mark.AWAIT, Mark.AWAIT, Mark.AWAIT), "wait", "to be paid"),
+    ("just paid", "sh-0019", (Mark.AWAIT, Mark.SEEN, Mark.AWAIT, Mark.AWAIT), "wait", "awaited"),
+    ("not read yet", "sh-0018", (Mark.SEEN, Mark.AWAIT, Mark.SEEN, Mark.SEEN), "good", "credited"),
+    ("a service is down", "sh-0017", (Mark.SEEN, Mark.SEEN, Mark.SEEN, Mark.AWAIT), "good", "credited"),
+    ("all well", "sh-0016", (Mark.SEEN, Mark.SEEN, Mark.SEEN, Mark.SEEN), "good", "credited"),
     ("forged", "7sh-0016", (Mark.REFUSED, Mark.NONE, Mark.REFUSED, Mark.NONE), "bad", "refused"),
-    ("repeated", "sh-0015", (Mark.SEEN, Mark.NONE, Mark.SEEN, Mark.SEEN), "good", "credited"),
-    ("held", "sh-0014", (Mark.SEEN, Mark.NONE, Mark.HELD, Mark.SEEN), "held", "held"),
-    ("lost", "sh-0013", (Mark.LOST, Mark.NONE, Mark.AWAIT, Mark.AWAIT), "bad", "not credited"),
-    ("recovered", "sh-0012", (Mark.LOST, Mark.NONE, Mark.RECOVERED, Mark.SEEN), "good", "credited"),
+    ("repeated", "sh-0015", (Mark.SEEN, Mark.SEEN, Mark.SEEN, Mark.SEEN), "good", "credited"),
+    ("held", "sh-0014", (Mark.SEEN, Mark.SEEN, Mark.HELD, Mark.SEEN), "held", "held"),
+    ("lost", "sh-0013", (Mark.LOST, Mark.SEEN, Mark.AWAIT, Mark.AWAIT), "bad", "not credited"),
+    ("recovered", "sh-0012", (Mark.LOST, Mark.SEEN, Mark.RECOVERED, Mark.SEEN), "good", "credited"),
 ]
 
 
@@ -38,7 +41,16 @@ def test_each_story_has_its_stations(story: str, orderid: str, marks: tuple[Mark
 
 
 WORDS: list[tuple[str, str, str]] = [
-    ("sh-0018", "provider", "called back 10:04:37.920"),
+    ("sh-0020", "provider", "order made V1, waits for money"),
+    ("sh-0020", "chain", "nothing arrived "),
+    ("sh-0019", "provider", "saw the payment callback is due"),
+    ("sh-0019", "chain", "block 1,241 1 confirmation"),
+    ("sh-0019", "relay", "order known no callback yet"),
+    ("sh-0016", "chain", "block 1,220 22 confirmations, final"),
+    ("sh-0016", "provider", "called back V2, 10:04:32.220"),
+    ("sh-0018", "provider", "called back shkeeper, 10:04:37.920"),
+    ("sh-0018", "chain", "not read yet "),
+    ("7sh-0016", "chain", "nobody paid "),
     ("sh-0018", "relay", "verified, stored acked in 4 ms"),
     ("sh-0018", "services", "3 of 3 told once each, in 12 ms"),
     ("sh-0017", "services", "2 of 3 told billing: try 2 in 5 s"),
@@ -62,9 +74,10 @@ def test_each_station_says_what_happened(orderid: str, stop: str, words: str) ->
 
 
 def test_the_way_is_drawn_as_far_as_the_order_got() -> None:
-    """Three legs when the services know, two for what the relay refused, none for what is awaited."""
+    """Three legs when the services know, two for what the relay refused, one for what the chain alone shows, none for what is awaited."""
     passed = {orderid: row.passed for orderid, row in rows_by_id().items()}
-    assert (passed["sh-0018"], passed["7sh-0016"], passed["sh-0019"], passed["sh-0013"]) == (3, 2, 0, 0)
+    found = [passed[orderid] for orderid in ("sh-0016", "7sh-0016", "sh-0019", "sh-0020", "sh-0013")]
+    assert found == [3, 2, 1, 0, 1]
 
 
 def test_the_totals_of_a_moment_foot() -> None:
@@ -101,7 +114,7 @@ def test_more_credited_than_paid_is_a_negative_difference() -> None:
 def test_without_the_provider_the_relay_speaks_for_itself() -> None:
     """Newest first, from what the relay stored."""
     facts = replace(board(), book=None)
-    assert [row.orderid for row in model.rows(facts)][:2] == ["sh-0018", "sh-0017"]
+    assert [row.orderid for row in model.rows(facts)][:4] == ["sh-0020", "sh-0019", "sh-0018", "sh-0017"]
     assert model.totals(facts).unexplained_micros == 0
 
 
@@ -160,7 +173,7 @@ def test_the_first_line_is_the_answer(sums: Totals, sentence: str) -> None:
 )
 def test_amounts_have_two_places_and_more_when_needed(micros: int, text: str) -> None:
     """Nothing is rounded away, and a negative is in parentheses."""
-    assert model.usdt(micros) == text
+    assert stations.usdt(micros) == text
 
 
 @pytest.mark.parametrize(
@@ -179,7 +192,7 @@ def test_the_outlook_of_a_delivery_names_the_next_try(state: str, due_in_s: int,
     """What a reader would ask next."""
     known = order(entry("sh-1"))
     waiting = told(known, state=state, attempts=attempts, finished_at=None)[2]
-    assert model._outlook(replace(waiting, due_at=NOW + timedelta(seconds=due_in_s)), NOW) == outlook
+    assert stations._outlook(replace(waiting, due_at=NOW + timedelta(seconds=due_in_s)), NOW) == outlook
 
 
 def test_processes_are_shown_with_what_happened_to_them() -> None:
@@ -189,4 +202,5 @@ def test_processes_are_shown_with_what_happened_to_them() -> None:
         ("good", "worker", "restarted 10 s ago"),
         ("good", "clock", ""),
         ("bad", "redis", "is down"),
+        ("good", "chain", ""),
     ]

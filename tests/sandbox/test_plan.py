@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import socket
 import stat
 from pathlib import Path
 
 from config.settings import load
+from relay.sandbox.chain import CHAIN_ID, CONTRACT
+from relay.sandbox.dialects import DIALECTS
 from relay.sandbox.plan import Plan, free_port, prepare
 
 
@@ -45,6 +48,24 @@ def test_the_settings_of_the_sandbox_are_settings_of_the_relay(tmp_path: Path) -
     assert settings.sources["crossing"].hold_above_micros == 1_000_000_000
     assert settings.sources["crossing"].grace_s == 15
     assert settings.admin_key == plan.admin_key
+    assert set(settings.sources) == set(DIALECTS)
+    assert {(source.namespace, source.base_url) for source in settings.sources.values()} == {
+        ("crossing", plan.provider_url)
+    }
+    chain = settings.chains["sandbox"]
+    assert (chain.chain_id, chain.is_on, [token.contract for token in chain.tokens]) == (CHAIN_ID, True, [CONTRACT])
+
+
+def test_a_plan_of_an_earlier_version_gets_a_chain(tmp_path: Path) -> None:
+    """It is kept otherwise."""
+    path = tmp_path / "sandbox.json"
+    first = prepare(path)
+    old = json.loads(path.read_text())
+    del old["chain_port"]
+    path.write_text(json.dumps(old))
+    second = prepare(path)
+    assert second.chain_port
+    assert second.admin_key == first.admin_key
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:

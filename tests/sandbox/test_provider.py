@@ -1,83 +1,115 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
+from config.settings import load
 from relay.core.callbacks import Callback
 from relay.core.parsing import RawRequest, read_callback
-from relay.core.signatures import Secret
-from relay.core.sources import Source
 from relay.errors import CallbackRejected
+from relay.sandbox.book import UNIT_MICROS, V1, Entry
+from relay.sandbox.dialects import DIALECTS
 from relay.sandbox.facts import _book
 from relay.sandbox.loopback import ask, serve
-from relay.sandbox.plan import adapter
-from relay.sandbox.provider import FORM, UNIT_MICROS, Numbers, Provider, routes
+from relay.sandbox.numbers import Numbers
+from relay.sandbox.plan import Plan, prepare
+from relay.sandbox.provider import Provider, Request, moved, routes
+from tests.sandbox.built import pay
 from tests.sandbox.served import serving
 
-SECRET = "the provider's secret"
-SOURCE = Source(name="crossing", namespace="crossing", adapter=adapter(), appid="A1", secrets=(Secret.of(SECRET),))
+PAYER_UNITS = 30_750_000
 
 
 class Relay:
-    """The door of the relay, as far as the provider sees it."""
+    """The door of a relay on the sandbox's own settings, as far as the provider sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self.sources = load(plan.environment()).sources
         self.accepted: list[Callback] = []
 
-    def __call__(self, body: bytes) -> tuple[int | None, str]:
+    def __call__(self, request: Request) -> tuple[int | None, str]:
         """Verify and read a posting as the relay does."""
+        source = self.sources[request.url.rpartition("/")[2]]
+        raw = RawRequest(body=request.body, content_type=request.content_type, query="", headers=request.headers)
         try:
-            request = RawRequest(body=body, content_type=FORM, query="", headers={})
-            self.accepted.append(read_callback(SOURCE, request, now=datetime.now(UTC)))
+            self.accepted.append(read_callback(source, raw, now=datetime.now(UTC)))
         except CallbackRejected as error:
             return error.http_status, error.code
-        return 200, "success"
+        return source.adapter.ack.status, source.adapter.ack.body
 
 
 @pytest.fixture
-def relay() -> Relay:
+def plan(tmp_path: Path) -> Plan:
+    """The plan of a first start."""
+    return prepare(tmp_path / "plan.json")
+
+
+@pytest.fixture
+def relay(plan: Plan) -> Relay:
     """A door that remembers what came through it."""
-    return Relay()
+    return Relay(plan)
 
 
 @pytest.fixture
-def provider(relay: Relay) -> Provider:
+def provider(plan: Plan, relay: Relay) -> Provider:
     """A provider before that door."""
-    return Provider(adapter(), appid="A1", secret=SECRET, post=relay, numbers=itertools.count(1).__next__, seed=7)
+    return Provider(plan.account, relay_url="http://relay", post=relay, numbers=itertools.count(1).__next__)
 
 
-def test_what_the_provider_signs_is_accepted_and_means_the_same(provider: Provider, relay: Relay) -> None:
-    """Order, user and amount arrive as they stand in the book."""
-    entry = provider.order()
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_the_provider_signs_is_accepted_and_means_the_same(provider: Provider, relay: Relay, dialect: str) -> None:
+    """Order, amount and transaction arrive as they stand in the book, in every dialect that the sandbox's settings name."""
+    entry = pay(provider, Entry("sh-1", "12", 307_500, dialect=dialect))
     [callback] = relay.accepted
-    assert (callback.orderid, callback.user_ref, callback.amount_micros) == (
-        entry.orderid,
-        entry.user,
-        entry.amount * UNIT_MICROS,
-    )
-    assert entry.sent[0].status == 200
+    assert (callback.source, callback.orderid, callback.amount_micros) == (dialect, "sh-1", PAYER_UNITS)
+    assert callback.namespace == V1
+    assert callback.tx_hash == (None if dialect == V1 else "0x" + "ab" * 32)
+    assert entry.sent[0].status in (200, 202)
+
+
+def test_an_order_is_placed_once_and_called_back_where_it_says(provider: Provider) -> None:
+    """Number and address are the provider's, unless the merchant names an address of its own."""
+    first = provider.place(Entry("sh-1", "12", 100_000))
+    own = provider.place(Entry("sh-2", "12", 100_000, address="0xabc", callback_url="http://elsewhere"))
+    assert first is not None
+    assert own is not None
+    assert (first.number, first.callback_url) == ("cz1", "http://relay/callbacks/crossing")
+    assert (own.number, own.address, own.callback_url) == ("cz2", "0xabc", "http://elsewhere")
+    assert len(first.address) == 42
+    assert provider.place(Entry("sh-1", "13", 200_000)) is None
+
+
+def test_only_the_first_payment_to_an_address_of_the_book_counts(provider: Provider) -> None:
+    """What arrives elsewhere is nobody's; what was paid replaces what was asked for."""
+    order = provider.place(Entry("sh-1", "12", 100_000))
+    assert order is not None
+    assert provider.pay("0x" + "0" * 40, 1_000_000, "0x1") is None
+    assert provider.pay(order.address, 12_500_000, "0x2") == "sh-1"
+    assert provider.pay(order.address, 12_500_000, "0x3") is None
+    found = provider.find("sh-1")
+    assert found is not None
+    assert found.payment is not None
+    assert (found.amount, found.payment.tx_hash) == (125_000, "0x2")
 
 
 def test_a_lost_callback_is_never_sent_and_never_repeated(provider: Provider, relay: Relay) -> None:
     """The book still says that it was paid."""
-    lost = provider.order(lose=True)
-    provider.order()
-    assert lost.lost
-    assert [callback.orderid for callback in relay.accepted] == ["sh-0002"]
-    assert provider.book()["totals"] == {
-        "orders": 2,
-        "micros": (lost.amount + provider._entries[1].amount) * UNIT_MICROS,
-        "lost": 1,
-        "forged": 0,
-    }
+    provider.arm("lose", "sh-1")
+    lost, other = (pay(provider, Entry(orderid, "12", 100_000)) for orderid in ("sh-1", "sh-2"))
+    assert (lost.lost, other.lost) == (True, False)
+    assert [callback.orderid for callback in relay.accepted] == ["sh-2"]
+    assert provider.book()["totals"] == {"orders": 2, "micros": 200_000 * UNIT_MICROS, "lost": 1, "forged": 0}
 
 
 def test_a_repeated_callback_is_three_times_the_same(provider: Provider, relay: Relay) -> None:
     """Three postings race each other and say one thing."""
-    provider.order(repeat=True)
+    provider.arm("repeat")
+    pay(provider, Entry("sh-1", "12", 100_000))
     assert len(relay.accepted) == 3
     assert len(set(relay.accepted)) == 1
 
@@ -85,49 +117,92 @@ def test_a_repeated_callback_is_three_times_the_same(provider: Provider, relay: 
 def test_a_forged_callback_is_refused(provider: Provider, relay: Relay) -> None:
     """A digit moved from the user to the order number, the signature kept."""
     assert provider.forge() is None
-    genuine = provider.order()
+    pay(provider, Entry("sh-1", "127", 100_000))
     forged = provider.forge()
     assert forged is not None
-    assert forged.user + forged.orderid == genuine.user[:-1] + genuine.user[-1] + genuine.orderid
-    assert forged.forged_from == genuine.orderid
+    assert (forged.user, forged.orderid, forged.forged_from) == ("12", "7sh-1", "sh-1")
     assert (forged.sent[0].status, forged.sent[0].answer) == (401, "bad_signature")
     assert len(relay.accepted) == 1
 
 
-def test_a_wrong_scale_is_signed_all_the_same(provider: Provider, relay: Relay) -> None:
+def test_a_moved_digit_leaves_the_bytes_between_the_names_alone() -> None:
+    """Only user and order differ."""
+    assert moved({"localusermark": "127", "orderid": "sh-1", "t": "1"}) == {
+        "localusermark": "12",
+        "orderid": "7sh-1",
+        "t": "1",
+    }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_wrong_scale_is_signed_all_the_same(provider: Provider, relay: Relay, dialect: str) -> None:
     """The callback says ten times what was paid."""
     provider.arm("scale")
-    entry = provider.order()
-    assert relay.accepted[0].amount_micros == 10 * entry.amount * UNIT_MICROS
+    pay(provider, Entry("sh-1", "12", 100_000, dialect=dialect))
+    assert relay.accepted[0].amount_micros == 100_000_000
 
 
 def test_an_armed_knob_works_once_and_waits_for_a_callback_that_is_sent(provider: Provider, relay: Relay) -> None:
     """Lose and repeat pressed together are two orders."""
     provider.arm("repeat")
     provider.arm("lose")
-    assert provider.order().lost
+    assert pay(provider, Entry("sh-1", "12", 100_000)).lost
     assert provider.book()["armed"] == {"lose": 0, "repeat": 1, "scale": 0}
-    provider.order()
-    provider.order()
+    pay(provider, Entry("sh-2", "12", 100_000))
+    pay(provider, Entry("sh-3", "12", 100_000))
     assert len(relay.accepted) == 4
 
 
-def test_the_control_routes_do_what_the_board_asks(provider: Provider) -> None:
-    """Order, arm, forge, and a book that reads back as what it was."""
+def test_the_control_routes_do_what_the_sandbox_asks(provider: Provider) -> None:
+    """Place, arm, forge, and a book that reads back as what it was."""
+    order = {"orderid": "sh-1", "user": "12", "amount": 100_000, "dialect": "epusdt"}
     with serving(serve(routes(provider), port=0)) as url:
         assert ask(f"{url}/forge", {}) is None
-        assert ask(f"{url}/orders", {"large": True})["amount"] == 12_000_000
+        assert ask(f"{url}/orders", order)["number"] == "cz1"
+        assert ask(f"{url}/orders", order) is None
+        assert ask(f"{url}/orders", {**order, "dialect": "latin"}) is None
         assert ask(f"{url}/arm", {"knob": "lose"}) == {"ok": True}
         assert ask(f"{url}/arm", {"knob": "everything"}) is None
-        assert ask(f"{url}/forge", {})["forged_from"] == "sh-0001"
+        provider.arm("repeat", "sh-2")
+        pay(provider, Entry("sh-2", "12", 300_000))
+        pay(provider, Entry("sh-3", "12", 300_000))
+        assert ask(f"{url}/forge", {}, timeout_s=5)["forged_from"] == "sh-3"
         book = _book(ask(f"{url}/book"))
     assert book is not None
-    assert [entry.orderid[-7:] for entry in book.entries] == ["sh-0001", "sh-0001"]
-    assert (book.orders, book.paid_micros, book.forged, book.armed["lose"]) == (1, 1_200_000_000, 1, 1)
+    assert [(entry.orderid, entry.payment is not None) for entry in book.entries] == [
+        ("2sh-3", False),
+        ("sh-3", True),
+        ("sh-2", True),
+        ("sh-1", False),
+    ]
+    assert (book.orders, book.paid_micros, book.forged, book.lost) == (2, 60_000_000, 1, 1)
+
+
+def test_the_oldest_orders_are_forgotten(monkeypatch: pytest.MonkeyPatch, provider: Provider) -> None:
+    """So that a sandbox may run for days."""
+    monkeypatch.setattr("relay.sandbox.provider.MOST", 2)
+    for number in (1, 2, 3):
+        provider.place(Entry(f"sh-{number}", "12", 100_000))
+    assert [provider.find(f"sh-{number}") is None for number in (1, 2, 3)] == [True, False, False]
 
 
 def test_order_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
-    """The relay remembers every order for ever."""
-    first = Numbers(tmp_path / "orders")
-    assert [first.take(), first.take()] == [1, 2]
-    assert Numbers(tmp_path / "orders").take() == 3
+    """The relay remembers every order for ever; two processes count together."""
+    first, second = Numbers(tmp_path / "orders"), Numbers(tmp_path / "orders")
+    assert [first.take(), first.take(), second.take(), first.take()] == [1, 2, 3, 4]
+    assert Numbers(tmp_path / "orders").take() == 5
+
+
+def test_a_callback_of_v1_is_a_form(plan: Plan) -> None:
+    """As the provider's page shows it: five fields and a signature, the amount in ten-thousandths."""
+    bodies: list[bytes] = []
+
+    def keep(request: Request) -> tuple[int | None, str]:
+        bodies.append(request.body)
+        return 200, "success"
+
+    post: Callable[[Request], tuple[int | None, str]] = keep
+    pay(Provider(plan.account, relay_url="", post=post, numbers=lambda: 1), Entry("sh-1", "12", 307_500))
+    fields = {name: values[0] for name, values in parse_qs(bodies[0].decode()).items()}
+    assert set(fields) == {"appid", "orderid", "localusermark", "amount", "t", "sign"}
+    assert (fields["amount"], fields["localusermark"]) == ("307500", "12")

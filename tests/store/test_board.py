@@ -90,6 +90,33 @@ def test_only_the_last_event_of_an_order_is_shown(engine: Engine) -> None:
     assert [(one.event_type, one.service) for one in found] == [("recharge.held", "wallet")]
 
 
+def add_transfer(connection: Connection, block: int, **changes: Any) -> None:
+    """Three USDT that arrived at the address of the test."""
+    place = {"chain": "sandbox", "tx_hash": f"0x{block}", "log_index": 0, "block_number": block}
+    block_ = {"block_hash": f"0xb{block}", "block_time": NOW, "seen_at": NOW}
+    money = {"contract": "0xc", "sender": "0xs", "recipient": "0xa", "amount_micros": 3_000_000}
+    connection.execute(insert(rows.transfers).values({**place, **block_, **money, **changes}))
+
+
+def test_the_last_payment_that_stands_is_shown_with_its_confirmations(engine: Engine) -> None:
+    """Its own block is the first; what was orphaned, or arrived elsewhere or on another chain, is none of an order's."""
+    with writing(engine) as connection:
+        add_order(connection, 1, chain="sandbox", address="0xa")
+        add_order(connection, 2, chain="other", address="0xa")
+        known = {"name": "sandbox", "chain_id": 1, "head_number": 12}
+        connection.execute(insert(rows.chains).values(known))
+        add_transfer(connection, 7)
+        add_transfer(connection, 9, is_final=True)
+        add_transfer(connection, 10, orphaned_at=NOW)
+        add_transfer(connection, 11, recipient="0xb")
+    with reading(engine) as connection:
+        found = board.board_transfers(connection, "crossing", ["sh-1", "sh-2"])
+    assert set(found) == {"sh-1"}
+    shown = found["sh-1"]
+    assert (shown.block_number, shown.block_hash, shown.tx_hash) == (9, "0xb9", "0x9")
+    assert (shown.confirmations, shown.is_final) == (4, True)
+
+
 def test_totals_count_from_a_moment_on(engine: Engine) -> None:
     """What was held is not credited; an order of before does not count, nor one of another namespace."""
     with writing(engine) as connection:
@@ -118,7 +145,7 @@ def test_the_newest_orders_come_first(engine: Engine) -> None:
 
 @pytest.mark.parametrize("orders", [1, 40])
 def test_the_number_of_queries_does_not_grow_with_the_orders(engine: Engine, orders: int) -> None:
-    """Three statements, for one order and for forty."""
+    """Four statements, for one order and for forty."""
     with writing(engine) as connection:
         add_endpoints(connection)
         for number in range(1, orders + 1):
@@ -129,5 +156,6 @@ def test_the_number_of_queries_does_not_grow_with_the_orders(engine: Engine, ord
         event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
         assert len(board.board_orders(connection, "crossing", orderids)) == orders
         assert len(board.board_deliveries(connection, "crossing", orderids)) == orders
+        assert board.board_transfers(connection, "crossing", orderids) == {}
         assert board.board_totals(connection, "crossing", since=NOW).credited == orders
-    assert len(statements) == 3
+    assert len(statements) == 4

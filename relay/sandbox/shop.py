@@ -1,0 +1,125 @@
+"""Own the sandbox's merchant: it has orders made by the relay, and its users pay them on the chain.
+
+One order in any dialect, while `make run` runs: `.venv/bin/python -m relay.sandbox.shop epusdt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.core.amounts import format_micros
+from relay.sandbox.book import UNIT_MICROS, V1, V2
+from relay.sandbox.chain.driver import ChainAway, SandboxChain
+from relay.sandbox.dialects import DIALECTS, address_for
+from relay.sandbox.loopback import ask, post
+from relay.sandbox.numbers import Numbers
+from relay.sandbox.plan import CHAIN, Plan
+
+# What people top up: round sums mostly, some with cents; in ten-thousandths of a USDT.
+AMOUNTS = (
+    100_000,
+    125_000,
+    200_000,
+    200_000,
+    300_000,
+    307_500,
+    500_000,
+    500_000,
+    640_000,
+    880_000,
+    990_000,
+    1_000_000,
+    1_482_500,
+    2_000_000,
+    3_500_000,
+)
+# Above what the sandbox credits unseen.
+LARGE_AMOUNT = 12_000_000
+ANSWER_WITHIN_S = 12.0
+# How the relay is asked to have an order made; the other dialects have no such call, and their orders are made elsewhere.
+KINDS = {V1: "recharge", V2: "monitor"}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order that was made, and the account that will pay it; `amount` in ten-thousandths of a USDT."""
+
+    orderid: str
+    amount: int
+    address: str
+    payer: str
+
+
+class Shop:
+    """The merchant; `relay_url` is where its orders are made, `key` what opens it."""
+
+    def __init__(
+        self, plan: Plan, *, relay_url: str, key: str, numbers: Numbers, dice: random.Random | None = None
+    ) -> None:
+        self._plan = plan
+        self._relay_url = relay_url
+        self._key = key
+        self._numbers = numbers
+        self._dice = dice or random.Random()
+        self._chain = SandboxChain(plan.chain_url)
+
+    def order(self, dialect: str = V1, *, amount: int | None = None) -> Order | None:
+        """Have an order made; None when relay or provider do not make it. Raises ChainAway: nobody orders who cannot pay."""
+        payer = self._dice.choice(self._chain.accounts[1:])
+        orderid, user = f"sh-{self._numbers.take():04d}", str(self._dice.randint(10, 999))
+        amount = amount or self._dice.choice(AMOUNTS)
+        address = address_for(self._plan.appid, orderid)
+        told = {"source": dialect, "orderid": orderid, "user_ref": user, "chain": CHAIN, "address": address}
+        told["amount"] = _usdt(amount)
+        if dialect in KINDS:
+            is_made = self._call("/v1/orders", {**told, "kind": KINDS[dialect]})
+        else:
+            asked = {"dialect": dialect, "orderid": orderid, "user": user, "amount": amount}
+            if ask(f"{self._plan.provider_url}/orders", asked) is None:
+                return None
+            is_made = self._call("/v1/orders/import", told)
+        return Order(orderid, amount, address, payer) if is_made else None
+
+    def pay(self, order: Order) -> str:
+        """Let a user pay an order; return the transaction's hash. Raises ChainAway."""
+        return self._chain.transfer(order.payer, order.address, order.amount * UNIT_MICROS)
+
+    def _call(self, path: str, value: dict[str, str]) -> bool:
+        headers = {"Authorization": f"Bearer {self._key}"}
+        url, body = f"{self._relay_url}{path}", json.dumps(value).encode()
+        status, _ = post(url, body, content_type="application/json", timeout_s=ANSWER_WITHIN_S, headers=headers)
+        return status in (200, 201, 202)
+
+
+def _usdt(amount: int) -> str:
+    return format_micros(amount * UNIT_MICROS)
+
+
+def main() -> None:
+    """Make one order and pay it; print it as JSON."""
+    parser = argparse.ArgumentParser(description="Make an order in the running sandbox, and pay it on its chain.")
+    parser.add_argument("--plan", type=Path, default=Path("var/sandbox.json"))
+    parser.add_argument("--relay", default="http://127.0.0.1:8000")
+    parser.add_argument("dialect", choices=DIALECTS)
+    given = parser.parse_args()
+    plan = Plan.read(given.plan)
+    shop = Shop(
+        plan, relay_url=given.relay, key=plan.admin_key, numbers=Numbers(given.plan.with_name("sandbox-orders"))
+    )
+    try:
+        order = shop.order(given.dialect)
+        tx_hash = order and shop.pay(order)
+    except ChainAway as error:
+        raise SystemExit(f"the chain is away: {error}") from error
+    if order is None:
+        raise SystemExit("the order was not made; is the sandbox running there?")
+    json.dump({"orderid": order.orderid, "amount": _usdt(order.amount), "tx_hash": tx_hash}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
