@@ -54,7 +54,7 @@ class Run:
 
     @property
     def url(self) -> str:
-        found = re.search(r"(?:board|web) +(http://127\.0\.0\.1:\d+)/", self.said)
+        found = re.search(r"(?:board|console) +(http://127\.0\.0\.1:\d+)/", self.said)
         assert found, self.said
         return found.group(1)
 
