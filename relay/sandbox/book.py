@@ -32,7 +32,8 @@ class Payment:
 class Entry:
     """One line. `amount` counts ten-thousandths of a USDT, as the callback of V1 does: what was asked for, then what was paid.
 
-    `number` is the provider's own. `forged_from` names the order whose
+    `number` is the provider's own; it calls a payment one when enough blocks
+    confirm it. `forged_from` names the order whose
     signature a forgery borrowed: nobody paid for that line.
     """
 
@@ -45,7 +46,13 @@ class Entry:
     address: str = ""
     callback_url: str = ""
     payment: Payment | None = None
+    confirmed: bool = False
     lost: bool = False
     scaled: bool = False
     forged_from: str | None = None
     sent: list[Sent] = field(default_factory=list)
+
+    @property
+    def paid(self) -> Payment | None:
+        """The payment, once the provider stands by it."""
+        return self.payment if self.confirmed else None

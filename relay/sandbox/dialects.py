@@ -123,9 +123,9 @@ class _Desk:
         if order is None:
             return _refused_v1("no such order")
         said: dict[str, Any] = {"orderid": order.orderid, "ordersn": order.number, "status": 0}
-        if order.payment:
-            paid = {"amount": _usdt(order), "txid": order.payment.tx_hash, "t": int(order.payment.at_s)}
-            said |= {"status": 1, **paid}
+        if order.paid:
+            told = {"amount": _usdt(order), "txid": order.paid.tx_hash, "t": int(order.paid.at_s)}
+            said |= {"status": 1, **told}
         return Reply(200, {"status": 1, "data": said})
 
     def make_v2(self, call: Call) -> Reply:
@@ -148,7 +148,7 @@ class _Desk:
         if not self._is_key(call.headers.get("x-shkeeper-api-key", "")):
             return Reply(200, {"status": "error", "message": "Bad API key"})
         order = self.find(call.path.rpartition("/")[2])
-        listed = [{"external_id": order.orderid, "status": "PAID" if order.payment else "UNPAID"}] if order else []
+        listed = [{"external_id": order.orderid, "status": "PAID" if order.paid else "UNPAID"}] if order else []
         return Reply(200, {"status": "success", "invoices": listed})
 
     def show_btcpay(self, call: Call) -> Reply:
@@ -159,9 +159,9 @@ class _Desk:
             return Reply(200, [])
         invoice = {
             "id": order.number,
-            "status": "Settled" if order.payment else "New",
+            "status": "Settled" if order.paid else "New",
             "metadata": {"orderId": order.orderid},
-            "paidAmount": _usdt(order) if order.payment else "0",
+            "paidAmount": _usdt(order) if order.paid else "0",
             "createdTime": int(order.placed_at_s),
         }
         return Reply(200, [invoice])

@@ -93,9 +93,10 @@ class Provider:
             return entry.orderid
 
     def call_back(self, orderid: str) -> None:
-        """Call back for an order that was paid: once, three times, or not at all."""
+        """Take an order's payment for confirmed, and call back: once, three times, or not at all."""
         with self._lock:
             entry = self._orders[orderid]
+            entry.confirmed = True
             entry.lost = self._disarm("lose", orderid)
             # A callback that is lost leaves the other knobs armed for one that is sent.
             entry.scaled = not entry.lost and self._disarm("scale", orderid)

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 CONFIRMATIONS = 3
 LOOK_EVERY_S = 0.4
-# Blocks that are read again each time: a transfer may come back in another block.
-AGAIN = 12
+# Blocks that are read again each time: a transfer may come back in another block, or be there before its order is known.
+AGAIN = 30
 SENDERS = 8
 ANSWER_WITHIN_S = 10.0
 

@@ -61,10 +61,14 @@ def of_the_tests() -> Iterator[Side]:
 
 @contextmanager
 def of_the_sandbox() -> Iterator[Side]:
+    def pay() -> None:
+        provider.pay(ADDRESS, 3_500_000, TX_HASH)
+        provider.call_back("sh-1")
+
     account = Account(APPID, SECRET)
     provider = Provider(account, relay_url="", post=lambda _: (None, ""), numbers=itertools.count(1).__next__)
     with serving(server(provider, port=0)) as url:
-        yield Side(url, lambda: provider.pay(ADDRESS, 3_500_000, TX_HASH))
+        yield Side(url, pay)
 
 
 @pytest.fixture(params=[of_the_tests, of_the_sandbox])

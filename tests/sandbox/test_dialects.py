@@ -116,9 +116,12 @@ def test_an_order_that_is_wrong_is_refused_in_words(
 
 @pytest.mark.parametrize("dialect", ASKED)
 def test_what_became_of_an_order_is_told(merchant: Merchant, provider: Provider, dialect: str) -> None:
-    """Nothing of a stranger, that it waits for money, then that it was paid; SHKeeper's answer names no sum."""
+    """Nothing of a stranger, that it waits for money and for blocks on it, then that it was paid; SHKeeper's answer names no sum."""
     assert isinstance(merchant.ask(dialect, "sh-1"), Absent)
-    provider.place(Entry("sh-1", "12", 307_500, dialect=dialect))
+    order = provider.place(Entry("sh-1", "12", 307_500, dialect=dialect))
+    assert order is not None
+    assert merchant.ask(dialect, "sh-1").status == "pending"
+    provider.pay(order.address, 30_750_000, TX_HASH)
     assert merchant.ask(dialect, "sh-1").status == "pending"
     pay(provider, Entry("sh-2", "12", 307_500, dialect=dialect))
     fact = merchant.ask(dialect, "sh-2")
