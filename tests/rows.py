@@ -151,3 +151,34 @@ def a_heartbeat(engine: Engine, kind: str, seen_at: datetime) -> None:
         started_at=NOON,
         seen_at=seen_at,
     )
+
+
+def a_stored_transfer(engine: Engine, tx: int, recipient: str, **columns: Any) -> str:
+    """Store a final transfer of 3 USDT on ethereum whose order is looked for; return its hash."""
+    usual = {
+        "chain": "ethereum",
+        "tx_hash": f"0x{tx:064x}",
+        "log_index": 0,
+        "block_number": tx,
+        "block_hash": f"0x{tx:064x}",
+        "block_time": NOON,
+        "contract": "0x" + "a6" * 20,
+        "sender": "0x" + "99" * 20,
+        "recipient": recipient,
+        "amount_micros": 3_000_000,
+        "is_final": True,
+        "seen_at": NOON,
+        "look_at": NOON,
+    }
+    add(engine, rows.transfers, **usual | columns)
+    return str((usual | columns)["tx_hash"])
+
+
+def an_address(engine: Engine, address: str, **columns: Any) -> str:
+    """Enter an address where users pay to into the book; return it."""
+    add(
+        engine,
+        rows.addresses,
+        **{"chain": "ethereum", "address": address, "role": "deposit", "created_at": NOON} | columns,
+    )
+    return address

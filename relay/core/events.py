@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from relay.core.amounts import format_micros
+from relay.core.chain_addresses import family_of
+from relay.core.hashes import show_hash
 
 if TYPE_CHECKING:
     from relay.core.callbacks import Callback
+    from relay.core.facts import Transfer
     from relay.core.orders import Change, Order, Ruling
 
 RECHARGE_TYPES = (
@@ -36,6 +39,7 @@ def recharge_body(
     order: Order,
     cause: Callback | Ruling,
     *,
+    transfer: Transfer | None = None,
     change: Change | None,
     event_type: str,
     event_id: str,
@@ -45,7 +49,8 @@ def recharge_body(
     """Return the body of an event of an order: the JSON text whose bytes every attempt sends.
 
     `cause` tells who brought the fact and of when it is: the callback that
-    was judged, or the ruling where there was none.
+    was judged, or the ruling where there was none. `transfer` is the movement
+    of money behind it, None while it is not known.
     A change of money that was credited before adds `delta_micros`, `delta`
     and `reason`; a reversal and its undoing add `generation`.
     """
@@ -71,7 +76,7 @@ def recharge_body(
             "flags": sorted(order.flags),
             "origin": cause.origin,
             "occurred_at": rfc3339(cause.occurred_at or now, timespec="seconds"),
-            "transfer": None,
+            "transfer": None if transfer is None else _told(transfer),
             **_changed(change),
         },
     )
@@ -91,6 +96,16 @@ def _body(event_type: str, now: datetime, data: Mapping[str, Any]) -> str:
     return json.dumps(
         {"type": event_type, "timestamp": rfc3339(now), "data": data}, separators=(",", ":"), ensure_ascii=False
     )
+
+
+def _told(transfer: Transfer) -> dict[str, Any]:
+    return {
+        "chain": transfer.chain,
+        "tx_hash": show_hash(transfer.tx_hash, family_of(transfer.chain)),
+        "log_index": transfer.log_index,
+        "block_number": transfer.block_number,
+        "confirmations": transfer.confirmations,
+    }
 
 
 def _changed(change: Change | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,6 +64,11 @@ def weigh(order: Order, found: Received, evidence: frozenset[str], facts: Facts)
     return Weighed(Standing.AGREES, {})
 
 
+def most_telling(transfers: Iterable[Transfer]) -> Transfer | None:
+    """Return the transfer to show of an order that may have several: a final one, and of those the latest."""
+    return max(transfers, key=lambda one: (one.is_final, one.block_number, one.log_index), default=None)
+
+
 def _by_provider(found: Received, facts: tuple[ProviderFact, ...]) -> tuple[Standing, str]:
     """Every answer that names a sum must name this one; a status that can still change is no contradiction yet."""
     said = [_one_answer(found, fact) for fact in facts]
@@ -85,13 +90,11 @@ def _one_answer(found: Received, fact: ProviderFact) -> tuple[Standing, str]:
 
 
 def _by_chain(order: Order, found: Received, transfers: tuple[Transfer, ...]) -> tuple[Standing, str]:
-    """The final transfers to the order's own address must add up to what was reported."""
-    if order.address is None:
-        return Standing.AWAITED, "the order has no address"
+    """The order's final transfers must add up to what was reported; where it has an address, those to it."""
     arrived = sum(
         one.amount_micros
         for one in transfers
-        if one.is_final and one.recipient == order.address and order.chain in (None, one.chain)
+        if one.is_final and order.address in (None, one.recipient) and order.chain in (None, one.chain)
     )
     difference = arrived - found.micros
     if abs(difference) < found.unit_micros:

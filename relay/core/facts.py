@@ -61,7 +61,8 @@ class Transfer:
     Addresses and hashes are in the chain's machine spelling: 0x and lower-case
     hex. The value is `amount_micros` and, of a token with more than six
     places, `rest` base units below a micro. `is_final`: the chain calls its
-    block final, and the block was read as canonical.
+    block final, and the block was read as canonical. `confirmations` counts
+    from its own block on, 0 where nobody has counted.
     """
 
     chain: str
@@ -76,6 +77,7 @@ class Transfer:
     amount_micros: int
     rest: int = 0
     is_final: bool = False
+    confirmations: int = 0
 
     @property
     def key(self) -> tuple[str, str, int]:

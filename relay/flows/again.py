@@ -45,7 +45,7 @@ def judge_again(
         changed = 0
         for order, source in found:
             ruling = rule(order, source, known.callbacks.get(order.key, []), surroundings.moment(source, order.key))
-            ledger.follow(ruling)
+            ledger.follow(ruling, transfers=surroundings.transfers(order.key))
             surroundings.note(ruling)
             changed += ruling.order is not None
         ledger.write(connection)

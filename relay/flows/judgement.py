@@ -118,7 +118,7 @@ class Judgement:
                 callback = arrival.callback = replace(callback, flags=callback.flags | {"conflict"})
             ledger.rows.callbacks.append(_row(arrival, ruling.verdict.value))
             known.keep(callback)
-            ledger.follow(ruling, callback)
+            ledger.follow(ruling, callback, transfers=surroundings.transfers(callback.key))
             surroundings.note(ruling)
         return Outcome(verdict=ruling.verdict, announced=ruling.announce is not None or ruling.finding is not None)
 

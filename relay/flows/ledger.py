@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 
 from relay.core.callbacks import Callback
 from relay.core.events import operation_body, recharge_body
+from relay.core.evidence import most_telling
+from relay.core.facts import Transfer
 from relay.core.orders import Finding, Order, Ruling
 from relay.store import intake as store
 
@@ -31,8 +33,8 @@ class Ledger:
         self._new_id = new_id
         self._findings: list[Finding] = []
 
-    def follow(self, ruling: Ruling, callback: Callback | None = None) -> None:
-        """Note what a ruling wants written; `callback` is what was judged, if it was one."""
+    def follow(self, ruling: Ruling, callback: Callback | None = None, *, transfers: Sequence[Transfer] = ()) -> None:
+        """Note what a ruling wants written; `callback` is what was judged, if it was one, `transfers` what the chain shows."""
         if ruling.finding is not None:
             self._findings.append(ruling.finding)
         order = ruling.order
@@ -44,7 +46,7 @@ class Ledger:
         (self.rows.born if is_new else self.rows.changed)[order.key] = order
         self.known.orders[order.key] = order
         if ruling.announce is not None:
-            self._announce(ruling.announce, ruling, order, callback or ruling)
+            self._announce(ruling.announce, ruling, order, callback or ruling, most_telling(transfers))
 
     def write(self, connection: Connection) -> None:
         """Write everything, as the last words of the transaction."""
@@ -53,11 +55,14 @@ class Ledger:
                 self._announce_break(finding)
         store.write(connection, self.rows, now=self._now)
 
-    def _announce(self, event_type: str, ruling: Ruling, order: Order, cause: Callback | Ruling) -> None:
+    def _announce(
+        self, event_type: str, ruling: Ruling, order: Order, cause: Callback | Ruling, transfer: Transfer | None
+    ) -> None:
         row = self._event(event_type)
         row["body"] = recharge_body(
             order,
             cause,
+            transfer=transfer,
             change=ruling.change,
             event_type=event_type,
             event_id=row["id"],

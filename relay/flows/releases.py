@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, RowMapping
 
 from relay.core.actors import Actor
+from relay.core.evidence import NOTHING
 from relay.core.orders import Order
 from relay.core.releases import Release
 from relay.core.releases import release as judge
@@ -15,7 +16,7 @@ from relay.core.sources import Source
 from relay.errors import NotFound
 from relay.flows.ledger import Ledger
 from relay.flows.timeline import namespace_of, namespaces_in_scope
-from relay.store import audit, orders
+from relay.store import audit, evidence, orders
 from relay.store import intake as store
 from relay.store import releases as statements
 from relay.store.engine import reading, writing
@@ -48,7 +49,8 @@ def release(
             raise NotFound("no such order")
         ruling = judge(order, wish, statements.announced(connection, namespace, orderid))
         ledger = Ledger(known, feed, now=now, new_id=new_id)
-        ledger.follow(ruling)
+        facts = evidence.facts_of(connection, [order.key])
+        ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
         _settle(connection, order, wish, actor=actor, now=now)
         ledger.write(connection)
     with reading(engine) as connection:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from relay.core.evidence import NOTHING, Facts
+from relay.core.facts import Transfer
 from relay.core.orders import Ruling
 from relay.core.rules import Moment
 from relay.core.sources import Source
@@ -36,8 +37,8 @@ class Surroundings:
         self._plain = {is_paused: Moment(now=now, paused=is_paused) for is_paused in (False, True)}
 
     def read_facts(self, asked: Iterable[tuple[Key, Source]]) -> None:
-        """Read what witnesses say of the orders whose sources ask for more than a signature."""
-        keys = sorted({key for key, source in asked if source.needs_evidence})
+        """Read what witnesses say of the orders whose sources ask for more than a signature, or whose money a chain shows."""
+        keys = sorted({key for key, source in asked if source.needs_evidence or source.chains})
         if keys:
             self._facts = store.facts_of(self._connection, keys)
 
@@ -54,6 +55,10 @@ class Surroundings:
             facts=self._facts.get(key, NOTHING),
             credited_micros=self._credited.get(source.name, 0),
         )
+
+    def transfers(self, key: Key) -> tuple[Transfer, ...]:
+        """Return the transfers that belong to an order, as far as they were read."""
+        return self._facts.get(key, NOTHING).transfers
 
     def note(self, ruling: Ruling) -> None:
         """Count a credit of this very transaction."""

@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping
 
 from relay.core.actors import Actor
+from relay.core.chain_addresses import family_of, show_address
+from relay.core.hashes import show_hash
 from relay.core.sources import Source
 from relay.errors import NotFound
-from relay.store import callbacks, creations, deliveries, events, orders, provider_facts
+from relay.store import callbacks, creations, deliveries, events, matching, orders, provider_facts
 from relay.store.engine import reading
 
 # Of each kind; an order that has more is under attack, and its list of callbacks shows the rest.
@@ -21,7 +23,7 @@ MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to an order. `what` is creation, callback, provider, event, delivery or break."""
+    """One thing that happened to an order. `what` is creation, callback, provider, transfer, event, delivery or break."""
 
     at: datetime
     what: str
@@ -57,6 +59,7 @@ def order_with_timeline(
         steps += [_delivery(row) for row in deliveries.of_order(connection, *key, owner=owner, most=MOST)]
         steps += [_creation(row) for row in filter(None, [creations.find(connection, key)])]
         steps += [_provider(row) for row in provider_facts.of_order(connection, *key)]
+        steps += [_transfer(row) for row in matching.of_order(connection, *key)]
         steps += [_break(row) for row in orders.breaks_of(connection, *key, most=MOST)]
     return order, sorted(steps, key=lambda step: step.at)
 
@@ -83,6 +86,33 @@ def _event(row: RowMapping) -> Step:
 def _delivery(row: RowMapping) -> Step:
     names = ("event_id", "endpoint_id", "state", "attempts", "last_status", "last_error", "finished_at")
     return _step(row["created_at"], "delivery", row, *names)
+
+
+def _transfer(row: RowMapping) -> Step:
+    """Hash and addresses as their chain's people know them; the block's time is when the money moved."""
+    family = family_of(row["chain"])
+    standing = "final" if row["is_final"] else "seen"
+    facts = {
+        "chain": row["chain"],
+        "block_number": row["block_number"],
+        "block_hash": row["block_hash"],
+        "log_index": row["log_index"],
+        "state": standing if row["orphaned_at"] is None else "reversed" if row["reversed_at"] else "orphaned",
+        "confirmations": _confirmations(row),
+        "sender": show_address(row["sender"], family),
+        "recipient": show_address(row["recipient"], family),
+        "amount_micros": row["amount_micros"],
+        "rest": row["rest"],
+        "rule": row["rule"],
+        "flags": row["flags"].split(),
+    }
+    return Step(row["block_time"], "transfer", show_hash(row["tx_hash"], family), facts)
+
+
+def _confirmations(row: RowMapping) -> int:
+    if row["orphaned_at"] is not None or row["head_number"] is None:
+        return 0
+    return max(0, int(row["head_number"]) - int(row["block_number"]) + 1)
 
 
 def _break(row: RowMapping) -> Step:

@@ -14,6 +14,8 @@ from relay.store.bulk import Statement, given, types_of, with_rows
 from relay.store.engine import together
 from relay.store.rows import address_scans, addresses, chain_nodes, token_events, transfers
 
+# What a transfer that is read again keeps: final it stays, and its order was looked for already.
+_KEPT = {"is_final", "look_at", "unmatched"}
 # An outsider's address is known, but what it does is not our business.
 WATCHED_ROLES = ("deposit", "collection")
 
@@ -26,11 +28,13 @@ def keep(
     What stands in a block up to `final` is final.
     """
     for rows, statement in ((found, _KEEP_TRANSFERS), (events, _KEEP_EVENTS)):
-        values = [
-            asdict(one) | {"is_final": one.block_number <= final, "orphaned_at": None, "seen_at": now} for one in rows
-        ]
+        values = [asdict(one) | _seen(now) | {"is_final": one.block_number <= final} for one in rows]
         if values:
             together(connection, (statement.on(connection), given(values)))
+
+
+def _seen(now: datetime) -> dict[str, object]:
+    return {"orphaned_at": None, "seen_at": now, "look_at": now, "unmatched": None}
 
 
 def known_keys(connection: Connection, chain: str, first: int, last: int) -> set[tuple[str, int]]:
@@ -120,7 +124,7 @@ def note_node(
 
 def _upsert(table: Table, key: Sequence[str]) -> Statement:
     names = [column.name for column in table.columns]
-    changed = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key and name != "is_final")
+    changed = ", ".join(f"{name} = excluded.{name}" for name in names if name not in {*key, *_KEPT})
     sticky = f"is_final = {table.name}.is_final OR excluded.is_final, " if "is_final" in names else ""
     # The condition of WHERE keeps SQLite from reading ON as the beginning of a join.
     return with_rows(

@@ -111,7 +111,9 @@ def _fact(values: Mapping[str, Any]) -> ProviderFact:
 
 
 def _transfer(values: Mapping[str, Any]) -> Transfer:
-    return Transfer(**{name: values[name] for name in _TRANSFER_FIELDS})
+    head = values["head_number"]
+    counted = 0 if head is None else max(0, head - values["block_number"] + 1)
+    return Transfer(**{name: values[name] for name in _TRANSFER_FIELDS}, confirmations=counted)
 
 
 _FACT_LIST = ", ".join(f"f.{name}" for name in (*_FACT_FIELDS, "status"))
@@ -128,10 +130,11 @@ _TRANSFER_LIST = ", ".join(f"t.{name}" for name in _TRANSFER_FIELDS)
 # What a reorganisation took away, or what was matched no longer, is no evidence.
 _TRANSFERS = with_rows(
     f"""
-    SELECT m.namespace, m.orderid, {_TRANSFER_LIST} FROM {{rows}} AS g
+    SELECT m.namespace, m.orderid, h.head_number, {_TRANSFER_LIST} FROM {{rows}} AS g
     JOIN matches m ON m.namespace = g.namespace AND m.orderid = g.orderid AND m.reversed_at IS NULL
     JOIN transfers t ON t.chain = m.chain AND t.tx_hash = m.tx_hash AND t.log_index = m.log_index
         AND t.orphaned_at IS NULL
+    LEFT JOIN chains h ON h.name = t.chain
     """,
     types_of(orders, ("namespace", "orderid")),
     block_time=transfers.c.block_time.type,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.core.callbacks import Status
-from relay.core.evidence import Facts, Standing, weigh
+from relay.core.evidence import NOTHING, Facts, Standing, most_telling, weigh
 from relay.core.facts import ProviderFact, Transfer
 from relay.core.policies import Received
 from tests.builders import NOON, an_order
@@ -97,10 +97,21 @@ def test_the_chain_is_asked(transfers: tuple[Transfer, ...], answer: tuple[str, 
     assert (standing, notes.get("chain")) == answer
 
 
-def test_an_order_without_an_address_waits_for_the_chain_in_vain() -> None:
-    """The chain cannot be asked about it."""
+def test_an_order_without_an_address_is_believed_by_the_transfers_that_were_matched_to_it() -> None:
+    """Whose they are was decided when they were matched."""
     found = weigh(an_order(), Received(3_000_000, 100, 1), frozenset({"chain"}), Facts(transfers=(a_transfer(),)))
-    assert (found.standing, found.notes) == (Standing.AWAITED, {"chain": "the order has no address"})
+    assert (found.standing, found.notes) == (Standing.AGREES, {})
+    found = weigh(an_order(), Received(3_000_000, 100, 1), frozenset({"chain"}), NOTHING)
+    assert (found.standing, found.notes) == (Standing.AWAITED, {"chain": "3.000000 / 0.000000"})
+
+
+def test_of_several_transfers_the_last_final_one_is_shown() -> None:
+    """One that may still vanish only where there is no other."""
+    first, last = a_transfer(block_number=1), a_transfer(block_number=2)
+    later = a_transfer(block_number=3, is_final=False)
+    assert most_telling([first, later, last]) == last
+    assert most_telling([later]) == later
+    assert most_telling([]) is None
 
 
 def test_all_that_are_asked_must_agree() -> None:

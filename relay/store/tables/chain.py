@@ -75,7 +75,11 @@ class ChainNode(SQLModel, table=True):
 
 
 class Transfer(SQLModel, table=True):
-    """A movement of money to or from a watched address."""
+    """A movement of money to or from a watched address.
+
+    `look_at` is when its order is looked for next, None once it has one or
+    never will; `unmatched` says why it had none when it was looked for last.
+    """
 
     __tablename__ = "transfers"
     __table_args__ = (
@@ -83,6 +87,8 @@ class Transfer(SQLModel, table=True):
         Index("ix_transfers_sender", "chain", "sender", "block_number"),
         Index("ix_transfers_block", "chain", "block_number"),
         partial("ix_transfers_orphaned", "chain", "block_number", where="orphaned_at IS NOT NULL"),
+        partial("ix_transfers_look", "look_at", where="look_at IS NOT NULL AND orphaned_at IS NULL"),
+        partial("ix_transfers_open", "recipient", "amount_micros", where="look_at IS NOT NULL AND orphaned_at IS NULL"),
         CheckConstraint("amount_micros >= 0 AND rest >= 0 AND amount_micros + rest > 0", name="moves_money"),
         CheckConstraint("NOT (is_final AND orphaned_at IS NOT NULL)", name="final_or_orphaned"),
     )
@@ -101,6 +107,8 @@ class Transfer(SQLModel, table=True):
     is_final: bool = False
     orphaned_at: datetime | None = None
     seen_at: datetime
+    look_at: datetime | None = None
+    unmatched: str | None = None
 
 
 class TokenEvent(SQLModel, table=True):
@@ -140,10 +148,19 @@ class Balance(SQLModel, table=True):
 
 
 class Match(SQLModel, table=True):
-    """A transfer that belongs to an order; its key lets no two orders claim it."""
+    """A transfer that belongs to an order; its key lets no two orders claim it.
+
+    `final_at` is when its order was judged by it as final, `reversed_at` when
+    the loss of the transfer was announced, and `reversed_micros` what was
+    taken back then.
+    """
 
     __tablename__ = "matches"
-    __table_args__ = (Index("ix_matches_order", "namespace", "orderid"),)
+    __table_args__ = (
+        Index("ix_matches_order", "namespace", "orderid"),
+        partial("ix_matches_open", "matched_at", where="final_at IS NULL"),
+        partial("ix_matches_reversed", "chain", where="reversed_at IS NOT NULL"),
+    )
 
     chain: str = Field(primary_key=True)
     tx_hash: str = Field(primary_key=True)
@@ -151,8 +168,11 @@ class Match(SQLModel, table=True):
     namespace: str
     orderid: str
     rule: str
+    flags: str = Field(default="", sa_column_kwargs={"server_default": ""})
     matched_at: datetime
+    final_at: datetime | None = None
     reversed_at: datetime | None = None
+    reversed_micros: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class AddressScan(SQLModel, table=True):

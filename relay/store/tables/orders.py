@@ -19,6 +19,7 @@ class Order(SQLModel, table=True):
         Index("ix_orders_listing", "state", "id"),
         Index("ix_orders_user_ref", "user_ref", "id"),
         partial("ix_orders_address", "address", "id", where="address IS NOT NULL"),
+        partial("ix_orders_asked", "address", "expected_micros", "id", where="address IS NOT NULL"),
         partial("ix_orders_expires", "expires_at", where="expires_at IS NOT NULL AND state IN ('created', 'pending')"),
         partial("ix_orders_confirming", "updated_at", where="state = 'confirming'"),
         CheckConstraint("credited_micros >= 0", name="credit_not_negative"),
@@ -103,6 +104,7 @@ class ProviderFact(SQLModel, table=True):
     __tablename__ = "provider_facts"
     __table_args__ = (
         Index("ix_provider_facts_order", "namespace", "orderid"),
+        partial("ix_provider_facts_tx_hash", "tx_hash", where="tx_hash IS NOT NULL"),
         CheckConstraint("via IN ('query', 'statement')", name="via"),
     )
 
