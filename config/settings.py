@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import time
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config.chains import parse_chains
 from config.sources import parse_sources
@@ -44,6 +47,8 @@ class Settings:
     trusted_proxy_hops: int
     endpoint_allow_cidrs: tuple[str, ...]
     provider_proxy_url: str = field(repr=False)
+    business_timezone: str
+    business_cutoff: time
     log_level: str
     log_format: str
     sandbox: bool
@@ -75,6 +80,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         trusted_proxy_hops=read.whole("TRUSTED_PROXY_HOPS", 0, least=0, most=10),
         endpoint_allow_cidrs=_cidrs(read),
         provider_proxy_url=read.url("PROVIDER_PROXY_URL", ("http",)),
+        business_timezone=_zone(read),
+        business_cutoff=_cutoff(read),
         log_level=read.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
         log_format=read.choice("LOG_FORMAT", ("auto", "json", "text"), "auto"),
         sandbox=read.flag("RELAY_SANDBOX", default=False),
@@ -185,6 +192,23 @@ def _sources(read: _Environment) -> dict[str, Source]:
 def _chains(read: _Environment) -> dict[str, Chain]:
     text = _toml(read, read.text("RELAY_CHAINS"), "RELAY_CHAINS", DEFAULT_CHAINS)
     return {} if text is None else parse_chains(text, read.text, read.faults)
+
+
+def _zone(read: _Environment) -> str:
+    name = read.text("BUSINESS_TIMEZONE") or "UTC"
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        read.fault("BUSINESS_TIMEZONE", "must be a name of the IANA time zone database, such as Asia/Hong_Kong")
+        return "UTC"
+
+
+def _cutoff(read: _Environment) -> time:
+    text = read.text("BUSINESS_CUTOFF") or "00:00"
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text, re.ASCII):
+        read.fault("BUSINESS_CUTOFF", "must be a time of day, such as 17:00")
+        return time()
+    return time.fromisoformat(text)
 
 
 def _toml(read: _Environment, given: str, name: str, default: Path) -> str | None:

@@ -138,6 +138,42 @@ def a_stored_order(engine: Engine, orderid: str, **columns: Any) -> int:
     return int(add(engine, rows.orders, **usual | columns))
 
 
+def a_break(engine: Engine, break_id: str, **columns: Any) -> str:
+    """Store an open break of severity 2."""
+    usual = {
+        "id": break_id,
+        "kind": "amount_mismatch",
+        "severity": 2,
+        "state": "open",
+        "namespace": "crossing",
+        "orderid": f"sh-{break_id}",
+        "amount_micros": 1_000_000,
+        "evidence": "{}",
+        "first_seen": NOON,
+        "last_seen": NOON,
+    }
+    return str(add(engine, rows.breaks, **usual | columns))
+
+
+def a_provider_fact(engine: Engine, orderid: str, **columns: Any) -> None:
+    """Store that the provider says an order is paid with 3 USDT."""
+    usual = {
+        "source": "crossing",
+        "orderid": orderid,
+        "namespace": "crossing",
+        "via": "statement",
+        "status": "succeeded",
+        "raw_status": "paid",
+        "amount_micros": 3_000_000,
+        "amount_raw": "3",
+        "unit_micros": 1,
+        "occurred_at": NOON,
+        "changed_at": NOON,
+        "checked_at": NOON,
+    }
+    add(engine, rows.provider_facts, **usual | columns)
+
+
 def a_heartbeat(engine: Engine, kind: str, seen_at: datetime) -> None:
     """Store a process's sign of life."""
     add(
@@ -172,6 +208,21 @@ def a_stored_transfer(engine: Engine, tx: int, recipient: str, **columns: Any) -
     }
     add(engine, rows.transfers, **usual | columns)
     return str((usual | columns)["tx_hash"])
+
+
+def a_match(engine: Engine, tx_hash: str, orderid: str, **columns: Any) -> None:
+    """Store that a transfer on ethereum paid an order."""
+    usual = {
+        "chain": "ethereum",
+        "tx_hash": tx_hash,
+        "log_index": 0,
+        "namespace": "crossing",
+        "orderid": orderid,
+        "rule": "tx",
+        "matched_at": NOON,
+        "final_at": NOON,
+    }
+    add(engine, rows.matches, **usual | columns)
 
 
 def an_address(engine: Engine, address: str, **columns: Any) -> str:

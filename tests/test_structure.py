@@ -33,9 +33,11 @@ ALLOWED = {
     "config": CORE,
     "config.gunicorn": {"config", "relay.errors", "relay.web"},
     "relay.bootstrap": RIM,
-    "relay.web": INSIDE | {"config", "relay", "relay.bootstrap", "relay.web.api", "relay.web.console"},
+    "relay.web": INSIDE
+    | {"config", "relay", "relay.bootstrap", "relay.web.api", "relay.web.console", "relay.web.finance"},
     "relay.web.api": INSIDE | {"relay", "relay.bootstrap", "relay.web"},
     "relay.web.console": INSIDE | {"relay.bootstrap", "relay.web"},
+    "relay.web.finance": INSIDE | {"relay.bootstrap", "relay.web", "relay.web.console"},
     # A command with --json prints the shapes that the API answers with.
     "relay.cli": RIM | {"relay", "relay.web.api"},
     "relay.__main__": {"relay.cli"},

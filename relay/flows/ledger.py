@@ -42,11 +42,16 @@ class Ledger:
             return
         if ruling.stops_deliveries:
             self.rows.stopped.append(order.key)
-        is_new = order.key not in self.known.orders or order.key in self.rows.born
+        before = self.known.orders.get(order.key)
+        is_new = before is None or order.key in self.rows.born
         (self.rows.born if is_new else self.rows.changed)[order.key] = order
         self.known.orders[order.key] = order
         if ruling.announce is not None:
-            self._announce(ruling.announce, ruling, order, callback or ruling, most_telling(transfers))
+            delta = order.credited_micros - (0 if before is None else before.credited_micros)
+            told = most_telling(transfers)
+            self._announce(
+                ruling.announce, ruling, order, callback or ruling, transfer=told, delta_micros=delta or None
+            )
 
     def write(self, connection: Connection) -> None:
         """Write everything, as the last words of the transaction."""
@@ -56,7 +61,14 @@ class Ledger:
         store.write(connection, self.rows, now=self._now)
 
     def _announce(
-        self, event_type: str, ruling: Ruling, order: Order, cause: Callback | Ruling, transfer: Transfer | None
+        self,
+        event_type: str,
+        ruling: Ruling,
+        order: Order,
+        cause: Callback | Ruling,
+        *,
+        transfer: Transfer | None,
+        delta_micros: int | None,
     ) -> None:
         row = self._event(event_type)
         row["body"] = recharge_body(
@@ -77,6 +89,7 @@ class Ledger:
             "generation": None if ruling.change is None else ruling.change.generation,
             "notify_url": order.notify_url,
             "amount_micros": order.amount_micros,
+            "delta_micros": delta_micros,
             "flags": " ".join(sorted(order.flags)),
         }
         self.rows.events.append(row)
@@ -112,6 +125,7 @@ class Ledger:
             "generation": None,
             "notify_url": None,
             "amount_micros": None,
+            "delta_micros": None,
             "flags": "",
             "body": "",
             "created_at": self._now,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from relay.core.chain_addresses import family_of, show_address
 from relay.core.hashes import show_hash
 from relay.core.sources import Source
 from relay.errors import NotFound
-from relay.store import callbacks, creations, deliveries, events, matching, orders, provider_facts
+from relay.store import audit, callbacks, creations, deliveries, events, matching, orders, provider_facts
 from relay.store.engine import reading
 
 # Of each kind; an order that has more is under attack, and its list of callbacks shows the rest.
@@ -23,7 +24,7 @@ MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to an order. `what` is creation, callback, provider, transfer, event, delivery or break."""
+    """One thing that happened to an order. `what` is creation, callback, provider, transfer, event, delivery, break or act."""
 
     at: datetime
     what: str
@@ -61,6 +62,8 @@ def order_with_timeline(
         steps += [_provider(row) for row in provider_facts.of_order(connection, *key)]
         steps += [_transfer(row) for row in matching.of_order(connection, *key)]
         steps += [_break(row) for row in orders.breaks_of(connection, *key, most=MOST)]
+        if owner is None:
+            steps += [_act(row) for row in audit.of_subject(connection, f"{namespace}/{orderid}", most=MOST)]
     return order, sorted(steps, key=lambda step: step.at)
 
 
@@ -77,6 +80,12 @@ def _creation(row: RowMapping) -> Step:
 def _provider(row: RowMapping) -> Step:
     names = ("source", "via", "status", "raw_status", "amount_micros", "tx_hash", "occurred_at", "checked_at")
     return _step(row["changed_at"], "provider", row, *names)
+
+
+def _act(row: RowMapping) -> Step:
+    return Step(
+        row["at"], "act", str(row["sequence"]), {"done": row["act"], "actor": row["actor"], **json.loads(row["detail"])}
+    )
 
 
 def _event(row: RowMapping) -> Step:

@@ -104,6 +104,12 @@ def page(
     return read_page(connection, query, audit.c.sequence, after=after, limit=limit)
 
 
+def of_subject(connection: Connection, subject: str, *, most: int) -> list[RowMapping]:
+    """Return the acts upon one thing, oldest first."""
+    query = select(audit).where(audit.c.subject == subject).order_by(audit.c.sequence).limit(most)
+    return list(connection.execute(query).mappings())
+
+
 def _hash(previous: str, row: Mapping[str, Any] | RowMapping) -> str:
     signed = {name: row[name] for name in ("sequence", "actor", "act", "subject", "detail")}
     return sha256(

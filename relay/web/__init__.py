@@ -16,6 +16,7 @@ from relay.web.callbacks import Door
 from relay.web.console import BLUEPRINTS as CONSOLE
 from relay.web.console.home import front
 from relay.web.context import EXTENSION
+from relay.web.finance import BLUEPRINTS as FINANCE
 from relay.web.metrics import measure
 from relay.web.pages import FILTERS
 from relay.web.problems import handle_errors, invalid_input
@@ -49,7 +50,7 @@ def create_app(runtime: Runtime) -> OpenAPI:
     app.register_blueprint(reverse_check.routes)
     for api in BLUEPRINTS:
         app.register_api(api)
-    for pages in CONSOLE:
+    for pages in (*CONSOLE, *FINANCE):
         app.register_blueprint(pages)
     app.jinja_env.filters.update(FILTERS)
     if not runtime.settings.sandbox:

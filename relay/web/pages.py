@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from flask import Response, render_template
 
 from relay.core.amounts import format_micros
+from relay.core.events import rfc3339
+from relay.web.context import runtime
 
 # Pages load one style sheet and pictures of ours, and post to us; there is no script to allow.
 POLICY = (
@@ -39,9 +44,60 @@ def money(micros: int | None) -> str:
     return f"({spelled})" if micros < 0 else spelled
 
 
+def exact(micros: int) -> str:
+    """Spell an amount as `money` does, but zero in full: a witness that says nothing came has said so."""
+    return money(micros) if micros else "0.000000"
+
+
 def moment(at: datetime | None) -> str:
     """Spell a moment in UTC, to the second."""
     return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-FILTERS: dict[str, Callable[..., Any]] = {"money": money, "moment": moment}
+def iso(at: datetime) -> str:
+    """Spell a moment for machines."""
+    return rfc3339(at)
+
+
+def local(at: datetime) -> str:
+    """Spell a moment in the zone of the business day; "" where that is UTC."""
+    zone = runtime().settings.business_timezone
+    return "" if zone == "UTC" else f"{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}"
+
+
+def age(since: datetime, until: datetime) -> str:
+    """Say how old a thing is, in the two largest units that are not nothing."""
+    seconds = max(int((until - since).total_seconds()), 0)
+    days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h" if hours and days < 8 else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def words(name: str) -> str:
+    """Spell the name of a class or of a field as words."""
+    return name.replace("_", " ")
+
+
+def plain(value: object) -> str:
+    """Spell any value of a fact; what was stored as a list or a map stays readable."""
+    if isinstance(value, datetime):
+        return moment(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def short(text: str) -> str:
+    """Cut a text that somebody may have made long on purpose."""
+    return text if len(text) <= 48 else f"{text[:32]}…{text[-8:]}"
+
+
+def changed(query: Mapping[str, str], **changes: str | None) -> str:
+    """Return the query of a link: this one with some names changed, and without those that are None or empty."""
+    return urlencode({name: value for name, value in {**query, **changes}.items() if value})
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    one.__name__: one for one in (money, exact, moment, iso, local, age, words, plain, short, changed)
+}

@@ -73,7 +73,7 @@ class Visitor:
 
     def get(self, path: str, **query: Any) -> Any:
         """Return Werkzeug's response."""
-        return self.client.get(path, query_string=query)
+        return self.client.get(path, query_string=query or None)
 
     def post(self, path: str, **fields: str) -> Any:
         """Send a form of our own page."""

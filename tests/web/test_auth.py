@@ -74,6 +74,14 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/account"): PEOPLE,
     ("POST", "/account"): PEOPLE,
     ("GET", "/console"): READERS,
+    ("GET", "/finance/breaks"): READERS,
+    ("GET", "/finance/breaks/<id>"): READERS,
+    ("POST", "/finance/breaks/<id>/assign"): READERS,
+    ("POST", "/finance/breaks/<id>/note"): READERS,
+    ("POST", "/finance/breaks/<id>/resolve"): ("preparer", "approver"),
+    ("GET", "/finance/orders"): READERS,
+    ("GET", "/finance/orders/<source>/<path:orderid>"): READERS,
+    ("POST", "/finance/orders/<source>/<path:orderid>/release"): ("approver",),
 }
 VALUES = {"<path:orderid>": "sh-1", "<int:id>": "1", "<id>": "1", "<source>": "x"}
 

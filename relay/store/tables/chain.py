@@ -86,6 +86,7 @@ class Transfer(SQLModel, table=True):
         Index("ix_transfers_recipient", "chain", "recipient", "block_number"),
         Index("ix_transfers_sender", "chain", "sender", "block_number"),
         Index("ix_transfers_block", "chain", "block_number"),
+        Index("ix_transfers_time", "chain", "block_time"),
         partial("ix_transfers_orphaned", "chain", "block_number", where="orphaned_at IS NOT NULL"),
         partial("ix_transfers_look", "look_at", where="look_at IS NOT NULL AND orphaned_at IS NULL"),
         partial("ix_transfers_open", "recipient", "amount_micros", where="look_at IS NOT NULL AND orphaned_at IS NULL"),

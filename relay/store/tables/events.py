@@ -13,7 +13,8 @@ from relay.store.tables.base import partial, row_id
 class Event(SQLModel, table=True):
     """A fact we announce. `sequence` is the order of commit, `body` the bytes every attempt sends.
 
-    `generation` counts an order's reversals; `notify_url` is the order's own, for endpoints of kind per_order.
+    `generation` counts an order's reversals; `notify_url` is the order's own, for endpoints of kind per_order;
+    `delta_micros` tells by how much its credit changed, None where it did not.
     """
 
     __tablename__ = "events"
@@ -43,6 +44,7 @@ class Event(SQLModel, table=True):
     generation: int | None = None
     notify_url: str | None = None
     amount_micros: int | None = Field(default=None, sa_type=BigInteger)
+    delta_micros: int | None = Field(default=None, sa_type=BigInteger)
     flags: str = ""
     body: str = Field(sa_type=Text)
     created_at: datetime

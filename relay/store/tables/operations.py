@@ -17,6 +17,7 @@ class Break(SQLModel, table=True):
     __table_args__ = (
         partial("ix_breaks_open", "severity", "first_seen", where="state = 'open'"),
         Index("ix_breaks_order", "namespace", "orderid"),
+        Index("ix_breaks_seen", "first_seen", "id"),
         CheckConstraint("state IN ('open', 'resolved')", name="state"),
     )
 
@@ -40,6 +41,7 @@ class AuditEntry(SQLModel, table=True):
     """A privileged act; each row hashes the one before it."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_subject", "subject", "sequence"),)
 
     sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     at: datetime

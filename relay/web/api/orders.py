@@ -95,7 +95,7 @@ class StepShape(Shape):
     """One thing that happened to an order."""
 
     at: Moment
-    what: Literal["creation", "callback", "provider", "transfer", "event", "delivery", "break"]
+    what: Literal["creation", "callback", "provider", "transfer", "event", "delivery", "break", "act"]
     id: str
     facts: dict[str, Any]
 

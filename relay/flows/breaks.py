@@ -1,0 +1,63 @@
+"""Own what people do with a break: take it on, note what they found, resolve it with a reason; each is an act in the audit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from relay.core.actors import Actor
+from relay.errors import Conflict, NotFound, Unprocessable
+from relay.store import audit, people
+from relay.store import break_list as store
+from relay.store.engine import writing
+
+LONGEST = 2_000
+
+
+def assign(engine: Engine, break_id: str, owner: str, *, actor: Actor, now: datetime) -> None:
+    """Give a break to a person, or with "" to nobody. Unprocessable for a person who may not sign in."""
+    name = owner.strip().lower()
+    with writing(engine) as connection:
+        person = people.find(connection, name) if name else None
+        if name and (person is None or person["revoked_at"] is not None):
+            raise Unprocessable(f"nobody who may sign in is called {name}", pointer="/owner")
+    _act(engine, break_id, "break.assign", {"owner": name or None}, actor=actor, now=now, owner=name or None)
+
+
+def note(engine: Engine, break_id: str, words: str, *, actor: Actor, now: datetime) -> None:
+    """Write down what was found; the last note stands on the break, all are in the audit."""
+    said = _words(words, "/note")
+    _act(engine, break_id, "break.note", {"note": said}, actor=actor, now=now, note=said)
+
+
+def resolve(engine: Engine, break_id: str, reason: str, *, actor: Actor, now: datetime) -> None:
+    """Close a break with a reason; what it is about does not change by that."""
+    said = _words(reason, "/reason")
+    closed = {"state": "resolved", "resolved_at": now, "resolved_by": actor.id, "note": said}
+    _act(engine, break_id, "break.resolve", {"reason": said}, actor=actor, now=now, **closed)
+
+
+def _words(given: str, pointer: str) -> str:
+    said = given.replace("\0", "").strip()
+    if not 3 <= len(said) <= LONGEST:
+        raise Unprocessable(f"say it in 3 to {LONGEST} characters", pointer=pointer)
+    return said
+
+
+def _act(
+    engine: Engine,
+    break_id: str,
+    act: str,
+    detail: dict[str, object],
+    *,
+    actor: Actor,
+    now: datetime,
+    **columns: object,
+) -> None:
+    with writing(engine) as connection:
+        if not store.change(connection, break_id, **columns):
+            if store.find(connection, break_id) is None:
+                raise NotFound("no such break")
+            raise Conflict("this break is resolved already")
+        audit.append(connection, actor=actor.id, act=act, subject=break_id, now=now, detail=detail)

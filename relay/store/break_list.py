@@ -1,0 +1,119 @@
+"""Own how breaks are looked at and worked on: a page at a time by keys that are indexed, however many there were."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select, tuple_, update
+
+from relay.errors import Unprocessable
+from relay.store.paging import Page
+from relay.store.rows import breaks
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which breaks; None asks for nothing. `state` is open, resolved or all; `since` and `until` meet the first sight, half-open."""
+
+    state: str = "open"
+    severity: int | None = None
+    kind: str | None = None
+    owner: str | None = None
+    namespace: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    least_micros: int | None = None
+    most_micros: int | None = None
+    keys: Collection[Key] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many breaks of a kind there are, their money, and since when the oldest."""
+
+    kind: str
+    severity: int
+    count: int
+    micros: int
+    oldest: datetime
+
+
+def page(connection: Connection, filters: Filters, *, after: str | None, limit: int) -> Page:
+    """List breaks: open ones the worst and oldest first, others the latest first. Unprocessable for a cursor that is none."""
+    is_work = filters.state == "open"
+    key = [breaks.c.severity, breaks.c.first_seen, breaks.c.id] if is_work else [breaks.c.first_seen, breaks.c.id]
+    query = select(breaks).where(*_meeting(filters))
+    if after is not None:
+        seen = tuple_(*_cursor(after, key))
+        query = query.where(tuple_(*key) > seen if is_work else tuple_(*key) < seen)
+    ordered = query.order_by(*(key if is_work else [column.desc() for column in key])).limit(limit + 1)
+    rows = list(connection.execute(ordered).mappings())
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(rows[:limit], None if last is None else _spelled([last[column.name] for column in key]))
+
+
+def counts(connection: Connection, filters: Filters) -> list[Count]:
+    """Return what the filters meet, summed by kind; the worst first."""
+    oldest = func.min(breaks.c.first_seen, type_=breaks.c.first_seen.type)
+    query: Select[Any] = select(
+        breaks.c.kind, breaks.c.severity, func.count(), func.sum(breaks.c.amount_micros), oldest
+    ).where(*_meeting(filters))
+    grouped = query.group_by(breaks.c.kind, breaks.c.severity).order_by(breaks.c.severity, breaks.c.kind)
+    return [Count(row[0], row[1], row[2], int(row[3] or 0), row[4]) for row in connection.execute(grouped)]
+
+
+def find(connection: Connection, break_id: str) -> RowMapping | None:
+    """Return one break."""
+    return connection.execute(select(breaks).where(breaks.c.id == break_id)).mappings().first()
+
+
+def change(connection: Connection, break_id: str, **columns: object) -> bool:
+    """Change an open break; False when it is not open, or not there."""
+    still = (breaks.c.id == break_id) & (breaks.c.state == "open")
+    return bool(connection.execute(update(breaks).where(still).values(**columns)).rowcount)
+
+
+def _meeting(filters: Filters) -> list[ColumnElement[bool]]:
+    exact = {
+        breaks.c.severity: filters.severity,
+        breaks.c.kind: filters.kind,
+        breaks.c.owner: filters.owner,
+        breaks.c.namespace: filters.namespace,
+        breaks.c.state: None if filters.state == "all" else filters.state,
+    }
+    bounds = (
+        (filters.since, breaks.c.first_seen.__ge__),
+        (filters.until, breaks.c.first_seen.__lt__),
+        (filters.least_micros, breaks.c.amount_micros.__ge__),
+        (filters.most_micros, breaks.c.amount_micros.__le__),
+    )
+    met = [column == value for column, value in exact.items() if value is not None]
+    met += [compare(value) for value, compare in bounds if value is not None]
+    if filters.keys is not None:
+        met.append(tuple_(breaks.c.namespace, breaks.c.orderid).in_(sorted(filters.keys)))
+    return met
+
+
+def _spelled(values: list[Any]) -> str:
+    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def _cursor(given: str, key: list[Any]) -> list[Any]:
+    try:
+        values = json.loads(urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+        moment = -2
+        values[moment] = datetime.fromisoformat(values[moment])
+        whole = len(values) == len(key) and isinstance(values[-1], str) and values[moment].tzinfo is not None
+    except (ValueError, TypeError, LookupError):
+        whole = False
+    if not whole:
+        raise Unprocessable("this is no page of the list", pointer="/after")
+    return list(values)

@@ -1,0 +1,124 @@
+"""Own the list of breaks, and the page on which one is worked on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, redirect, request
+from sqlalchemy import Connection
+from werkzeug.wrappers import Response as AnyResponse
+
+from relay.bootstrap import now
+from relay.errors import NotFound
+from relay.flows import breaks as flow
+from relay.store import audit, break_list, lookup, people
+from relay.store.break_list import Filters
+from relay.store.engine import reading
+from relay.web.auth import person
+from relay.web.console.frame import READERS, framed
+from relay.web.context import actor, runtime
+from relay.web.finance.reading import STATES, filters_of
+from relay.web.pages import changed
+
+routes = Blueprint("breaks", __name__)
+
+PER_PAGE = 50
+
+
+@routes.get("/finance/breaks")
+@person(*READERS)
+def listed() -> Response:
+    """List what the query asks for, a page at a time."""
+    query = {name: value for name, value in request.args.items() if value}
+    filters = filters_of(query)
+    with reading(runtime().engine) as connection:
+        if "q" in query:
+            # Whoever looks for one thing wants it in whatever state it is.
+            filters = Filters(state="all", keys=searched_keys(connection, query["q"].strip()))
+        page = break_list.page(connection, filters, after=query.get("after"), limit=PER_PAGE)
+        counts = break_list.counts(connection, filters)
+        owners = [row["name"] for row in people.listed(connection) if row["revoked_at"] is None]
+    return framed(
+        "breaks.html",
+        "breaks",
+        query=query,
+        states=STATES,
+        rows=[_shown(row) for row in page.rows],
+        counts=counts,
+        total=sum(one.count for one in counts),
+        total_micros=sum(one.micros for one in counts),
+        owners=owners,
+        namespaces=sorted(namespaces()),
+        views=views(),
+        next_query=changed(query, after=str(page.next)) if page.next else None,
+        first_query=changed(query, after=None),
+        now=now(),
+    )
+
+
+@routes.get("/finance/breaks/<id>")
+@person(*READERS)
+def one(id: str) -> Response:  # noqa: A002  # named as the rule names it
+    """Show one break with everything that was done about it."""
+    return _page(id)
+
+
+@routes.post("/finance/breaks/<id>/assign")
+@person("preparer", "approver", "operator")
+def assign(id: str) -> AnyResponse:  # noqa: A002  # as above
+    """Give it to a person."""
+    flow.assign(runtime().engine, id, request.form.get("owner", ""), actor=actor(), now=now())
+    return redirect(f"/finance/breaks/{id}", code=303)
+
+
+@routes.post("/finance/breaks/<id>/note")
+@person("preparer", "approver", "operator")
+def note(id: str) -> AnyResponse:  # noqa: A002  # as above
+    """Write down what was found."""
+    flow.note(runtime().engine, id, request.form.get("note", ""), actor=actor(), now=now())
+    return redirect(f"/finance/breaks/{id}", code=303)
+
+
+@routes.post("/finance/breaks/<id>/resolve")
+@person("preparer", "approver")
+def resolve(id: str) -> AnyResponse:  # noqa: A002  # as above
+    """Close it with a reason."""
+    flow.resolve(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now())
+    return redirect(f"/finance/breaks/{id}", code=303)
+
+
+def namespaces() -> set[str]:
+    """Return the namespaces of all configured sources."""
+    return {source.namespace for source in runtime().sources.values()}
+
+
+def searched_keys(connection: Connection, text: str) -> set[tuple[str, str]]:
+    """Return the orders that a person may mean."""
+    return lookup.orders_by(connection, text, namespaces=namespaces(), chains=runtime().settings.chains)
+
+
+def views() -> list[tuple[str, str]]:
+    """Return the saved views: what most days ask for, each a query of its own."""
+    return [
+        ("To act today", "/finance/breaks?state=open"),
+        ("Mine", f"/finance/breaks?state=open&owner={actor().name}"),
+        ("Held money", "/finance/orders?state=held"),
+        ("Resolved", "/finance/breaks?state=resolved"),
+    ]
+
+
+def _page(break_id: str) -> Response:
+    with reading(runtime().engine) as connection:
+        row = break_list.find(connection, break_id)
+        if row is None:
+            raise NotFound("no such break")
+        acts = audit.page(connection, after=None, limit=100, subject=break_id).rows
+        owners = [one["name"] for one in people.listed(connection) if one["revoked_at"] is None]
+    shown = _shown(row)
+    told = [{**act, "detail": json.loads(act["detail"])} for act in acts]
+    return framed("break.html", "breaks", row=shown, acts=told, owners=owners, now=now())
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {**row, "evidence": json.loads(row["evidence"] or "{}")}

@@ -1,0 +1,82 @@
+"""Own the page of one order, and the way to it from any name that a person has of it."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import Blueprint, Response, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from relay.bootstrap import new_event_id, now
+from relay.core.orders import State
+from relay.core.releases import Act, wish_of
+from relay.errors import Unprocessable
+from relay.flows import order_story, releases
+from relay.store import orders
+from relay.store.engine import reading
+from relay.web.auth import person
+from relay.web.console.frame import READERS, framed
+from relay.web.context import actor, runtime
+from relay.web.finance.breaks import searched_keys, views
+
+routes = Blueprint("finance_orders", __name__)
+
+PER_PAGE = 50
+
+
+@routes.get("/finance/orders")
+@person(*READERS)
+def listed() -> AnyResponse:
+    """Find an order by its number, a transaction or an address; or list those in a state, newest first."""
+    text, state = request.args.get("q", "").strip(), request.args.get("state") or None
+    if state is not None and state not in set(State):
+        raise Unprocessable("no such state", pointer="/state")
+    after = request.args.get("after", "")
+    with reading(runtime().engine) as connection:
+        if text:
+            keys = sorted(searched_keys(connection, text))
+            rows = [row for key in keys if (row := orders.find(connection, *key)) is not None]
+            following = None
+        else:
+            cursor = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
+            page = orders.page(connection, scope=None, after=cursor, limit=PER_PAGE, state=state)
+            rows, following = page.rows, page.next
+    if text and len(rows) == 1:
+        return redirect(path_of(rows[0]["namespace"], rows[0]["orderid"]), code=303)
+    return framed(
+        "orders.html", "orders", rows=rows, text=text, state=state, states=list(State), next=following, views=views()
+    )
+
+
+@routes.get("/finance/orders/<source>/<path:orderid>")
+@person(*READERS)
+def order(source: str, orderid: str) -> Response:
+    """Show the difference first, then the witnesses beside each other, then everything that happened."""
+    told = order_story.story(runtime().engine, runtime().sources, source, orderid, actor=actor())
+    return framed("order.html", "orders", story=told, acts=list(Act), path=path_of(source, orderid))
+
+
+@routes.post("/finance/orders/<source>/<path:orderid>/release")
+@person("approver")
+def release(source: str, orderid: str) -> AnyResponse:
+    """End the hold of an order; what subscribers are told follows from the act."""
+    act, amount = request.form.get("act", ""), request.form.get("amount", "").strip()
+    if act not in set(Act):
+        raise Unprocessable("choose what becomes of it", pointer="/act")
+    releases.release(
+        runtime().engine,
+        runtime().sources,
+        source,
+        orderid,
+        wish_of(act, request.form.get("reason", ""), amount or None),
+        actor=actor(),
+        now=now(),
+        new_id=new_event_id,
+    )
+    runtime().memory.ring()
+    return redirect(path_of(source, orderid), code=303)
+
+
+def path_of(namespace: str, orderid: str) -> str:
+    """Return the path of an order's page."""
+    return f"/finance/orders/{quote(namespace, safe='')}/{quote(orderid)}"

@@ -1,0 +1,58 @@
+"""Work on a break: every act has its row in the audit, and what makes no sense changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import Engine
+
+from relay.errors import Conflict, NotFound, Unprocessable
+from relay.flows import breaks as flow
+from relay.store import audit, break_list
+from relay.store.engine import reading
+from tests.builders import NOON
+from tests.rows import a_break, a_person
+
+
+def test_a_break_is_taken_on_noted_and_resolved(engine: Engine) -> None:
+    """The last words stand on it, all of them in the audit."""
+    pat = a_person(engine, "pat", "preparer")
+    a_break(engine, "b1")
+    flow.assign(engine, "b1", " Pat ", actor=pat, now=NOON)
+    flow.note(engine, "b1", "asked the provider", actor=pat, now=NOON)
+    flow.resolve(engine, "b1", "a typing error of theirs", actor=pat, now=NOON)
+    with reading(engine) as connection:
+        row = break_list.find(connection, "b1")
+        acts = audit.of_subject(connection, "b1", most=9)
+        assert audit.verify(connection) is None
+    assert row is not None
+    assert (row["owner"], row["note"], row["state"], row["resolved_by"]) == (
+        "pat",
+        "a typing error of theirs",
+        "resolved",
+        "user:pat",
+    )
+    assert [(act["act"], json.loads(act["detail"])) for act in acts] == [
+        ("break.assign", {"owner": "pat"}),
+        ("break.note", {"note": "asked the provider"}),
+        ("break.resolve", {"reason": "a typing error of theirs"}),
+    ]
+    with pytest.raises(Conflict):
+        flow.note(engine, "b1", "too late", actor=pat, now=NOON)
+
+
+def test_what_makes_no_sense_changes_nothing(engine: Engine) -> None:
+    """A stranger cannot own it, nobody resolves it without a word, and there is no other."""
+    pat = a_person(engine, "pat", "preparer")
+    a_break(engine, "b1")
+    with pytest.raises(Unprocessable):
+        flow.assign(engine, "b1", "nobody-here", actor=pat, now=NOON)
+    for words in ("", "  \0 ", "x" * 2_001):
+        with pytest.raises(Unprocessable):
+            flow.resolve(engine, "b1", words, actor=pat, now=NOON)
+    with pytest.raises(NotFound):
+        flow.note(engine, "b2", "a note", actor=pat, now=NOON)
+    flow.assign(engine, "b1", "", actor=pat, now=NOON)
+    with reading(engine) as connection:
+        assert len(audit.page(connection, after=None, limit=9).rows) == 1

@@ -1,0 +1,177 @@
+"""Breaks and orders as a browser meets them: found, read, worked on; and hostile text stays text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from flask_openapi3 import OpenAPI
+from sqlalchemy import event
+
+from relay.bootstrap import Runtime
+from tests.rows import (
+    a_break,
+    a_heartbeat,
+    a_match,
+    a_provider_fact,
+    a_session,
+    a_stored_callback,
+    a_stored_order,
+    a_stored_transfer,
+)
+from tests.web.conftest import Visitor
+
+HOSTILE = "<script>alert(1)</script>\u202e=cmd|' /C calc'!A0" + "x" * 5_000
+
+
+@pytest.fixture
+def visitor(runtime: Runtime, app: OpenAPI) -> Visitor:
+    """An approver's browser."""
+    for kind in ("worker", "clock"):
+        a_heartbeat(runtime.engine, kind, datetime.now(UTC))
+    return Visitor(app.test_client(), a_session(runtime.engine, "al", "approver"))
+
+
+def test_breaks_are_filtered_by_the_url(runtime: Runtime, visitor: Visitor) -> None:
+    """The sentence and the totals speak of what the filters meet; a query that cannot be read is told so on a page."""
+    assert "No break is open." in visitor.read("/finance/breaks")
+    a_break(runtime.engine, "b1", severity=1, evidence='{"status": "callback succeeded, provider failed"}')
+    a_break(runtime.engine, "b2", kind="orphan_transfer", amount_micros=20_000_000)
+    text = visitor.read("/finance/breaks")
+    assert "2 breaks open, 21.000000 USDT." in text
+    assert "callback succeeded, provider failed" in text
+    assert "1 break open, 20.000000 USDT." in visitor.read("/finance/breaks", **{"class": "orphan_transfer"})
+    a_stored_order(runtime.engine, "sh-b1")
+    assert "1 break of what is called “sh-b1”" in visitor.read("/finance/breaks", q="sh-b1")
+    for wrong in ({"severity": "9"}, {"from": "monday"}, {"least": "1e9"}, {"state": "odd"}, {"after": "x"}):
+        assert visitor.get("/finance/breaks", **wrong).status_code == 422
+
+
+def test_a_long_list_is_paged(runtime: Runtime, visitor: Visitor) -> None:
+    """The next page goes on where this one ended."""
+    for number in range(53):
+        a_break(runtime.engine, f"b{number:02d}")
+    first = visitor.read("/finance/breaks")
+    assert "53 breaks open" in first
+    path = first.split('" rel="next"')[0].rsplit('href="', 1)[1].replace("&amp;", "&")
+    second = visitor.read(f"/finance/breaks{path}")
+    assert second.count('scope="row"><a href="/finance/breaks/') == 3
+    assert 'rel="next"' not in second
+
+
+def test_a_break_is_worked_on(runtime: Runtime, visitor: Visitor) -> None:
+    """Assigned, noted, resolved; each act is on its page."""
+    a_break(runtime.engine, "b1")
+    for act, fields in (
+        ("assign", {"owner": "al"}),
+        ("note", {"note": "asked them"}),
+        ("resolve", {"reason": "their slip"}),
+    ):
+        answer = visitor.post(f"/finance/breaks/b1/{act}", **fields)
+        assert (answer.status_code, answer.location) == (303, "/finance/breaks/b1")
+    text = visitor.read("/finance/breaks/b1")
+    for words in ("amount mismatch, 1.000000 USDT: resolved.", "break.assign", "asked them", "their slip", "user:al"):
+        assert words in text
+    assert visitor.get("/finance/breaks/b2").status_code == 404
+    assert visitor.post("/finance/breaks/b1/note", note="again").status_code == 409
+
+
+def test_an_order_shows_its_difference_first(runtime: Runtime, visitor: Visitor) -> None:
+    """Then the witnesses, then everything that happened, the acts of people as well."""
+    a_stored_order(
+        runtime.engine,
+        "sh-1",
+        state="held",
+        held_reason="evidence_disagrees",
+        credited_micros=0,
+        amount_micros=200_000_000,
+    )
+    a_stored_callback(
+        runtime.engine,
+        verdict="accepted",
+        reason=None,
+        namespace="crossing",
+        orderid="sh-1",
+        status="succeeded",
+        amount_micros=200_000_000,
+    )
+    tx = a_stored_transfer(runtime.engine, 0xAA, "0x" + "ab" * 20, amount_micros=20_000_000)
+    a_match(runtime.engine, tx, "sh-1")
+    a_provider_fact(runtime.engine, "sh-1", amount_micros=200_000_000)
+    assert visitor.get("/finance/orders", q=tx.upper()).location == "/finance/orders/crossing/sh-1"
+    text = visitor.read("/finance/orders/crossing/sh-1")
+    assert "The witnesses are 180.000000 USDT apart: Callback 200.000000, Provider 200.000000, Chain 20.000000." in text
+    assert "Held: evidence disagrees. An approver credits" in text
+    assert text.index("apart") < text.index("What happened") < text.index('<th scope="row">transfer</th>')
+    assert (
+        visitor.post("/finance/orders/crossing/sh-1/release", act="credit", reason="", amount="20").status_code == 422
+    )
+    assert visitor.post("/finance/orders/crossing/sh-1/release", act="steal", reason="because").status_code == 422
+    done = visitor.post("/finance/orders/crossing/sh-1/release", act="credit", reason="the chain is right", amount="20")
+    assert done.location == "/finance/orders/crossing/sh-1"
+    text = visitor.read("/finance/orders/crossing/sh-1")
+    assert "the chain is right" in text
+    assert "order.release" in text
+    assert "recharge.succeeded" in text
+
+
+def test_an_order_without_witnesses_says_which_are_missing(runtime: Runtime, visitor: Visitor) -> None:
+    """Absent is not zero."""
+    a_stored_order(runtime.engine, "sh-2", state="created", credited_micros=0, amount_micros=None)
+    text = visitor.read("/finance/orders/crossing/sh-2")
+    for words in (
+        "No witness names an amount.",
+        "none that verified has come",
+        "cannot be asked, and no statement has it",
+    ):
+        assert words in text
+
+
+def test_orders_are_listed_by_state(runtime: Runtime, visitor: Visitor) -> None:
+    """Held money is one view."""
+    a_stored_order(runtime.engine, "sh-1", state="held", held_reason="above_limit", credited_micros=0)
+    a_stored_order(runtime.engine, "sh-2")
+    text = visitor.read("/finance/orders", state="held")
+    assert "sh-1" in text
+    assert "sh-2" not in text
+    assert visitor.get("/finance/orders", state="odd").status_code == 422
+    assert "Nothing is called" in visitor.read("/finance/orders", q="sh-9")
+
+
+def test_hostile_text_stays_text(runtime: Runtime, visitor: Visitor) -> None:
+    """In every field that a stranger can fill."""
+    engine = runtime.engine
+    a_stored_order(
+        engine, HOSTILE, user_ref=HOSTILE, state="held", held_reason="x", provider_order_id=HOSTILE, credited_micros=0
+    )
+    a_stored_callback(
+        engine,
+        verdict="accepted",
+        namespace="crossing",
+        orderid=HOSTILE,
+        status="succeeded",
+        user_ref=HOSTILE,
+        tx_hash=HOSTILE,
+    )
+    a_provider_fact(engine, HOSTILE, raw_status=HOSTILE, status=None)
+    a_break(engine, "b1", orderid=HOSTILE, evidence='{"<b>": "<script>alert(2)</script>"}', note=HOSTILE)
+    for path in ("/finance/breaks", "/finance/breaks/b1", "/finance/orders"):
+        text = visitor.read(path)
+        assert "<script>" not in text
+        assert "<b>" not in text
+    (link,) = [part.split('"')[0] for part in visitor.read("/finance/orders").split('class="id" href="')[1:]]
+    assert "<script>" not in visitor.read(link)
+
+
+def test_pages_ask_a_constant_number_of_questions(runtime: Runtime, visitor: Visitor) -> None:
+    """However many breaks there are."""
+    asked: list[str] = []
+    event.listen(runtime.engine, "before_cursor_execute", lambda _c, _k, statement, *_: asked.append(statement))
+    counts = []
+    for number in range(3):
+        a_break(runtime.engine, f"b{number}")
+        asked.clear()
+        visitor.read("/finance/breaks")
+        counts.append(sum(statement.startswith("SELECT") for statement in asked))
+    assert counts == [counts[0]] * 3
+    assert counts[0] <= 6
