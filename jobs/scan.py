@@ -13,15 +13,20 @@ from relay.core.chains import Chain
 from relay.edge.nodes import nodes_of
 from relay.errors import RelayError
 from relay.flows.matching import match
+from relay.flows.reversals import Court, judge_reorgs
 from relay.flows.scan import scan
 
 log = logging.getLogger(__name__)
 
 
 def run() -> int:
-    """Scan every chain that has nodes, once, then match what was found; return how many were read."""
-    scanned = sum(_scan(chain) == "scanned" for chain in runtime().settings.chains.values() if chain.is_on)
-    if match(runtime().engine, runtime().sources, now=now(), new_id=new_event_id):
+    """Scan every chain that has nodes, once, then let orders follow what was found and lost; return how many were read."""
+    chains = runtime().settings.chains
+    scanned = sum(_scan(chain) == "scanned" for chain in chains.values() if chain.is_on)
+    court = Court(engine=runtime().engine, chains=chains, nodes_of=nodes_of, new_id=new_event_id)
+    changed = match(runtime().engine, runtime().sources, now=now(), new_id=new_event_id)
+    changed += judge_reorgs(court, now=now())
+    if changed:
         runtime().memory.ring()
     return scanned
 

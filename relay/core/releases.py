@@ -32,10 +32,11 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What was announced of an order before: whether its one credit was, and how many reversals."""
+    """What was announced of an order before: whether its one credit was, how many reversals, and how many were undone."""
 
     credit: bool
     reversals: int
+    reinstatements: int = 0
 
 
 def release(order: Order, wish: Release, announced: Announced) -> Ruling:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select, text, update
 from relay.core.releases import Announced
 from relay.store.rows import breaks, deliveries, events
 
-_CREDITING = ("recharge.succeeded", "recharge.adjusted", "recharge.reversed")
+_CREDITING = ("recharge.succeeded", "recharge.adjusted", "recharge.reversed", "recharge.reinstated")
 # A deleted endpoint is told nothing more; a stopped one misses nothing.
 _LET_GO = text(
     """
@@ -28,7 +28,11 @@ def announced(connection: Connection, namespace: str, orderid: str) -> Announced
         events.c.namespace == namespace, events.c.orderid == orderid, events.c.type.in_(_CREDITING)
     )
     counts = {row[0]: int(row[1]) for row in connection.execute(query.group_by(events.c.type))}
-    return Announced(credit=bool(counts), reversals=counts.get("recharge.reversed", 0))
+    return Announced(
+        credit=bool(counts),
+        reversals=counts.get("recharge.reversed", 0),
+        reinstatements=counts.get("recharge.reinstated", 0),
+    )
 
 
 def let_go(connection: Connection, namespace: str, orderid: str, *, now: datetime) -> int:

@@ -1,0 +1,126 @@
+"""Own the statements about matched transfers that lost their block, and about those that came back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text, update
+
+from relay.core.finality import Lost
+from relay.store.rows import breaks, matches, transfers
+
+Key = tuple[str, str]
+TransferKey = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A matched transfer of an order: lost, or reversed and back. `final` is its chain's last final block."""
+
+    key: Key
+    transfer: TransferKey
+    block_hash: str
+    amount_micros: int
+    lost: Lost
+    reversed_micros: int
+    final: int | None
+
+
+def suspects(connection: Connection) -> list[Suspect]:
+    """Return the lost transfers of credited orders whose loss was not announced, and the announced ones that are final again."""
+    return [_suspect(row._mapping) for row in connection.execute(_SUSPECTS)]  # noqa: SLF001  # SQLAlchemy's name for a public thing
+
+
+def standing_micros(connection: Connection, key: Key) -> int:
+    """Return what the standing transfers of an order amount to, those aside whose loss was announced."""
+    found = connection.scalar(_STANDING, {"namespace": key[0], "orderid": key[1]})
+    return int(found or 0)
+
+
+def note_reversed(connection: Connection, of: Collection[TransferKey], *, micros: int, now: datetime) -> None:
+    """Write that the loss of transfers was announced; what was taken back is written beside the first."""
+    for place, key in enumerate(sorted(of)):
+        connection.execute(_mine(key).values(reversed_at=now, reversed_micros=0 if place else micros))
+
+
+def note_reinstated(connection: Connection, of: Collection[TransferKey], *, now: datetime) -> None:
+    """Write that transfers count again; one that stands under another key now has nothing more to tell."""
+    for key in sorted(of):
+        connection.execute(_mine(key).values(reversed_at=None, reversed_micros=None))
+    connection.execute(_FORGET, {"now": now})
+
+
+def forget_moved(connection: Connection, *, now: datetime) -> None:
+    """Write that lost transfers are settled which are final again under another key."""
+    connection.execute(_FORGET, {"now": now})
+
+
+def clear_break(connection: Connection, break_id: str, *, now: datetime) -> None:
+    """Close a break whose cause is gone by itself."""
+    found = update(breaks).where(breaks.c.id == break_id, breaks.c.state == "open")
+    note = "the transfer was mined again"
+    connection.execute(found.values(state="resolved", resolved_at=now, resolved_by="reconciler", note=note))
+
+
+def _mine(key: TransferKey) -> Any:
+    chain, tx_hash, log_index = key
+    return update(matches).where(
+        matches.c.chain == chain, matches.c.tx_hash == tx_hash, matches.c.log_index == log_index
+    )
+
+
+def _suspect(row: Any) -> Suspect:
+    return Suspect(
+        key=(row["namespace"], row["orderid"]),
+        transfer=(row["chain"], row["tx_hash"], row["log_index"]),
+        block_hash=row["block_hash"],
+        amount_micros=row["amount_micros"],
+        lost=Lost(
+            block_number=row["block_number"],
+            orphaned_at=row["orphaned_at"],
+            back=bool(row["back"]),
+            reversed_at=row["reversed_at"],
+        ),
+        reversed_micros=row["reversed_micros"] or 0,
+        final=row["final_number"],
+    )
+
+
+_SAME = "t.chain = m.chain AND t.tx_hash = m.tx_hash AND t.log_index = m.log_index"
+# The same transaction pays the same address the same amount, whatever the place of the log in its block.
+_TWIN = """EXISTS (
+    SELECT 1 FROM transfers b WHERE b.chain = t.chain AND b.tx_hash = t.tx_hash AND b.orphaned_at IS NULL
+    AND b.recipient = t.recipient AND b.contract = t.contract
+    AND b.amount_micros = t.amount_micros AND b.rest = t.rest"""
+_COLUMNS = """
+    m.chain, m.tx_hash, m.log_index, m.namespace, m.orderid, m.reversed_at, m.reversed_micros,
+    t.block_number, t.block_hash, t.amount_micros, t.orphaned_at, h.final_number
+"""
+_SUSPECTS = text(
+    f"""
+    SELECT {_COLUMNS}, {_TWIN}) AS back FROM matches m JOIN transfers t ON {_SAME}
+    JOIN orders o ON o.namespace = m.namespace AND o.orderid = m.orderid AND o.credited_micros > 0
+    LEFT JOIN chains h ON h.name = m.chain
+    WHERE m.final_at IS NULL AND m.reversed_at IS NULL AND t.orphaned_at IS NOT NULL
+    UNION ALL
+    SELECT {_COLUMNS}, true AS back FROM matches m JOIN transfers t ON {_SAME}
+    LEFT JOIN chains h ON h.name = m.chain
+    WHERE m.reversed_at IS NOT NULL AND {_TWIN} AND b.is_final)
+    """
+).columns(orphaned_at=transfers.c.orphaned_at.type, reversed_at=matches.c.reversed_at.type)
+_STANDING = text(
+    f"""
+    SELECT sum(t.amount_micros) FROM matches m JOIN transfers t ON {_SAME}
+    WHERE m.namespace = :namespace AND m.orderid = :orderid AND m.reversed_at IS NULL AND t.orphaned_at IS NULL
+    """
+)
+_FORGET = text(
+    f"""
+    UPDATE matches SET final_at = :now WHERE final_at IS NULL AND reversed_at IS NULL AND EXISTS (
+        SELECT 1 FROM transfers t WHERE t.chain = matches.chain AND t.tx_hash = matches.tx_hash
+        AND t.log_index = matches.log_index AND t.orphaned_at IS NOT NULL AND {_TWIN} AND b.is_final))
+    """
+).bindparams(bindparam("now", type_=matches.c.final_at.type))

@@ -1,0 +1,185 @@
+"""Credits that lost their transfer, on both databases: taken back once, when it is sure, and given again once."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from relay.errors import NodeFault
+from relay.flows.reversals import Court, judge_reorgs
+from relay.flows.witnesses import ask_whether_gone
+from relay.ports import NodeError
+from relay.store.rows import breaks, events
+from tests.flows.test_matching import Matcher, an_open_order
+from tests.flows.test_scan import MINE, Desk
+from tests.nodes.scripted import STRANGER, Block, a_chain, moved
+
+
+class Witness:
+    """A node that is asked for receipts and says one thing."""
+
+    def __init__(self, says: Any = None) -> None:
+        self.name, self.says = "1:witness", says
+
+    def ask(self, calls: Any) -> list[object]:
+        """Answer, or fail."""
+        if isinstance(self.says, Exception):
+            raise self.says
+        return [self.says for _ in calls]
+
+
+GONE, STANDS, REVERTED = Witness(), Witness({"status": "0x1"}), Witness({"status": "0x0"})
+SILENT, REFUSES = Witness(NodeFault("1:witness", code="timeout")), Witness(NodeError(-32000, "busy"))
+
+
+class Story:
+    """An order that was credited by a callback while its transfer was not final."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.desk, self.matcher = Desk(engine, a_chain(grace_s=1_200)), Matcher(engine)
+        self.nodes = [GONE]
+        self.desk.watch(MINE)
+        self.desk.scan()
+        an_open_order(engine, address=MINE)
+        self.paid = self.desk.world.mine((STRANGER, MINE, 3_000_000))
+        self.go_on()
+        self.matcher.receive()
+        assert self.order == ("succeeded", 3_000_000)
+
+    def go_on(self, *, minutes: int = 1) -> int:
+        """Let time pass and the job come by; return how many orders changed."""
+        self.desk.scan(later=timedelta(minutes=minutes))
+        now = self.desk.now
+        self.matcher.match(at=now)
+        court = Court(
+            engine=self.desk.engine,
+            chains={"ethereum": self.desk.chain},
+            nodes_of=lambda _: self.nodes,
+            new_id=self.matcher.new_id,
+        )
+        return judge_reorgs(court, now=now)
+
+    def lose(self) -> None:
+        """Replace the block without the transfer."""
+        self.desk.world.reorg(1)
+        self.desk.world.mine()
+        self.desk.world.mine()
+
+    def finalise(self) -> None:
+        """Let the chain call its head final."""
+        self.desk.world.final = self.desk.world.head
+
+    def bring_back(self, *, index: int = 0) -> Block:
+        """Mine the transaction again."""
+        block = self.desk.world.mine()
+        block.logs.append(moved(self.paid.logs[0], block, index))
+        return block
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Where the order stands."""
+        row = self.matcher.order()
+        return row.state, row.credited_micros
+
+    @property
+    def told(self) -> list[tuple[str, int | None]]:
+        """What subscribers heard."""
+        return [(row.type, row.generation) for row in self.matcher.rows(events) if row.type.startswith("recharge.")]
+
+
+@pytest.fixture
+def story(engine: Engine) -> Story:
+    """The story so far."""
+    return Story(engine)
+
+
+def test_a_loss_is_announced_once_when_the_other_branch_is_final_and_the_grace_is_over(story: Story) -> None:
+    """Not before, and not again."""
+    story.lose()
+    story.go_on()
+    story.finalise()
+    assert story.go_on(minutes=19) == 0
+    assert story.go_on(minutes=1) == 1
+    assert story.go_on(minutes=20) == 0
+    assert story.order == ("reversed", 0)
+    assert story.told == [("recharge.succeeded", None), ("recharge.reversed", 1)]
+    body = json.loads(next(row.body for row in story.matcher.rows(events) if row.type == "recharge.reversed"))["data"]
+    assert (body["delta_micros"], body["reason"], body["generation"]) == (-3_000_000, "reorged_out", 1)
+    (found,) = story.matcher.rows(breaks)
+    assert (found.kind, found.severity, found.state, found.amount_micros) == ("reorged_out", 1, "open", 3_000_000)
+    assert json.loads(found.evidence)["witnesses"] == "one witness"
+
+
+def test_a_branch_that_is_not_final_takes_nothing_away(story: Story) -> None:
+    """However long it stands."""
+    story.lose()
+    story.go_on()
+    assert story.go_on(minutes=60) == 0
+    story.finalise()
+    assert story.go_on() == 1
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_a_transfer_that_is_mined_again_within_the_grace_is_no_loss(story: Story, index: int) -> None:
+    """The usual case, at whatever place in its block."""
+    story.lose()
+    story.go_on()
+    story.bring_back(index=index)
+    story.go_on()
+    story.finalise()
+    assert story.go_on(minutes=60) == 0
+    assert story.go_on(minutes=60) == 0
+    assert story.order == ("succeeded", 3_000_000)
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_what_comes_back_later_is_reinstated_once_it_is_final_and_the_break_is_closed(story: Story, index: int) -> None:
+    """By its generation a subscriber knows which reversal is undone."""
+    story.lose()
+    story.go_on()
+    story.finalise()
+    assert story.go_on(minutes=30) == 1
+    story.bring_back(index=index)
+    assert story.go_on() == 0
+    story.finalise()
+    assert story.go_on() == 1
+    assert story.order == ("succeeded", 3_000_000)
+    assert [row.state for row in story.matcher.rows(breaks)] == ["resolved"]
+    assert story.told[1:] == [("recharge.reversed", 1), ("recharge.reinstated", 1)]
+    assert story.go_on(minutes=60) == 0
+
+
+def test_a_second_witness_must_agree_where_there_is_one(story: Story) -> None:
+    """One that objects, or is silent, keeps the loss from being stated."""
+    story.lose()
+    story.go_on()
+    story.finalise()
+    for nodes in ([GONE, STANDS], [GONE, SILENT], [GONE, REFUSES]):
+        story.nodes = nodes
+        assert story.go_on(minutes=30) == 0
+    assert story.order == ("succeeded", 3_000_000)
+    story.nodes = [GONE, REVERTED]
+    assert story.go_on() == 1
+    assert json.loads(story.matcher.rows(breaks)[0].evidence)["witnesses"] == "2 witnesses"
+
+
+def test_a_chain_that_is_configured_no_longer_states_nothing(story: Story) -> None:
+    """Nobody can be asked about it."""
+    story.lose()
+    story.go_on()
+    story.finalise()
+    story.go_on()
+    court = Court(engine=story.desk.engine, chains={}, nodes_of=lambda _: [], new_id=story.matcher.new_id)
+    assert judge_reorgs(court, now=story.desk.now + timedelta(days=1)) == 0
+
+
+def test_nodes_that_contradict_each_other_are_told_apart() -> None:
+    """Who is silent is no witness."""
+    found = ask_whether_gone([GONE, REVERTED, SILENT, REFUSES], "0x1")
+    assert (found.gone, found.asked, found.contradicted, found.is_enough) == (2, 4, False, True)
+    assert not ask_whether_gone([], "0x1").is_enough
+    assert not ask_whether_gone([GONE, GONE, STANDS], "0x1").is_enough
