@@ -8,6 +8,7 @@ import time
 
 # Imported for the forks: each job finds its modules loaded. None of them opens a connection.
 import jobs.create
+import jobs.explain
 import jobs.poll
 import jobs.requeue
 import jobs.retention

@@ -11,6 +11,7 @@ from relay.cli.deliveries import deliveries
 from relay.cli.doctor import doctor
 from relay.cli.endpoints import endpoints
 from relay.cli.events import events
+from relay.cli.explain import explain
 from relay.cli.keys import keys
 from relay.cli.migrate import migrate
 from relay.cli.orders import orders
@@ -37,6 +38,7 @@ COMMANDS: tuple[click.Command, ...] = (
     sources,
     signatures,
     statement,
+    explain,
     audit,
 )
 

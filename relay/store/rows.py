@@ -39,6 +39,7 @@ transfers: Table = tables.Transfer.__table__  # type: ignore[attr-defined]  # as
 token_events: Table = tables.TokenEvent.__table__  # type: ignore[attr-defined]  # as above
 balances: Table = tables.Balance.__table__  # type: ignore[attr-defined]  # as above
 matches: Table = tables.Match.__table__  # type: ignore[attr-defined]  # as above
+inquiries: Table = tables.Inquiry.__table__  # type: ignore[attr-defined]  # as above
 address_scans: Table = tables.AddressScan.__table__  # type: ignore[attr-defined]  # as above
 users: Table = tables.User.__table__  # type: ignore[attr-defined]  # as above
 sessions: Table = tables.Session.__table__  # type: ignore[attr-defined]  # as above

@@ -187,3 +187,15 @@ class AddressScan(SQLModel, table=True):
     first_block: int = Field(sa_type=BigInteger)
     next_block: int = Field(sa_type=BigInteger)
     until_block: int = Field(sa_type=BigInteger)
+
+
+class Inquiry(SQLModel, table=True):
+    """A transaction that somebody asked about and no scan has read: what the nodes said of it, as JSON."""
+
+    __tablename__ = "inquiries"
+    __table_args__ = (Index("ix_inquiries_asked", "asked_at"),)
+
+    tx_hash: str = Field(primary_key=True)
+    asked_at: datetime
+    answered_at: datetime | None = None
+    answer: str | None = Field(default=None, sa_type=Text)

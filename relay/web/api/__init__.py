@@ -10,6 +10,7 @@ from relay.web.api import (
     deliveries,
     endpoints,
     events,
+    explain,
     imports,
     orders,
     releases,
@@ -30,5 +31,6 @@ BLUEPRINTS = tuple(
         addresses,
         sources,
         audit,
+        explain,
     )
 )

@@ -1,0 +1,13 @@
+"""Own the job that asks the nodes about one transaction that somebody wants explained."""
+
+from __future__ import annotations
+
+from jobs import runtime
+from relay.bootstrap import now
+from relay.edge.nodes import nodes_of
+from relay.flows.explaining import ask_nodes
+
+
+def run(tx_hash: str) -> None:
+    """Ask about a transaction, by its hash in machine spelling, and keep the answer."""
+    ask_nodes(runtime().engine, runtime().settings.chains, nodes_of, tx_hash, now=now())

@@ -1,0 +1,36 @@
+"""Own `relay explain`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from relay.bootstrap import now
+from relay.cli.output import as_json, show_one
+from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.flows.explaining import Inquirer, look_up, machine_hash
+from relay.web.api.explain import explanation
+
+EVERY_S = 1.0
+
+
+@click.command()
+@click.argument("tx")
+@click.option(
+    "--wait", type=click.IntRange(0, 600), default=30, show_default=True, help="How many seconds to wait for the nodes."
+)
+@as_json
+@click.pass_context
+@pass_shell
+def explain(shell: Shell, context: click.Context, tx: str, wait: int, *, as_json: bool) -> None:
+    """Explain the transaction TX, a hash with or without 0x: what became of it, and what to do next."""
+    runtime, tx_hash = shell.runtime, machine_hash(tx)
+    inquirer = Inquirer(engine=runtime.engine, chains=runtime.settings.chains, queue=runtime.queue, scope=None)
+    end = time.monotonic() + wait
+    while (found := look_up(inquirer, tx_hash, now=now())) is None:
+        if time.monotonic() >= end:
+            click.echo("Error: the nodes were not asked yet; is a worker running? Ask again in a moment.", err=True)
+            context.exit(FAILED)
+        time.sleep(EVERY_S)
+    show_one(explanation(found, tx_hash), as_json=as_json)
