@@ -70,6 +70,14 @@ def an_event(engine: Engine, sequence: int, **columns: Any) -> str:
     return str((usual | columns)["id"])
 
 
+def a_credit(engine: Engine, sequence: int, orderid: str, micros: int, *, at: datetime = NOON, **columns: Any) -> None:
+    """Store an event by which an order's credit changed, under an id of its time."""
+    kind = "recharge.succeeded" if micros > 0 else "recharge.adjusted"
+    event_id = time_ordered_id("evt", at, sequence.to_bytes(10, "big"))
+    changed = {"id": event_id, "type": kind, "created_at": at, "delta_micros": micros, "amount_micros": abs(micros)}
+    an_event(engine, sequence, orderid=orderid, **changed | columns)
+
+
 def an_endpoint(engine: Engine, **columns: Any) -> str:
     """Store an enabled endpoint that nobody owns; return its id."""
     usual = {

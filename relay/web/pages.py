@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -76,6 +76,11 @@ def age(since: datetime, until: datetime) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
+def later(at: datetime, seconds: int) -> datetime:
+    """Return the moment so many seconds later."""
+    return at + timedelta(seconds=seconds)
+
+
 def words(name: str) -> str:
     """Spell the name of a class or of a field as words."""
     return name.replace("_", " ")
@@ -99,5 +104,5 @@ def changed(query: Mapping[str, str], **changes: str | None) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (money, exact, moment, iso, local, age, words, plain, short, changed)
+    one.__name__: one for one in (money, exact, moment, iso, local, age, later, words, plain, short, changed)
 }

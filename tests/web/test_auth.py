@@ -75,6 +75,9 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/account"): PEOPLE,
     ("POST", "/account"): PEOPLE,
     ("GET", "/console"): READERS,
+    ("GET", "/finance"): READERS,
+    ("GET", "/finance/<day>"): READERS,
+    ("GET", "/finance/<day>/orders"): READERS,
     ("GET", "/finance/breaks"): READERS,
     ("GET", "/finance/breaks/<id>"): READERS,
     ("POST", "/finance/breaks/<id>/assign"): READERS,
@@ -84,7 +87,7 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance/orders/<source>/<path:orderid>"): READERS,
     ("POST", "/finance/orders/<source>/<path:orderid>/release"): ("approver",),
 }
-VALUES = {"<path:orderid>": "sh-1", "<int:id>": "1", "<id>": "1", "<source>": "x"}
+VALUES = {"<path:orderid>": "sh-1", "<int:id>": "1", "<id>": "1", "<day>": "2026-11-23", "<source>": "x"}
 
 
 def filled(rule: str) -> str:

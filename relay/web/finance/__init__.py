@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from relay.web.finance import breaks, orders
+from relay.web.finance import breaks, days, orders
 
-BLUEPRINTS = (breaks.routes, orders.routes)
+BLUEPRINTS = (days.routes, breaks.routes, orders.routes)

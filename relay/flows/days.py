@@ -1,0 +1,80 @@
+"""Own how the statement of a day is put together: every figure from one snapshot, and what was not looked at by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping
+
+from relay.core.chains import Chain
+from relay.core.days import Calendar, Day
+from relay.core.sources import Source
+from relay.core.statement import ChainDay, Statement
+from relay.store import chain as chain_store
+from relay.store import day_facts, day_figures, heartbeats
+
+
+def statement_of(
+    connection: Connection, day: Day, sources: Mapping[str, Source], chains: Mapping[str, Chain], *, now: datetime
+) -> Statement:
+    """Return the statement of a day, as the connection's transaction sees it."""
+    bridges, answered = day_facts.bridges(connection, day)
+    opened, resolved = day_figures.turned(connection, day)
+    states = chain_store.states(connection)
+    moved = day_figures.moved(connection, day)
+    return Statement(
+        day=day,
+        bridges=bridges,
+        answered=answered,
+        chains=[_chain(chain, states.get(name), moved.get(name, {})) for name, chain in chains.items()],
+        open_breaks=day_figures.open_breaks(connection, day),
+        opened=opened,
+        resolved=resolved,
+        pending=day_figures.pending(connection, day),
+        ages=day_figures.ages(connection, day, now),
+        needs=day_figures.needs(connection, day),
+        faults=list(_faults(connection, day, states, chains, now)),
+        gaps=list(_gaps(sources, chains)),
+    )
+
+
+def first_day(connection: Connection, calendar: Calendar, now: datetime) -> Day:
+    """Return the day of the first event, or today when nothing ever happened."""
+    return calendar.day_at(day_facts.first_moment(connection) or now)
+
+
+def _chain(chain: Chain, state: RowMapping | None, moved: Mapping[str, object]) -> ChainDay:
+    trouble = "" if state is None else state["stopped"] or state["trouble"] or ""
+    read_at = None if state is None else state["scanned_at"]
+    return ChainDay(chain=chain.name, is_on=chain.is_on, trouble=trouble, read_at=read_at, **moved)  # type: ignore[arg-type]  # the store names its fields
+
+
+def _faults(
+    connection: Connection, day: Day, states: Mapping[str, RowMapping], chains: Mapping[str, Chain], now: datetime
+) -> Iterator[str]:
+    """Name what makes a day incomplete: a witness that is on and has not been read to the day's end."""
+    for name, chain in chains.items():
+        state = states.get(name)
+        if not chain.is_on:
+            continue
+        if state is None or state["final_number"] is None:
+            yield f"the chain {name} was not read yet"
+        elif state["stopped"]:
+            yield f"the chain {name} is stopped: {state['stopped']}"
+        elif day.end <= now and (state["scanned_at"] is None or state["scanned_at"] < day.end):
+            yield f"the chain {name} was not read since the day's end"
+    seen = heartbeats.last_seen(connection)
+    for kind in ("worker", "clock"):
+        if day.has(now) and (kind not in seen or now - seen[kind] > heartbeats.SILENT_AFTER):
+            yield f"no {kind} is alive"
+
+
+def _gaps(sources: Mapping[str, Source], chains: Mapping[str, Chain]) -> Iterator[str]:
+    """Name what is not looked at at all, by its configuration: stated, not hidden."""
+    for name, source in sources.items():
+        if source.adapter.query is None and source.statement is None:
+            yield f"{name}: the provider cannot be asked and no statement is configured; its callbacks are its only word"
+    for name, chain in chains.items():
+        if not chain.is_on:
+            yield f"chain {name} not checked: no node is configured"

@@ -1,0 +1,188 @@
+"""Own what a day is made of: for each order what the provider says, what the relay credited and what the chain shows.
+
+An order belongs to a day three times over: with the relay by the commit of
+the event, with the provider by the time it tells (of a callback alone: its
+arrival), with the chain by the time of the block. What the provider answered
+counts before what it called back.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, select, text
+
+from relay.core.days import Day
+from relay.core.ids import time_ordered_id
+from relay.core.statement import Bridge, Line, Sum
+from relay.store.rows import callbacks, events, orders
+
+# How far rows may become visible out of the order of their numbers.
+_SKEW = timedelta(minutes=5)
+_TIME = orders.c.created_at.type
+
+_FACTS = """
+    facts AS (
+        SELECT namespace, orderid, max(amount_micros) AS micros, min(coalesce(occurred_at, changed_at)) AS at
+        FROM provider_facts WHERE status = 'succeeded' AND amount_micros IS NOT NULL
+            AND (occurred_at >= :start AND occurred_at < :end
+                OR occurred_at IS NULL AND changed_at >= :start AND changed_at < :end)
+        GROUP BY namespace, orderid
+    ), called AS (
+        SELECT c.namespace, c.orderid, CAST(sum(c.amount_micros) AS BIGINT) AS micros, min(c.received_at) AS at
+        FROM callbacks c WHERE c.id >= :first_id AND c.id < :last_id AND c.verdict = 'accepted'
+            AND c.status = 'succeeded' AND c.origin = 'callback' AND c.received_at >= :start AND c.received_at < :end
+            AND NOT EXISTS (SELECT 1 FROM provider_facts f WHERE f.namespace = c.namespace AND f.orderid = c.orderid
+                AND f.status = 'succeeded' AND f.amount_micros IS NOT NULL)
+        GROUP BY c.namespace, c.orderid
+    ), paid AS (
+        SELECT namespace, orderid, micros, at, 'answer' AS by_word FROM facts
+        UNION ALL SELECT namespace, orderid, micros, at, 'callback' FROM called
+    ), credited AS (
+        SELECT namespace, orderid, CAST(sum(delta_micros) AS BIGINT) AS micros, min(created_at) AS at
+        FROM events WHERE id >= :first_event AND id < :last_event AND delta_micros IS NOT NULL
+        GROUP BY namespace, orderid
+    ), received AS (
+        SELECT m.namespace, m.orderid, CAST(sum(t.amount_micros) AS BIGINT) AS micros, min(t.block_time) AS at,
+            min(t.chain) AS chain, min(t.tx_hash) AS tx_hash, min(t.block_number) AS block_number,
+            min(t.block_hash) AS block_hash, count(*) AS transfers
+        FROM transfers t JOIN matches m ON m.chain = t.chain AND m.tx_hash = t.tx_hash AND m.log_index = t.log_index
+        WHERE t.block_time >= :start AND t.block_time < :end AND t.is_final AND t.orphaned_at IS NULL
+            AND m.reversed_at IS NULL
+        GROUP BY m.namespace, m.orderid
+    )"""
+
+# Each order of the day, whoever speaks of it, with the one reason why provider and relay differ.
+_ITEMS = (
+    "WITH"
+    + _FACTS
+    + """, met AS (
+        SELECT namespace, orderid FROM paid UNION SELECT namespace, orderid FROM credited
+        UNION SELECT namespace, orderid FROM received
+    ), items AS (
+        SELECT k.namespace, k.orderid, p.micros AS provider_micros, p.at AS provider_at, p.by_word,
+            e.micros AS relay_micros, e.at AS relay_at,
+            c.micros AS chain_micros, c.at AS chain_at, c.chain, c.tx_hash, c.block_number, c.block_hash, c.transfers,
+            coalesce(p.micros, 0) - coalesce(e.micros, 0) AS difference_micros,
+            o.source, o.appid, o.user_ref, o.provider_order_id, o.state, o.held_reason, o.flags, o.credited_micros,
+            CASE
+                WHEN p.micros IS NULL AND e.micros IS NULL THEN 'chain_only'
+                WHEN p.micros = e.micros THEN 'agrees'
+                WHEN p.micros IS NOT NULL AND e.micros IS NOT NULL THEN
+                    CASE WHEN o.state IN ('reversed', 'refunded') THEN 'taken_back' ELSE 'amount_differs' END
+                WHEN e.micros IS NULL AND o.orderid IS NULL THEN 'unknown_order'
+                WHEN e.micros IS NULL AND o.credited_micros > 0 AND o.flags LIKE '%imported%' THEN 'credited_elsewhere'
+                WHEN e.micros IS NULL AND o.flags LIKE '%observed%' THEN 'credited_elsewhere'
+                WHEN e.micros IS NULL AND o.credited_micros > 0 THEN 'credited_other_day'
+                WHEN e.micros IS NULL AND o.state = 'held' THEN 'held'
+                WHEN e.micros IS NULL AND o.state = 'confirming' THEN 'awaits_evidence'
+                WHEN e.micros IS NULL AND o.state IN ('pending', 'created', 'creating') THEN 'pending'
+                WHEN e.micros IS NULL THEN 'refused'
+                WHEN e.micros = 0 THEN 'agrees'
+                WHEN EXISTS (SELECT 1 FROM events b WHERE b.namespace = k.namespace AND b.orderid = k.orderid
+                    AND b.delta_micros IS NOT NULL AND b.id < :first_event) THEN 'changed_later'
+                WHEN EXISTS (SELECT 1 FROM provider_facts f WHERE f.namespace = k.namespace AND f.orderid = k.orderid
+                    AND f.status = 'succeeded' AND f.amount_micros IS NOT NULL)
+                    OR EXISTS (SELECT 1 FROM callbacks b WHERE b.namespace = k.namespace AND b.orderid = k.orderid
+                    AND b.verdict = 'accepted' AND b.status = 'succeeded' AND b.origin = 'callback')
+                    THEN 'paid_other_day'
+                ELSE 'no_word'
+            END AS reason
+        FROM met k
+        LEFT JOIN paid p ON p.namespace = k.namespace AND p.orderid = k.orderid
+        LEFT JOIN credited e ON e.namespace = k.namespace AND e.orderid = k.orderid
+        LEFT JOIN received c ON c.namespace = k.namespace AND c.orderid = k.orderid
+        LEFT JOIN orders o ON o.namespace = k.namespace AND o.orderid = k.orderid
+    )
+    """
+)
+
+
+def items(
+    connection: Connection, day: Day, *, reason: str | None = None, limit: int | None = None
+) -> Iterator[RowMapping]:
+    """Yield the orders of a day, or those with one reason, by namespace and orderid; a few hundred at a time."""
+    chosen = "WHERE reason = :reason" if reason else ""
+    bounded = "" if limit is None else "LIMIT :limit"
+    statement = _bound(f"{_ITEMS} SELECT * FROM items {chosen} ORDER BY namespace, orderid {bounded}")
+    asked = _bounds(connection, day) | ({"reason": reason} if reason else {}) | ({"limit": limit} if limit else {})
+    typed = statement.columns(**dict.fromkeys(("provider_at", "relay_at", "chain_at"), _TIME))
+    with connection.execute(typed, asked, execution_options={"yield_per": 500}) as rows:
+        yield from rows.mappings()
+
+
+def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum]:
+    """Return the bridge of each namespace, and how much of the provider's word was an answer or a statement.
+
+    Totals and lines are read by statements of their own.
+    """
+    asked = _bounds(connection, day)
+    paid: dict[str, Sum] = defaultdict(Sum)
+    answered = Sum()
+    for row in connection.execute(_PAID, asked):
+        paid[row.namespace] += Sum(row[2], int(row.micros or 0))
+        answered += Sum(row[2], int(row.micros or 0)) if row.by_word == "answer" else Sum()
+    credited = {row.namespace: Sum(row[1], int(row.micros or 0)) for row in connection.execute(_CREDITED, asked)}
+    lines: dict[str, list[Line]] = defaultdict(list)
+    for row in connection.execute(_LINES, asked):
+        lines[row.namespace].append(Line(row.namespace, row.reason, Sum(row[2], int(row.micros)), int(row.gross)))
+    names = sorted(paid.keys() | credited.keys() | lines.keys())
+    found = {name: Bridge(paid[name], credited.get(name, Sum()), tuple(lines[name])) for name in names}
+    return found, answered
+
+
+def first_moment(connection: Connection) -> datetime | None:
+    """Return when the first event was announced: before that there is no day to close."""
+    query = select(events.c.created_at).order_by(events.c.sequence).limit(1)
+    return connection.execute(query).scalar()
+
+
+def _bounds(connection: Connection, day: Day) -> dict[str, Any]:
+    return {
+        "start": day.start,
+        "end": day.end,
+        "first_event": time_ordered_id("evt", day.start, b""),
+        "last_event": time_ordered_id("evt", day.end, b""),
+        "first_id": _first_id(connection, day.start - _SKEW),
+        "last_id": _first_id(connection, day.end + _SKEW),
+    }
+
+
+def _first_id(connection: Connection, moment: datetime) -> int:
+    """Return the number of the first callback that came at a moment or later, by halving: the door pays for no index of times."""
+    low, high = 0, (connection.scalar(select(func.max(callbacks.c.id))) or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        query = select(callbacks.c.id, callbacks.c.received_at).where(callbacks.c.id >= middle).order_by(callbacks.c.id)
+        row = connection.execute(query.limit(1)).first()
+        if row is None or row.received_at >= moment:
+            high = middle
+        else:
+            low = row.id + 1
+    return low
+
+
+def _bound(spelled: str) -> Any:
+    times = [
+        bindparam(name, type_=_TIME) for name in ("start", "end") if f":{name} " in spelled or f":{name}\n" in spelled
+    ]
+    return text(spelled).bindparams(*times)
+
+
+_PAID = _bound(
+    f"WITH {_FACTS} SELECT namespace, by_word, count(*), sum(micros) AS micros FROM paid GROUP BY namespace, by_word"
+)
+_CREDITED = text(
+    """
+    SELECT namespace, count(DISTINCT orderid), sum(delta_micros) AS micros FROM events
+    WHERE id >= :first_event AND id < :last_event AND delta_micros IS NOT NULL GROUP BY namespace
+    """
+)
+_LINES = _bound(
+    f"""{_ITEMS} SELECT namespace, reason, count(*), sum(difference_micros) AS micros,
+        sum(abs(difference_micros)) AS gross
+    FROM items WHERE reason NOT IN ('agrees', 'chain_only') GROUP BY namespace, reason ORDER BY namespace, reason"""
+)

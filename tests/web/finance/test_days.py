@@ -1,0 +1,59 @@
+"""The page of a day: its sentence, its bridge to zero, what it says of what nobody looked at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from flask_openapi3 import OpenAPI
+
+from relay.bootstrap import Runtime
+from tests.rows import a_heartbeat, a_session
+from tests.store.test_day_facts import stories
+from tests.web.conftest import Visitor
+
+
+@pytest.fixture
+def visitor(runtime: Runtime, app: OpenAPI) -> Visitor:
+    """A preparer's browser."""
+    for kind in ("worker", "clock"):
+        a_heartbeat(runtime.engine, kind, datetime.now(UTC))
+    return Visitor(app.test_client(), a_session(runtime.engine, "pat", "preparer"))
+
+
+def test_an_empty_house_has_a_page_too(visitor: Visitor) -> None:
+    """Today, with nothing on it; what is not looked at is named."""
+    today = datetime.now(UTC).date().isoformat()
+    assert visitor.get("/finance").location == f"/finance/{today}"
+    text = visitor.read(f"/finance/{today}")
+    assert "Today is not over; so far it agrees." in text
+    assert "Crossing: the provider cannot be asked and no statement is configured" in text
+    assert "Chain tron not checked: no node is configured." in text
+
+
+def test_a_day_is_proven_line_by_line(runtime: Runtime, visitor: Visitor) -> None:
+    """The bridge's lines, each with a way to its orders, and a difference that is printed though it is zero."""
+    stories(runtime.engine)
+    assert visitor.get("/finance").location == "/finance/2026-11-23"
+    text = visitor.read("/finance/2026-11-23")
+    for words in (
+        "73.000000",
+        "27.000000",
+        "Held: a person decides",
+        "(20.000000)",
+        "Unexplained",
+        ">0.000000<",
+        "1 of 11 words",
+    ):
+        assert words in text
+    line = visitor.read("/finance/2026-11-23/orders", reason="held")
+    assert "Held: a person decides: 1." in line
+    assert "above limit" in line
+    assert "Every order of the day: 14." in visitor.read("/finance/2026-11-23/orders")
+
+
+@pytest.mark.parametrize("path", ["/finance/monday", "/finance/2026-02-30", "/finance/2026-11-23/orders?reason=odd"])
+def test_a_day_that_is_none_is_not_found(visitor: Visitor, path: str) -> None:
+    """As a page."""
+    answer = visitor.get(path)
+    assert (answer.status_code, answer.content_type) == (404, "text/html; charset=utf-8")
