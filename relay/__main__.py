@@ -7,6 +7,7 @@ import click
 from relay.cli.addresses import addresses
 from relay.cli.audit import audit
 from relay.cli.callbacks import callbacks
+from relay.cli.chains import chains
 from relay.cli.deliveries import deliveries
 from relay.cli.doctor import doctor
 from relay.cli.endpoints import endpoints
@@ -36,6 +37,7 @@ COMMANDS: tuple[click.Command, ...] = (
     deliveries,
     callbacks,
     sources,
+    chains,
     signatures,
     statement,
     explain,

@@ -12,14 +12,13 @@ from sqlalchemy import Connection, Engine
 from relay.core import reversals as rules
 from relay.core.chain_addresses import family_of
 from relay.core.chains import Chain
-from relay.core.evidence import NOTHING
 from relay.core.finality import announcement
 from relay.core.hashes import show_hash
 from relay.core.orders import Finding, Order, Ruling
 from relay.flows.ledger import Ledger
 from relay.flows.witnesses import ask_whether_gone
 from relay.ports import Node
-from relay.store import evidence, intake
+from relay.store import intake
 from relay.store import reversals as store
 from relay.store.engine import reading, writing
 from relay.store.releases import announced
@@ -59,7 +58,7 @@ def judge_reorgs(court: Court, *, now: datetime) -> int:
 
 
 def _due(court: Court, one: Suspect, now: datetime) -> str | None:
-    chain = court.chains.get(one.transfer[0])
+    chain = court.chains.get(one.moved.chain)
     return None if chain is None else announcement(one.lost, chain, final=one.final, now=now)
 
 
@@ -67,12 +66,12 @@ def _testimonies(court: Court, lost: Sequence[Suspect]) -> dict[TransferKey, str
     """Return how each loss is stated; one that may not be stated yet is left out."""
     words = {}
     for one in lost:
-        chain = court.chains[one.transfer[0]]
-        testimony = ask_whether_gone(court.nodes_of(chain), one.transfer[1])
+        chain = court.chains[one.moved.chain]
+        testimony = ask_whether_gone(court.nodes_of(chain), one.moved.tx_hash)
         if testimony.is_enough:
-            words[one.transfer] = testimony.words
+            words[one.moved.key] = testimony.words
         else:
-            told = {"chain": chain.name, "tx_hash": one.transfer[1], "gone": testimony.gone, "nodes": testimony.asked}
+            told = {"chain": chain.name, "tx_hash": one.moved.tx_hash, "gone": testimony.gone, "nodes": testimony.asked}
             log.warning("loss_unconfirmed", extra=told)
     return words
 
@@ -83,14 +82,13 @@ def _judge(court: Court, key: Key, words: Mapping[TransferKey, str], now: dateti
         known, feed = intake.open_orders(connection, [key])
         order = known.orders.get(key)
         mine = [one for one in store.suspects(connection) if one.key == key]
-        lost = [one for one in mine if one.transfer in words and _due(court, one, now) == REVERSED]
+        lost = [one for one in mine if one.moved.key in words and _due(court, one, now) == REVERSED]
         back = [one for one in mine if _due(court, one, now) == REINSTATED]
         if order is None or not (lost or back):
             return False
         ledger = Ledger(known, feed, now=now, new_id=court.new_id)
         ruling = _reinstate(connection, order, back, now) if back else _reverse(connection, order, lost, words, now)
-        shown = evidence.facts_of(connection, [key]).get(key, NOTHING).transfers
-        ledger.follow(ruling, transfers=shown)
+        ledger.follow(ruling, transfers=[one.moved for one in back or lost])
         ledger.write(connection)
     if ruling.announce is not None:
         log.error("credit_turned", extra={"event_type": ruling.announce, "namespace": key[0], "orderid": key[1]})
@@ -101,26 +99,25 @@ def _reverse(
     connection: Connection, order: Order, lost: Sequence[Suspect], words: Mapping[TransferKey, str], now: datetime
 ) -> Ruling:
     told = announced(connection, *order.key)
-    first = lost[0]
-    chain, tx_hash, _ = first.transfer
+    first = lost[0].moved
     ruling = rules.reverse(
         order,
         standing_micros=store.standing_micros(connection, order.key),
         generation=told.reversals + 1,
         evidence={
-            "chain": chain,
-            "tx_hash": show_hash(tx_hash, family_of(chain)),
-            "block": f"{first.lost.block_number} {first.block_hash}",
-            "witnesses": words[first.transfer],
+            "chain": first.chain,
+            "tx_hash": show_hash(first.tx_hash, family_of(first.chain)),
+            "block": f"{first.block_number} {first.block_hash}",
+            "witnesses": words[first.key],
         },
     )
     taken = -ruling.change.delta_micros if ruling.change is not None else 0
-    store.note_reversed(connection, [one.transfer for one in lost], micros=taken, now=now)
+    store.note_reversed(connection, [one.moved.key for one in lost], micros=taken, now=now)
     return ruling
 
 
 def _reinstate(connection: Connection, order: Order, back: Sequence[Suspect], now: datetime) -> Ruling:
-    store.note_reinstated(connection, [one.transfer for one in back], now=now)
+    store.note_reinstated(connection, [one.moved.key for one in back], now=now)
     micros = sum(one.reversed_micros for one in back)
     if not micros:
         return Ruling()

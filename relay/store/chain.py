@@ -15,7 +15,7 @@ from relay.core.chains import Chain
 from relay.core.logs import Header
 from relay.core.ranges import Range
 from relay.errors import InvariantBroken
-from relay.store.rows import address_scans, chain_blocks, chains, scan_ranges, token_events, transfers
+from relay.store.rows import address_scans, chain_blocks, chains, matches, scan_ranges, token_events, transfers
 
 
 def states(connection: Connection) -> dict[str, RowMapping]:
@@ -125,3 +125,32 @@ def make_final(connection: Connection, chain: str, number: int, block_hash: str)
         connection.execute(update(table).where(*ripe).values(is_final=True))
     connection.execute(delete(chain_blocks).where(chain_blocks.c.chain == chain, chain_blocks.c.number <= number))
     note(connection, chain, final_number=number, final_hash=block_hash)
+
+
+def resume(connection: Connection, chain: str, known_good: Range | None, *, now: datetime) -> int:
+    """Let a stopped chain be read again; return how many transfers were given up.
+
+    With `known_good`, a range that ends with the last block that a person
+    found on the true chain, everything above it is given up, final or not:
+    it is read again, and what was credited by it is judged anew.
+    """
+    lost = 0
+    if known_good is not None:
+        _give_up_finality(connection, chain, known_good.last)
+        lost = take_back(connection, chain, known_good, now=now)
+        note(connection, chain, final_number=known_good.last, final_hash=known_good.last_hash, lookback_next=None)
+    note(connection, chain, stopped=None, stopped_at=None, trouble=None)
+    return lost
+
+
+def _give_up_finality(connection: Connection, chain: str, above: int) -> None:
+    for table in (transfers, token_events):
+        standing = (table.c.chain == chain, table.c.block_number > above, table.c.is_final)
+        connection.execute(update(table).where(*standing).values(is_final=False))
+    mine = (
+        matches.c.chain == chain,
+        matches.c.tx_hash == transfers.c.tx_hash,
+        matches.c.log_index == transfers.c.log_index,
+    )
+    gone = select(transfers.c.tx_hash).where(*mine, transfers.c.chain == chain, transfers.c.block_number > above)
+    connection.execute(update(matches).where(matches.c.chain == chain, gone.exists()).values(final_at=None))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -22,6 +22,9 @@ from relay.store.rows import chains, matches, orders, transfers
 
 Key = tuple[str, str]
 TransferKey = tuple[str, str, int]
+
+# What orders that wait now are woken for: at a busy address much older money may lie about.
+OLDEST = timedelta(days=3)
 
 _KEY = ("chain", "tx_hash", "log_index")
 _FIELDS = (
@@ -113,7 +116,7 @@ def wake(connection: Connection, sources: Collection[str], *, now: datetime, lim
     by_hash = [{"chain": chain, "tx_hash": tx_hash} for chain, tx_hash in product(names, sorted(hashes))]
     for statement, asked in ((_WAKE_TO, [{"recipient": one} for one in sorted(recipients)]), (_WAKE, by_hash)):
         if asked:
-            together(connection, (statement.on(connection), given(asked, now=now)))
+            together(connection, (statement.on(connection), given(asked, now=now, until=now - OLDEST)))
 
 
 def newly_final(connection: Connection, *, limit: int) -> list[RowMapping]:
@@ -195,6 +198,7 @@ _AMOUNT = "i.amount_micros BETWEEN g.amount_micros - 9999 AND g.amount_micros + 
 _STANDING = "r.look_at IS NOT NULL AND r.orphaned_at IS NULL"
 # Another transfer than the one that is asked about.
 _OTHER = "NOT (r.chain = g.chain AND r.tx_hash = g.tx_hash AND r.log_index = g.log_index)"
+# What counts as a rival is judged row by row: an index over times would find all the transfers of two days.
 _AROUND = with_rows(
     f"""
     SELECT g.chain, g.tx_hash, g.log_index, a.role, a.namespace, a.owner,
@@ -202,9 +206,9 @@ _AROUND = with_rows(
             ON d.chain = r.chain AND d.address = r.recipient AND d.role = 'deposit'
             WHERE r.chain = g.chain AND r.tx_hash = g.tx_hash AND r.log_index <> g.log_index AND r.orphaned_at IS NULL
         ) AS siblings,
-        (SELECT count(*) FROM transfers r
-            WHERE r.recipient = g.recipient AND r.amount_micros = g.amount_micros AND r.chain = g.chain AND {_STANDING}
-            AND r.block_time BETWEEN g.since AND g.until AND {_OTHER}) AS rivals,
+        (SELECT count(CASE WHEN r.chain = g.chain AND r.block_time BETWEEN g.since AND g.until AND {_OTHER} THEN 1 END)
+            FROM transfers r WHERE r.recipient = g.recipient AND r.amount_micros = g.amount_micros AND {_STANDING}
+        ) AS rivals,
         {_newest(_HERE, "here", 3)},
         {_newest(f"{_HERE} AND i.expected_micros = g.amount_micros", "asked", 3)},
         {_newest(f"i.user_ref = a.owner AND i.namespace = a.namespace AND i.address IS NULL AND {_AMOUNT}", "user", 4)}
@@ -258,7 +262,8 @@ def _updating(assignments: str, names: Sequence[str], condition: str = "true") -
 
 
 _LOOKED = _updating("look_at = g.look_at, unmatched = g.unmatched", (*_KEY, "look_at", "unmatched"))
-_ASLEEP = "transfers.look_at > :now AND transfers.look_at IS NOT NULL AND transfers.orphaned_at IS NULL"
+_ASLEEP = """transfers.look_at > :now AND transfers.look_at IS NOT NULL AND transfers.orphaned_at IS NULL
+    AND transfers.block_time > :until"""
 _WAKE = _updating("look_at = :now", ("chain", "tx_hash"), _ASLEEP)
 _WAKE_TO = _updating("look_at = :now", ("recipient",), _ASLEEP)
 _NOTE_FINAL = with_rows(

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text, update
 
+from relay.core.facts import Transfer
 from relay.core.finality import Lost
 from relay.store.rows import breaks, matches, transfers
 
@@ -21,9 +22,7 @@ class Suspect:
     """A matched transfer of an order: lost, or reversed and back. `final` is its chain's last final block."""
 
     key: Key
-    transfer: TransferKey
-    block_hash: str
-    amount_micros: int
+    moved: Transfer
     lost: Lost
     reversed_micros: int
     final: int | None
@@ -75,9 +74,7 @@ def _mine(key: TransferKey) -> Any:
 def _suspect(row: Any) -> Suspect:
     return Suspect(
         key=(row["namespace"], row["orderid"]),
-        transfer=(row["chain"], row["tx_hash"], row["log_index"]),
-        block_hash=row["block_hash"],
-        amount_micros=row["amount_micros"],
+        moved=Transfer(**{name: row[name] for name in _FIELDS}),
         lost=Lost(
             block_number=row["block_number"],
             orphaned_at=row["orphaned_at"],
@@ -95,9 +92,22 @@ _TWIN = """EXISTS (
     SELECT 1 FROM transfers b WHERE b.chain = t.chain AND b.tx_hash = t.tx_hash AND b.orphaned_at IS NULL
     AND b.recipient = t.recipient AND b.contract = t.contract
     AND b.amount_micros = t.amount_micros AND b.rest = t.rest"""
-_COLUMNS = """
-    m.chain, m.tx_hash, m.log_index, m.namespace, m.orderid, m.reversed_at, m.reversed_micros,
-    t.block_number, t.block_hash, t.amount_micros, t.orphaned_at, h.final_number
+_FIELDS = (
+    "chain",
+    "tx_hash",
+    "log_index",
+    "block_number",
+    "block_hash",
+    "block_time",
+    "contract",
+    "sender",
+    "recipient",
+    "amount_micros",
+    "rest",
+)
+_COLUMNS = f"""
+    m.namespace, m.orderid, m.reversed_at, m.reversed_micros, t.orphaned_at, h.final_number,
+    {", ".join(f"t.{name}" for name in _FIELDS)}
 """
 _SUSPECTS = text(
     f"""
@@ -110,7 +120,11 @@ _SUSPECTS = text(
     LEFT JOIN chains h ON h.name = m.chain
     WHERE m.reversed_at IS NOT NULL AND {_TWIN} AND b.is_final)
     """
-).columns(orphaned_at=transfers.c.orphaned_at.type, reversed_at=matches.c.reversed_at.type)
+).columns(
+    block_time=transfers.c.block_time.type,
+    orphaned_at=transfers.c.orphaned_at.type,
+    reversed_at=matches.c.reversed_at.type,
+)
 _STANDING = text(
     f"""
     SELECT sum(t.amount_micros) FROM matches m JOIN transfers t ON {_SAME}

@@ -109,6 +109,7 @@ def test_a_loss_is_announced_once_when_the_other_branch_is_final_and_the_grace_i
     assert story.told == [("recharge.succeeded", None), ("recharge.reversed", 1)]
     body = json.loads(next(row.body for row in story.matcher.rows(events) if row.type == "recharge.reversed"))["data"]
     assert (body["delta_micros"], body["reason"], body["generation"]) == (-3_000_000, "reorged_out", 1)
+    assert (body["transfer"]["block_number"], body["transfer"]["confirmations"]) == (1, 0)
     (found,) = story.matcher.rows(breaks)
     assert (found.kind, found.severity, found.state, found.amount_micros) == ("reorged_out", 1, "open", 3_000_000)
     assert json.loads(found.evidence)["witnesses"] == "one witness"

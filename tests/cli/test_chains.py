@@ -1,0 +1,89 @@
+"""`relay chains`, and what the doctor says of chains: each node is asked, on real sockets."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from relay.store.rows import chains
+from tests.builders import NOON
+from tests.cli.conftest import CommandLine
+from tests.nodes.tron import CHAIN_ID, TOKEN
+from tests.rows import a_heartbeat, add
+
+TOML = """
+[chains.tron]
+chain_id = {chain_id}
+finality = "solidified"
+block_ms = 3000
+tokens = [{{ contract = "{token}", decimals = {decimals} }}]
+"""
+USUAL: dict[str, Any] = {"chain_id": CHAIN_ID, "token": TOKEN, "decimals": 6}
+GOOD, WRONG_CHAIN = USUAL, USUAL | {"chain_id": 1}
+WRONG_DECIMALS = USUAL | {"decimals": 18}
+AWAY = "http://127.0.0.1:9"
+
+
+def told(relay: CommandLine, code: int) -> list[tuple[str, str]]:
+    """Verdict and detail of everything the doctor says of the chain."""
+    return [
+        (check["verdict"], check["detail"])
+        for check in map(json.loads, relay("doctor", "--json", code=code).stdout.splitlines())
+        if check["what"].startswith("chain tron")
+    ]
+
+
+@pytest.fixture
+def house(relay: CommandLine, engine: Engine) -> CommandLine:
+    """A command line in a house where nothing else is wrong."""
+    for kind in ("worker", "clock"):
+        a_heartbeat(engine, kind, datetime.now(UTC))
+    return relay
+
+
+CASES: dict[str, tuple[dict[str, Any], str, list[tuple[str, str]]]] = {
+    "two nodes": (GOOD, "{url},{url}", [("ok", "head 0"), ("ok", "head 0")]),
+    "one node": (GOOD, "{url}", [("ok", "head 0"), ("warning", "has one node")]),
+    "one is away": (GOOD, "{url}," + AWAY, [("ok", "head 0"), ("warning", "refused")]),
+    "another chain": (WRONG_CHAIN, "{url},{url}", [("fault", f"is on chain {CHAIN_ID}")] * 2),
+    "other decimals": (WRONG_DECIMALS, "{url},{url}", [("fault", "has not the 18 decimals")] * 2),
+    "off": (GOOD, "", [("ok", "off; CHAIN_TRON_RPC_URLS names no node")]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_doctor_asks_every_node(house: CommandLine, tron_url: str, case: str) -> None:
+    """A node that is away is a warning; one that contradicts the file is a fault, by name."""
+    file, nodes, verdicts = CASES[case]
+    house.environment |= {"RELAY_CHAINS": TOML.format(**file), "CHAIN_TRON_RPC_URLS": nodes.format(url=tron_url)}
+    found = told(house, code=1 if ("fault" in dict(verdicts)) else 0)
+    assert [verdict for verdict, _ in found] == [verdict for verdict, _ in verdicts]
+    assert all(words in detail for (_, detail), (_, words) in zip(found, verdicts, strict=True))
+
+
+def test_a_chain_that_stopped_is_named_until_a_person_lets_it_go_on(house: CommandLine, engine: Engine) -> None:
+    """From a block that was read as final; both words belong together."""
+    relay = house
+    stopped = {
+        "stopped": "deep_reorg",
+        "stopped_at": NOON,
+        "trouble": "deep_reorg",
+        "final_number": 7,
+        "first_block": 0,
+    }
+    add(engine, chains, name="tron", chain_id=1, span=16, **stopped)
+    assert ("fault", "stopped: deep_reorg") in told(relay, code=1)
+    relay.environment["CHAIN_TRON_RPC_URLS"] = AWAY
+    assert "stopped" in relay("chains", "list").stdout
+    relay("chains", "resume", "tron", "--block", "5", code=2)
+    relay("chains", "resume", "tron", "--block", "8", "--hash", "ab" * 32, code=2)
+    relay("chains", "resume", "nowhere", code=1)
+    assert "tron is read again" in relay("chains", "resume", "tron", "--block", "5", "--hash", "ab" * 32).stdout
+    relay("chains", "resume", "tron", code=1)
+    states = {one["name"]: (one["state"], one["final_number"]) for one in relay.json("chains", "list", "--json")}
+    assert states["tron"] == ("read", 5)
+    assert states["bsc"] == ("off", None)
