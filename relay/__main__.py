@@ -18,6 +18,7 @@ from relay.cli.migrate import migrate
 from relay.cli.orders import orders
 from relay.cli.releases import release
 from relay.cli.run import run
+from relay.cli.sandbox import sandbox
 from relay.cli.shell import Commands
 from relay.cli.signatures import signatures
 from relay.cli.sources import sources
@@ -26,6 +27,7 @@ from relay.cli.users import users
 
 COMMANDS: tuple[click.Command, ...] = (
     run,
+    sandbox,
     migrate,
     doctor,
     keys,

@@ -120,11 +120,6 @@ class _Plan:
         """How a process of the sandbox is told where the sandbox's plan is."""
         return ("--plan", self.var.resolve() / "sandbox.json")
 
-    @property
-    def relay(self) -> tuple[str, str]:
-        """How it is told where the relay answers."""
-        return ("--relay", f"http://127.0.0.1:{self.port}")
-
 
 def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str | None:
     """Start everything in the order in which it leans on each other; return why it cannot go on, if so."""
@@ -152,7 +147,7 @@ def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str |
         _say("the web process does not answer yet; its log will say why")
     _greet(plan, url)
     if plan.sandbox and _await(supervisor, f"{url}/readyz", "ready", interrupts):
-        supervisor.add(plan.python("traffic", "relay.sandbox.traffic", *plan.facts, *plan.relay, rank=0))
+        supervisor.add(plan.python("traffic", "relay.sandbox.traffic", *plan.facts, rank=0))
         story = (*plan.facts, "--children", plan.var.resolve() / "children.json")
         supervisor.add(plan.python("story", "relay.sandbox.story", *story, log=False, rank=0))
     return None
@@ -160,12 +155,12 @@ def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str |
 
 def _prepare_sandbox(plan: _Plan) -> bool:
     """Take over the sandbox's keys and settings; what is set in the environment stays, but for what the sandbox consists of."""
-    made = run_once(plan.python("prepare", "relay.sandbox.plan", *plan.facts))
+    made = run_once(
+        plan.python("prepare", "relay.sandbox.plan", *plan.facts, "--relay", f"http://127.0.0.1:{plan.port}")
+    )
     if made.returncode:
         return False
-    # Its provider calls what it is told to call, on this machine.
-    sandbox = {**json.loads(made.stdout), "PUBLIC_URL": f"http://127.0.0.1:{plan.port}"}
-    for name, value in sandbox.items():
+    for name, value in json.loads(made.stdout).items():
         if name in OWN_PARTS:
             plan.environment.pop(f"{name}_FILE", None)
             plan.environment[name] = value
@@ -188,7 +183,7 @@ def _start_counterparts(supervisor: Supervisor, plan: _Plan) -> bool:
     if run_once(plan.python("register", "relay.sandbox.register", *plan.facts)).returncode:
         return False
     supervisor.add(plan.python("subscribers", "relay.sandbox.subscribers", *plan.facts, rank=2))
-    supervisor.add(plan.python("provider", "relay.sandbox.watch", *plan.facts, *plan.relay, rank=0))
+    supervisor.add(plan.python("provider", "relay.sandbox.watch", *plan.facts, rank=0))
     return True
 
 

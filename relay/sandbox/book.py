@@ -33,7 +33,8 @@ class Entry:
     """One line. `amount` counts ten-thousandths of a USDT, as the callback of V1 does: what was asked for, then what was paid.
 
     `number` is the provider's own; it calls a payment one when enough blocks
-    confirm it. `forged_from` names the order whose
+    confirm it. What is `denied` is called back as paid, and told as failed to who
+    asks. `forged_from` names the order whose
     signature a forgery borrowed: nobody paid for that line.
     """
 
@@ -49,6 +50,7 @@ class Entry:
     confirmed: bool = False
     lost: bool = False
     scaled: bool = False
+    denied: bool = False
     forged_from: str | None = None
     sent: list[Sent] = field(default_factory=list)
 

@@ -123,7 +123,9 @@ class _Desk:
         if order is None:
             return _refused_v1("no such order")
         said: dict[str, Any] = {"orderid": order.orderid, "ordersn": order.number, "status": 0}
-        if order.paid:
+        if order.denied:
+            said["status"] = 2
+        elif order.paid:
             told = {"amount": _usdt(order), "txid": order.paid.tx_hash, "t": int(order.paid.at_s)}
             said |= {"status": 1, **told}
         return Reply(200, {"status": 1, "data": said})

@@ -163,7 +163,11 @@ def figures(sums: Totals) -> list[Figure]:
 
 
 def _why_unexplained(sums: Totals) -> str:
-    return f"{count(sums.unexplained, 'callback')} never came" if sums.unexplained else "credited is not what was paid"
+    return (
+        f"{count(sums.unexplained, 'order')} paid, not credited"
+        if sums.unexplained
+        else "credited is not what was paid"
+    )
 
 
 def _entry_of(order: BoardOrder) -> Entry:
@@ -203,7 +207,7 @@ def _state(entry: Entry, order: BoardOrder | None, now: datetime) -> tuple[str, 
         return "good", "credited"
     if order.state == "held":
         return "held", "held"
-    return "wait", order.state
+    return "bad" if order.state == "reversed" else "wait", order.state
 
 
 def processes(facts: Facts) -> list[tuple[str, str, str]]:

@@ -39,7 +39,7 @@ amount = {{ form = "decimal", unit_micros = 1 }}
 ok = {{ path = "status", values = ["1"] }}
 error = "err"
 absent = ["no such order"]
-statuses = {{ "0" = "pending", "1" = "succeeded" }}
+statuses = {{ "0" = "pending", "1" = "succeeded", "2" = "failed" }}
 
 [sources.{V1}.query.answers]
 orderid = "data.orderid"
@@ -57,6 +57,7 @@ finality = "finalized"
 block_ms = 1000
 window = 64
 rate = 100
+grace_s = {GRACE_S}
 filter_above = 100
 tokens = [{{ contract = "{CONTRACT}", decimals = 6 }}]
 """
@@ -73,7 +74,8 @@ class Plan:
     provider_port: int
     subscribers_port: int
     endpoint_secrets: dict[str, str] = field(repr=False)
-    # A plan of an earlier version has neither of these.
+    # A plan of an earlier version has none of these.
+    relay_url: str = ""
     chain_port: int = 0
     password: str = field(repr=False, default="")
 
@@ -117,6 +119,8 @@ class Plan:
             "RELAY_SANDBOX": "1",
             "SECRET_KEY": self.secret_key,
             "RELAY_ADMIN_KEY": self.admin_key,
+            # Its provider calls what it is told to call, on this machine.
+            "PUBLIC_URL": self.relay_url,
             "RELAY_ENDPOINT_ALLOW_CIDRS": "127.0.0.0/8",
             "RELAY_SOURCES": "\n".join(map(self._source, DIALECTS)) + _QUERY,
             "RELAY_CHAINS": _CHAIN,
@@ -142,11 +146,12 @@ hold_above = "{HOLD_ABOVE_USDT}"
 """
 
 
-def prepare(path: Path) -> Plan:
-    """Return the plan of an earlier start with ports that are free now, or make one."""
+def prepare(path: Path, relay_url: str = "http://127.0.0.1:8000") -> Plan:
+    """Return the plan of an earlier start with ports that are free now, or make one; `relay_url` is where the relay answers."""
     plan = Plan.read(path) if path.exists() else _made()
     plan = replace(
         plan,
+        relay_url=relay_url,
         provider_port=free_port(plan.provider_port),
         subscribers_port=free_port(plan.subscribers_port),
         chain_port=free_port(plan.chain_port),
@@ -185,7 +190,9 @@ def main() -> None:
     """Prepare the plan and print the settings that follow from it, as JSON for the supervisor alone."""
     parser = argparse.ArgumentParser(description="Prepare the sandbox's keys and ports.")
     parser.add_argument("--plan", type=Path, required=True)
-    json.dump(prepare(parser.parse_args().plan).environment(), sys.stdout)
+    parser.add_argument("--relay", required=True, help="where the relay answers")
+    given = parser.parse_args()
+    json.dump(prepare(given.plan, given.relay).environment(), sys.stdout)
 
 
 if __name__ == "__main__":

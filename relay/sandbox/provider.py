@@ -1,8 +1,8 @@
 """Own a payment provider that holds no money: a book of orders, each called back once when the chain shows it paid.
 
 Like the real one it never tries again by itself: a callback that was lost,
-or that nobody acknowledged, stays lost until something else notices. Its
-knobs misbehave on request: lose, repeat, scale, and forging.
+or that nobody acknowledged, stays lost until something else notices. It
+misbehaves on request: KNOBS, forging, and confirming what nobody paid.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -21,8 +21,13 @@ from relay.sandbox.book import UNIT_MICROS, V1, Entry, Payment, Sent
 from relay.sandbox.dialects import DIALECTS, Account, address_for, spell_callback
 from relay.sandbox.loopback import Call, Handler, Reply
 
+# The next callback is not sent, sent three times at once, or says ten times too much.
 KNOBS = ("lose", "repeat", "scale")
+# For one order alone: it is not confirmed to who asks, or denied; signed with another key; called back once more with another
+# amount; told with the amount that was asked for, whatever was paid.
+TRICKS = (*KNOBS, "hide", "deny", "garble", "contradict", "claim")
 REPEATS = 3
+STRANGE = "a key of nobody's"
 LATEST = 60
 # Orders older than these are forgotten, so that a sandbox may run for days.
 MOST = 5_000
@@ -54,7 +59,7 @@ class Provider:
         self._orders: dict[str, Entry] = {}
         self._owners: dict[str, Entry] = {}
         self._armed = dict.fromkeys(KNOBS, 0)
-        self._armed_for: dict[str, set[str]] = {}
+        self._armed_for: dict[str, frozenset[str]] = {}
         self._totals = {"orders": 0, "micros": 0, "lost": 0, "forged": 0}
         self._last_signed: tuple[Entry, Request] | None = None
         self._started_at_s = time.time()
@@ -87,24 +92,36 @@ class Provider:
             entry = self._owners.get(address)
             if entry is None or entry.payment is not None:
                 return None
-            entry.amount, entry.payment = units // UNIT_MICROS, Payment(tx_hash, time.time())
-            self._totals["orders"] += 1
-            self._totals["micros"] += entry.amount * UNIT_MICROS
+            if "claim" not in self._armed_for.get(entry.orderid, ()):
+                entry.amount = units // UNIT_MICROS
+            self._note(entry, tx_hash)
             return entry.orderid
+
+    def confirm(self, orderid: str, tx_hash: str) -> bool:
+        """Claim a payment that the chain does not show, and call back for it; False for an order that was paid."""
+        with self._lock:
+            entry = self._orders.get(orderid)
+            if entry is None or entry.payment is not None:
+                return False
+            self._note(entry, tx_hash)
+        self.call_back(orderid)
+        return True
 
     def call_back(self, orderid: str) -> None:
         """Take an order's payment for confirmed, and call back: once, three times, or not at all."""
         with self._lock:
-            entry = self._orders[orderid]
-            entry.confirmed = True
-            entry.lost = self._disarm("lose", orderid)
+            entry, tricks = self._orders[orderid], self._armed_for.pop(orderid, frozenset())
+            entry.confirmed, entry.denied = "hide" not in tricks, "deny" in tricks
+            entry.lost = "lose" in tricks or self._disarm("lose")
             # A callback that is lost leaves the other knobs armed for one that is sent.
-            entry.scaled = not entry.lost and self._disarm("scale", orderid)
-            copies = 0 if entry.lost else REPEATS if self._disarm("repeat", orderid) else 1
-            self._armed_for.pop(orderid, None)
+            entry.scaled = "scale" in tricks or (not entry.lost and self._disarm("scale"))
+            is_repeated = "repeat" in tricks or (not entry.lost and self._disarm("repeat"))
             self._totals["lost"] += entry.lost
-        if copies:
-            self._send_all(entry, copies)
+        if entry.lost:
+            return
+        self._send_all(entry, self._spelled(entry, tricks), REPEATS if is_repeated else 1)
+        if "contradict" in tricks:
+            self._send_all(entry, self._spelled(replace(entry, amount=entry.amount * 2), tricks), 1)
 
     def forge(self) -> Entry | None:
         """Play the thief: move the last digit of a paying user into the order number, and keep the signature.
@@ -129,7 +146,7 @@ class Provider:
             if orderid is None:
                 self._armed[knob] += 1
             else:
-                self._armed_for.setdefault(orderid, set()).add(knob)
+                self._armed_for[orderid] = self._armed_for.get(orderid, frozenset()) | {knob}
 
     def book(self) -> dict[str, Any]:
         """The book as JSON: the latest entries, newest first, and totals since the start."""
@@ -142,15 +159,21 @@ class Provider:
                 "entries": entries,
             }
 
-    def _disarm(self, knob: str, orderid: str) -> bool:
-        if knob in self._armed_for.get(orderid, ()):
-            return True
+    def _note(self, entry: Entry, tx_hash: str) -> None:
+        entry.payment = Payment(tx_hash, time.time())
+        self._totals["orders"] += 1
+        self._totals["micros"] += entry.amount * UNIT_MICROS
+
+    def _disarm(self, knob: str) -> bool:
         armed = self._armed[knob] > 0
         self._armed[knob] -= armed
         return armed
 
-    def _send_all(self, entry: Entry, copies: int) -> None:
-        request = Request(entry.callback_url, *spell_callback(self.account, entry, now=datetime.now(UTC)))
+    def _spelled(self, entry: Entry, tricks: Collection[str]) -> Request:
+        account = replace(self.account, secret=STRANGE) if "garble" in tricks else self.account
+        return Request(entry.callback_url, *spell_callback(account, entry, now=datetime.now(UTC)))
+
+    def _send_all(self, entry: Entry, request: Request, copies: int) -> None:
         # The copies race each other, as those of a provider with several senders do.
         with ThreadPoolExecutor(copies) as senders:
             sent = list(senders.map(self._send, [request] * copies))
@@ -189,10 +212,21 @@ def routes(provider: Provider) -> dict[str, Handler]:
         return Reply(200, asdict(entry)) if entry else Reply(409, {"error": "nothing was signed yet"})
 
     def arm(call: Call) -> Reply:
-        knob = call.value().get("knob")
-        if knob not in KNOBS:
-            return Reply(422, {"error": f"one of {', '.join(KNOBS)}"})
-        provider.arm(knob, call.value().get("orderid"))
+        knob, orderid = call.value().get("knob"), call.value().get("orderid")
+        possible = TRICKS if orderid else KNOBS
+        if knob not in possible:
+            return Reply(422, {"error": f"one of {', '.join(possible)}"})
+        provider.arm(knob, orderid)
         return Reply(200, {"ok": True})
 
-    return {"GET /book": book, "POST /orders": place, "POST /forge": forge, "POST /arm": arm}
+    def confirm(call: Call) -> Reply:
+        is_done = provider.confirm(call.value()["orderid"], call.value()["tx_hash"])
+        return Reply(200, {"ok": True}) if is_done else Reply(409, {"error": "no order, or one that was paid"})
+
+    return {
+        "GET /book": book,
+        "POST /orders": place,
+        "POST /forge": forge,
+        "POST /arm": arm,
+        "POST /confirm": confirm,
+    }

@@ -1,6 +1,6 @@
 """Own the sandbox's merchant: it has orders made by the relay, and its users pay them on the chain.
 
-One order in any dialect, while `make run` runs: `.venv/bin/python -m relay.sandbox.shop epusdt`.
+One order in any dialect, while `make run` runs: `python -m relay sandbox order epusdt`.
 """
 
 from __future__ import annotations
@@ -56,44 +56,49 @@ class Order:
 
 
 class Shop:
-    """The merchant; `relay_url` is where its orders are made, `key` what opens it."""
+    """The merchant; `key` opens the relay that makes its orders."""
 
-    def __init__(
-        self, plan: Plan, *, relay_url: str, key: str, numbers: Numbers, dice: random.Random | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, *, key: str, numbers: Numbers, dice: random.Random | None = None) -> None:
         self._plan = plan
-        self._relay_url = relay_url
         self._key = key
         self._numbers = numbers
         self._dice = dice or random.Random()
         self._chain = SandboxChain(plan.chain_url)
 
-    def order(self, dialect: str = V1, *, amount: int | None = None) -> Order | None:
+    def order(self, dialect: str = V1, *, amount: int | None = None, expires_at: str = "") -> Order | None:
         """Have an order made; None when relay or provider do not make it. Raises ChainAway: nobody orders who cannot pay."""
-        payer = self._dice.choice(self._chain.accounts[1:])
+        # The first account made the token, the last is left to who needs one alone.
+        payer = self._dice.choice(self._chain.accounts[1:-1])
         orderid, user = f"sh-{self._numbers.take():04d}", str(self._dice.randint(10, 999))
         amount = amount or self._dice.choice(AMOUNTS)
         address = address_for(self._plan.appid, orderid)
         told = {"source": dialect, "orderid": orderid, "user_ref": user, "chain": CHAIN, "address": address}
-        told["amount"] = _usdt(amount)
+        told |= {"amount": _usdt(amount)} | ({"expires_at": expires_at} if expires_at else {})
         if dialect in KINDS:
-            is_made = self._call("/v1/orders", {**told, "kind": KINDS[dialect]})
+            is_made = self.tell("/v1/orders", {**told, "kind": KINDS[dialect]})
         else:
             asked = {"dialect": dialect, "orderid": orderid, "user": user, "amount": amount}
             if ask(f"{self._plan.provider_url}/orders", asked) is None:
                 return None
-            is_made = self._call("/v1/orders/import", told)
+            is_made = self.tell("/v1/orders/import", told)
         return Order(orderid, amount, address, payer) if is_made else None
 
     def pay(self, order: Order) -> str:
         """Let a user pay an order; return the transaction's hash. Raises ChainAway."""
         return self._chain.transfer(order.payer, order.address, order.amount * UNIT_MICROS)
 
-    def _call(self, path: str, value: dict[str, str]) -> bool:
+    def tell(self, path: str, value: dict[str, str]) -> bool:
+        """Post to the relay's API; False for whatever is no success."""
         headers = {"Authorization": f"Bearer {self._key}"}
-        url, body = f"{self._relay_url}{path}", json.dumps(value).encode()
+        url, body = f"{self._plan.relay_url}{path}", json.dumps(value).encode()
         status, _ = post(url, body, content_type="application/json", timeout_s=ANSWER_WITHIN_S, headers=headers)
         return status in (200, 201, 202)
+
+
+def shop_of(path: Path) -> Shop:
+    """Return the shop of the sandbox whose plan is at `path`, for who starts it from elsewhere."""
+    plan = Plan.read(path)
+    return Shop(plan, key=plan.admin_key, numbers=Numbers(path.with_name("sandbox-orders")))
 
 
 def _usdt(amount: int) -> str:
@@ -103,14 +108,10 @@ def _usdt(amount: int) -> str:
 def main() -> None:
     """Make one order and pay it; print it as JSON."""
     parser = argparse.ArgumentParser(description="Make an order in the running sandbox, and pay it on its chain.")
-    parser.add_argument("--plan", type=Path, default=Path("var/sandbox.json"))
-    parser.add_argument("--relay", default="http://127.0.0.1:8000")
+    parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("dialect", choices=DIALECTS)
     given = parser.parse_args()
-    plan = Plan.read(given.plan)
-    shop = Shop(
-        plan, relay_url=given.relay, key=plan.admin_key, numbers=Numbers(given.plan.with_name("sandbox-orders"))
-    )
+    shop = shop_of(given.plan)
     try:
         order = shop.order(given.dialect)
         tx_hash = order and shop.pay(order)
@@ -119,6 +120,7 @@ def main() -> None:
     if order is None:
         raise SystemExit("the order was not made; is the sandbox running there?")
     json.dump({"orderid": order.orderid, "amount": _usdt(order.amount), "tx_hash": tx_hash}, sys.stdout)
+    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":

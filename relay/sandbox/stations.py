@@ -81,6 +81,8 @@ def at_chain(entry: Entry, transfer: BoardTransfer | None) -> Station:
         return Station(Mark.NONE, "nobody paid")
     if transfer is None:
         return Station(Mark.AWAIT, "not read yet" if entry.payment else "nothing arrived")
+    if transfer.is_gone:
+        return Station(Mark.LOST, f"block {transfer.block_number:,}", "was replaced")
     counted = count(transfer.confirmations, "confirmation")
     return Station(Mark.SEEN, f"block {transfer.block_number:,}", f"{counted}, final" if transfer.is_final else counted)
 
@@ -98,6 +100,8 @@ def at_relay(entry: Entry, order: BoardOrder | None, deliveries: Sequence[BoardD
         return Station(
             Mark.HELD, "held for a person", HELD_BECAUSE.get(order.held_reason or "", order.held_reason or "")
         )
+    if order.state == "reversed":
+        return Station(Mark.REFUSED, "taken back", "the payment is gone")
     if "recovered" in order.flags:
         return Station(Mark.RECOVERED, "recovered", _lateness(entry, deliveries))
     acked = [sent for sent in entry.sent if sent.status in ACKED]

@@ -72,12 +72,11 @@ def main() -> None:
     """Play the round until the process is ended."""
     parser = argparse.ArgumentParser(description="A payment about every two seconds.")
     parser.add_argument("--plan", type=Path, required=True)
-    parser.add_argument("--relay", required=True, help="where orders are made")
-    given = parser.parse_args()
-    plan = Plan.read(given.plan)
+    path = parser.parse_args().plan
+    plan = Plan.read(path)
     # A key that was set in the environment is the relay's, not the plan's.
     key = load(os.environ).admin_key or plan.admin_key
-    shop = Shop(plan, relay_url=given.relay, key=key, numbers=Numbers(given.plan.with_name("sandbox-orders")))
+    shop = Shop(plan, key=key, numbers=Numbers(path.with_name("sandbox-orders")))
     for story, dialect in zip(itertools.cycle(ROUND), itertools.cycle(SPOKEN), strict=False):
         play(story, shop, dialect=dialect, provider_url=plan.provider_url, subscribers_url=plan.subscribers_url)
         time.sleep(EVERY_S + random.uniform(-JITTER_S, JITTER_S))

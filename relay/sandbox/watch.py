@@ -49,14 +49,11 @@ class Watcher:
                 self._waiting[orderid] = tx_hash
         self._next = head + 1
         for orderid, tx_hash in list(self._waiting.items()):
-            if self._confirmations(tx_hash, head) >= CONFIRMATIONS:
+            block = self._chain.block_of(tx_hash)
+            # Its own block is the first.
+            if block is not None and head - block + 1 >= CONFIRMATIONS:
                 del self._waiting[orderid]
                 self._later(self._book.call_back, orderid)
-
-    def _confirmations(self, tx_hash: str, head: int) -> int:
-        """How many blocks confirm it, its own the first; none while it is in no block."""
-        receipt = self._chain.rpc("eth_getTransactionReceipt", tx_hash)
-        return 0 if receipt is None else head - int(receipt["blockNumber"], 16) + 1
 
 
 def watch_for_ever(watcher: Watcher) -> None:
@@ -73,11 +70,9 @@ def main() -> None:
     """Serve merchants and the sandbox until the process is ended."""
     parser = argparse.ArgumentParser(description="A payment provider for the sandbox, on 127.0.0.1.")
     parser.add_argument("--plan", type=Path, required=True, help="the sandbox's plan file")
-    parser.add_argument("--relay", required=True, help="who is called back, where an order does not say")
-    given = parser.parse_args()
-    plan = Plan.read(given.plan)
-    numbers = Numbers(given.plan.with_name("sandbox-provider-orders"))
-    book = Provider(plan.account, relay_url=given.relay, post=_post, numbers=numbers.take)
+    path = parser.parse_args().plan
+    plan, numbers = Plan.read(path), Numbers(path.with_name("sandbox-provider-orders"))
+    book = Provider(plan.account, relay_url=plan.relay_url, post=_post, numbers=numbers.take)
     with ThreadPoolExecutor(SENDERS) as senders:
         watcher = Watcher(book, SandboxChain(plan.chain_url), senders.submit)
         threading.Thread(target=watch_for_ever, args=(watcher,), name="watcher", daemon=True).start()

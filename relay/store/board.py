@@ -43,13 +43,14 @@ class BoardDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardTransfer:
-    """The last payment of an order that stands on its chain; its own block is the first confirmation."""
+    """The last payment of an order; its own block is the first confirmation. One `is_gone` whose block was replaced."""
 
     block_number: int
     block_hash: str
     tx_hash: str
     confirmations: int
     is_final: bool
+    is_gone: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +129,16 @@ def board_deliveries(connection: Connection, namespace: str, orderids: Sequence[
 
 
 def board_transfers(connection: Connection, namespace: str, orderids: Sequence[str]) -> dict[str, BoardTransfer]:
-    """Return what the chains show at each order's address, as far as they were read."""
+    """Return what the chains show at each order's address, as far as they were read; what stands before what is gone."""
     paid = transfers.join(
         orders, and_(orders.c.chain == transfers.c.chain, orders.c.address == transfers.c.recipient)
     ).join(chains, chains.c.name == transfers.c.chain)
-    columns = [transfers.c[name] for name in ("block_number", "block_hash", "tx_hash", "is_final")]
+    columns = [transfers.c[name] for name in ("block_number", "block_hash", "tx_hash", "is_final", "orphaned_at")]
     found = (
         select(orders.c.orderid, chains.c.head_number, *columns)
         .select_from(paid)
-        .where(orders.c.namespace == namespace, orders.c.orderid.in_(orderids), transfers.c.orphaned_at.is_(None))
-        .order_by(transfers.c.block_number, transfers.c.log_index)
+        .where(orders.c.namespace == namespace, orders.c.orderid.in_(orderids))
+        .order_by(transfers.c.orphaned_at.is_(None), transfers.c.block_number, transfers.c.log_index)
     )
     return {row.orderid: _transfer(row) for row in connection.execute(found)}
 
@@ -179,6 +180,7 @@ def _transfer(row: Row[Any]) -> BoardTransfer:
         # A head that was noted before the block was read is behind it for a moment.
         confirmations=max(1, (row.head_number or 0) - row.block_number + 1),
         is_final=row.is_final,
+        is_gone=row.orphaned_at is not None,
     )
 
 

@@ -20,9 +20,8 @@ import pytest
 
 from relay.sandbox.dialects import DIALECTS
 from relay.sandbox.loopback import ask
-from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import SUBSCRIBERS, Plan
-from relay.sandbox.shop import Shop
+from relay.sandbox.shop import shop_of
 
 ROOT = Path(__file__).parents[2]
 # Only what a fresh machine has; whatever the tests' own environment says must not reach the run.
@@ -103,6 +102,12 @@ class Run:
         return status
 
 
+def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of the relay, to its end."""
+    command = (sys.executable, "-m", "relay", *arguments)
+    return subprocess.run(command, cwd=ROOT, env=FRESH, text=True, capture_output=True, check=False, timeout=60)
+
+
 def until(holds: Callable[[], bool], *, what: str, within_s: float = 30) -> None:
     deadline = time.monotonic() + within_s
     while not holds():
@@ -152,9 +157,7 @@ def test_within_a_minute_the_story_is_told(sandbox: Run) -> None:
 
 def test_an_order_of_every_dialect_is_followed_to_its_credit(sandbox: Run) -> None:
     """Made through the relay or told to it, paid on the chain, called back, and credited with what was paid."""
-    plan = sandbox.plan()
-    numbers = Numbers(sandbox.var / "sandbox-orders")
-    shop = Shop(plan, relay_url=sandbox.url, key=plan.admin_key, numbers=numbers)
+    shop = shop_of(sandbox.var / "sandbox.json")
     made = {dialect: shop.order(dialect, amount=307_500) for dialect in DIALECTS}
     for dialect, order in made.items():
         assert order is not None, dialect
@@ -165,6 +168,25 @@ def test_an_order_of_every_dialect_is_followed_to_its_credit(sandbox: Run) -> No
         told = sandbox.order(dialect, order.orderid)
         assert (told["credited_micros"], told["address"].lower()) == (30_750_000, order.address)
         assert {"callback", "event"} < {step["what"] for step in told["timeline"]}
+
+
+def test_trouble_is_made_and_orders_are_added_beside_it(sandbox: Run) -> None:
+    """By commands that say what to look at."""
+    var = ("--var", str(sandbox.var))
+    made = ran("sandbox", "make", *var, "duplicate_conflict")
+    assert made.returncode == 0, made.stderr
+    orderid = made.stdout.split()[-1]
+    until(lambda: sandbox.order("crossing", orderid)["state"] == "held", what="a conflict that is held")
+    assert json.loads(ran("sandbox", "order", *var, "btcpay").stdout)["orderid"] > orderid
+    unknown = ran("sandbox", "make", *var, "everything")
+    assert (unknown.returncode, "missing_callback" in unknown.stderr) == (2, True)
+
+
+def test_without_a_sandbox_nothing_is_made(tmp_path: Path) -> None:
+    """The way to start one is told."""
+    refused = ran("sandbox", "order", "--var", str(tmp_path), "crossing")
+    assert refused.returncode == 1
+    assert "make run" in refused.stderr
 
 
 def test_the_chain_is_read_and_shown(sandbox: Run) -> None:

@@ -87,7 +87,12 @@ def told(
 def seen(block: int, *, confirmations: int, is_final: bool = True) -> BoardTransfer:
     """A payment as the relay read it on the chain."""
     return BoardTransfer(
-        block_number=block, block_hash="0xb", tx_hash=TX_HASH, confirmations=confirmations, is_final=is_final
+        block_number=block,
+        block_hash="0xb",
+        tx_hash=TX_HASH,
+        confirmations=confirmations,
+        is_final=is_final,
+        is_gone=False,
     )
 
 

@@ -73,6 +73,17 @@ def test_each_station_says_what_happened(orderid: str, stop: str, words: str) ->
     assert f"{station.text} {station.detail}" == words
 
 
+def test_a_payment_that_is_gone_takes_its_credit_along() -> None:
+    """The block is named that was replaced; nothing of it is green."""
+    facts = board()
+    reversed_ = replace(facts.orders["sh-0016"], state="reversed", credited_micros=0)
+    gone = replace(facts.transfers["sh-0016"], is_gone=True)
+    rows = model.rows(replace(facts, orders={"sh-0016": reversed_}, transfers={"sh-0016": gone}))
+    [row] = [row for row in rows if row.orderid == "sh-0016"]
+    assert (row.chain.text, row.chain.detail, row.relay.text) == ("block 1,220", "was replaced", "taken back")
+    assert (row.chain.mark, row.relay.mark, row.tone, row.word) == (Mark.LOST, Mark.REFUSED, "bad", "reversed")
+
+
 def test_the_way_is_drawn_as_far_as_the_order_got() -> None:
     """Three legs when the services know, two for what the relay refused, one for what the chain alone shows, none for what is awaited."""
     passed = {orderid: row.passed for orderid, row in rows_by_id().items()}

@@ -48,6 +48,7 @@ def test_the_settings_of_the_sandbox_are_settings_of_the_relay(tmp_path: Path) -
     assert settings.sources["crossing"].hold_above_micros == 1_000_000_000
     assert settings.sources["crossing"].grace_s == 15
     assert settings.admin_key == plan.admin_key
+    assert settings.public_url == plan.relay_url
     assert set(settings.sources) == set(DIALECTS)
     assert {(source.namespace, source.base_url) for source in settings.sources.values()} == {
         ("crossing", plan.provider_url)
@@ -70,6 +71,6 @@ def test_a_plan_of_an_earlier_version_gets_a_chain(tmp_path: Path) -> None:
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Secrets of endpoints included."""
-    plan = Plan("A", "s", "k", "a", 1, 2, {"wallet": "whsec_x"})
+    plan = Plan("A", "s", "k", "a", 1, 2, {"wallet": "whsec_x"}, relay_url="http://127.0.0.1:8001", chain_port=3)
     plan.write(tmp_path / "plan.json")
     assert Plan.read(tmp_path / "plan.json") == plan

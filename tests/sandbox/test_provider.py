@@ -2,16 +2,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 
-from config.settings import load
-from relay.core.callbacks import Callback
-from relay.core.parsing import RawRequest, read_callback
-from relay.errors import CallbackRejected
 from relay.sandbox.book import UNIT_MICROS, V1, Entry
 from relay.sandbox.dialects import DIALECTS
 from relay.sandbox.facts import _book
@@ -19,28 +14,9 @@ from relay.sandbox.loopback import ask, serve
 from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import Plan, prepare
 from relay.sandbox.provider import Provider, Request, moved, routes
-from tests.sandbox.built import pay
+from tests.sandbox.built import TX_HASH, pay
+from tests.sandbox.door import Door
 from tests.sandbox.served import serving
-
-PAYER_UNITS = 30_750_000
-
-
-class Relay:
-    """The door of a relay on the sandbox's own settings, as far as the provider sees it."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.sources = load(plan.environment()).sources
-        self.accepted: list[Callback] = []
-
-    def __call__(self, request: Request) -> tuple[int | None, str]:
-        """Verify and read a posting as the relay does."""
-        source = self.sources[request.url.rpartition("/")[2]]
-        raw = RawRequest(body=request.body, content_type=request.content_type, query="", headers=request.headers)
-        try:
-            self.accepted.append(read_callback(source, raw, now=datetime.now(UTC)))
-        except CallbackRejected as error:
-            return error.http_status, error.code
-        return source.adapter.ack.status, source.adapter.ack.body
 
 
 @pytest.fixture
@@ -50,25 +26,25 @@ def plan(tmp_path: Path) -> Plan:
 
 
 @pytest.fixture
-def relay(plan: Plan) -> Relay:
+def relay(plan: Plan) -> Door:
     """A door that remembers what came through it."""
-    return Relay(plan)
+    return Door(plan)
 
 
 @pytest.fixture
-def provider(plan: Plan, relay: Relay) -> Provider:
+def provider(plan: Plan, relay: Door) -> Provider:
     """A provider before that door."""
     return Provider(plan.account, relay_url="http://relay", post=relay, numbers=itertools.count(1).__next__)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_what_the_provider_signs_is_accepted_and_means_the_same(provider: Provider, relay: Relay, dialect: str) -> None:
+def test_what_the_provider_signs_is_accepted_and_means_the_same(provider: Provider, relay: Door, dialect: str) -> None:
     """Order, amount and transaction arrive as they stand in the book, in every dialect that the sandbox's settings name."""
     entry = pay(provider, Entry("sh-1", "12", 307_500, dialect=dialect))
     [callback] = relay.accepted
-    assert (callback.source, callback.orderid, callback.amount_micros) == (dialect, "sh-1", PAYER_UNITS)
+    assert (callback.source, callback.orderid, callback.amount_micros) == (dialect, "sh-1", 30_750_000)
     assert callback.namespace == V1
-    assert callback.tx_hash == (None if dialect == V1 else "0x" + "ab" * 32)
+    assert callback.tx_hash == (None if dialect == V1 else TX_HASH)
     assert entry.sent[0].status in (200, 202)
 
 
@@ -97,7 +73,7 @@ def test_only_the_first_payment_to_an_address_of_the_book_counts(provider: Provi
     assert (found.amount, found.payment.tx_hash) == (125_000, "0x2")
 
 
-def test_a_lost_callback_is_never_sent_and_never_repeated(provider: Provider, relay: Relay) -> None:
+def test_a_lost_callback_is_never_sent_and_never_repeated(provider: Provider, relay: Door) -> None:
     """The book still says that it was paid."""
     provider.arm("lose", "sh-1")
     lost, other = (pay(provider, Entry(orderid, "12", 100_000)) for orderid in ("sh-1", "sh-2"))
@@ -106,7 +82,7 @@ def test_a_lost_callback_is_never_sent_and_never_repeated(provider: Provider, re
     assert provider.book()["totals"] == {"orders": 2, "micros": 200_000 * UNIT_MICROS, "lost": 1, "forged": 0}
 
 
-def test_a_repeated_callback_is_three_times_the_same(provider: Provider, relay: Relay) -> None:
+def test_a_repeated_callback_is_three_times_the_same(provider: Provider, relay: Door) -> None:
     """Three postings race each other and say one thing."""
     provider.arm("repeat")
     pay(provider, Entry("sh-1", "12", 100_000))
@@ -114,7 +90,7 @@ def test_a_repeated_callback_is_three_times_the_same(provider: Provider, relay: 
     assert len(set(relay.accepted)) == 1
 
 
-def test_a_forged_callback_is_refused(provider: Provider, relay: Relay) -> None:
+def test_a_forged_callback_is_refused(provider: Provider, relay: Door) -> None:
     """A digit moved from the user to the order number, the signature kept."""
     assert provider.forge() is None
     pay(provider, Entry("sh-1", "127", 100_000))
@@ -135,14 +111,47 @@ def test_a_moved_digit_leaves_the_bytes_between_the_names_alone() -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_wrong_scale_is_signed_all_the_same(provider: Provider, relay: Relay, dialect: str) -> None:
+def test_a_wrong_scale_is_signed_all_the_same(provider: Provider, relay: Door, dialect: str) -> None:
     """The callback says ten times what was paid."""
     provider.arm("scale")
     pay(provider, Entry("sh-1", "12", 100_000, dialect=dialect))
     assert relay.accepted[0].amount_micros == 100_000_000
 
 
-def test_an_armed_knob_works_once_and_waits_for_a_callback_that_is_sent(provider: Provider, relay: Relay) -> None:
+# What was answered, the amounts that were accepted, and whether the book then says confirmed, and denied.
+TRICKS: dict[str, tuple[list[int | None], list[int], bool, bool]] = {
+    "lose": ([], [], True, False),
+    "hide": ([200], [10_000_000], False, False),
+    "deny": ([200], [10_000_000], True, True),
+    "garble": ([401], [], True, False),
+    "contradict": ([200, 200], [10_000_000, 20_000_000], True, False),
+    "claim": ([200], [10_000_000], True, False),
+}
+
+
+@pytest.mark.parametrize(("trick", "end"), TRICKS.items(), ids=TRICKS)
+def test_an_order_of_its_own_meets_with_a_trick(
+    provider: Provider, relay: Door, trick: str, end: tuple[list[int | None], list[int], bool, bool]
+) -> None:
+    """The next order is as usual."""
+    provider.arm(trick, "sh-1")
+    placed = provider.place(Entry("sh-1", "12", 100_000))
+    assert placed is not None
+    provider.pay(placed.address, 5_000_000 if trick == "claim" else 10_000_000, TX_HASH)
+    provider.call_back("sh-1")
+    statuses, amounts = [sent.status for sent in placed.sent], [one.amount_micros for one in relay.accepted]
+    assert (statuses, amounts, placed.confirmed, placed.denied) == end
+    assert [sent.status for sent in pay(provider, Entry("sh-2", "12", 100_000)).sent] == [200]
+
+
+def test_a_payment_that_nobody_made_is_claimed_once(provider: Provider, relay: Door) -> None:
+    """An order that was paid, or that there is not, is left alone."""
+    provider.place(Entry("sh-1", "12", 100_000))
+    assert [provider.confirm(orderid, "0x1") for orderid in ("sh-1", "sh-1", "sh-2")] == [True, False, False]
+    assert [callback.amount_micros for callback in relay.accepted] == [10_000_000]
+
+
+def test_an_armed_knob_works_once_and_waits_for_a_callback_that_is_sent(provider: Provider, relay: Door) -> None:
     """Lose and repeat pressed together are two orders."""
     provider.arm("repeat")
     provider.arm("lose")
@@ -162,7 +171,9 @@ def test_the_control_routes_do_what_the_sandbox_asks(provider: Provider) -> None
         assert ask(f"{url}/orders", order) is None
         assert ask(f"{url}/orders", {**order, "dialect": "latin"}) is None
         assert ask(f"{url}/arm", {"knob": "lose"}) == {"ok": True}
-        assert ask(f"{url}/arm", {"knob": "everything"}) is None
+        assert ask(f"{url}/arm", {"knob": "deny"}) is None
+        assert ask(f"{url}/arm", {"knob": "deny", "orderid": "sh-9"}) == {"ok": True}
+        assert ask(f"{url}/confirm", {"orderid": "sh-9", "tx_hash": "0x1"}) is None
         provider.arm("repeat", "sh-2")
         pay(provider, Entry("sh-2", "12", 300_000))
         pay(provider, Entry("sh-3", "12", 300_000))

@@ -20,7 +20,7 @@ from relay.sandbox.provider import Provider, routes
 from relay.sandbox.shop import AMOUNTS, Shop
 from tests.sandbox.served import serving
 
-ACCOUNTS = ["0x01", "0x02"]
+ACCOUNTS = ["0x01", "0x02", "0x03"]
 
 
 class World:
@@ -68,7 +68,9 @@ def shop(world: World, provider: Provider, tmp_path: Path) -> Iterator[Shop]:
         serving(serve(routes(provider), port=plan.provider_port)),
         serving(serve(world.chain(), port=plan.chain_port)),
     ):
-        yield Shop(plan, relay_url=relay_url, key="k", numbers=Numbers(tmp_path / "orders"), dice=random.Random(7))
+        yield Shop(
+            replace(plan, relay_url=relay_url), key="k", numbers=Numbers(tmp_path / "orders"), dice=random.Random(7)
+        )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -114,7 +116,7 @@ def test_an_order_that_the_relay_does_not_make_is_none(shop: Shop, world: World)
 def test_nobody_orders_while_the_chain_is_away(world: World, tmp_path: Path) -> None:
     """An order that cannot be paid would wait for ever."""
     plan = replace(prepare(tmp_path / "plan.json"), chain_port=1)
-    shop = Shop(plan, relay_url="http://127.0.0.1:1", key="k", numbers=Numbers(tmp_path / "orders"))
+    shop = Shop(plan, key="k", numbers=Numbers(tmp_path / "orders"))
     with pytest.raises(ChainAway):
         shop.order()
     assert not (tmp_path / "orders").exists()

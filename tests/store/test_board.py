@@ -99,19 +99,21 @@ def add_transfer(connection: Connection, block: int, **changes: Any) -> None:
 
 
 def test_the_last_payment_that_stands_is_shown_with_its_confirmations(engine: Engine) -> None:
-    """Its own block is the first; what was orphaned, or arrived elsewhere or on another chain, is none of an order's."""
+    """Its own block is the first; what is gone is shown where nothing stands; what arrived elsewhere or on another chain is none of an order's."""
     with writing(engine) as connection:
         add_order(connection, 1, chain="sandbox", address="0xa")
         add_order(connection, 2, chain="other", address="0xa")
+        add_order(connection, 3, chain="sandbox", address="0xd")
         known = {"name": "sandbox", "chain_id": 1, "head_number": 12}
         connection.execute(insert(rows.chains).values(known))
         add_transfer(connection, 7)
         add_transfer(connection, 9, is_final=True)
         add_transfer(connection, 10, orphaned_at=NOW)
         add_transfer(connection, 11, recipient="0xb")
+        add_transfer(connection, 12, recipient="0xd", orphaned_at=NOW)
     with reading(engine) as connection:
-        found = board.board_transfers(connection, "crossing", ["sh-1", "sh-2"])
-    assert set(found) == {"sh-1"}
+        found = board.board_transfers(connection, "crossing", ["sh-1", "sh-2", "sh-3"])
+    assert {orderid: one.is_gone for orderid, one in found.items()} == {"sh-1": False, "sh-3": True}
     shown = found["sh-1"]
     assert (shown.block_number, shown.block_hash, shown.tx_hash) == (9, "0xb9", "0x9")
     assert (shown.confirmations, shown.is_final) == (4, True)

@@ -1,7 +1,9 @@
-"""Own the identity of the sandbox's chain, for those who do not load an EVM."""
+"""Own what the sandbox's chain is, for those who do not load an EVM."""
 
 from __future__ import annotations
 
 CHAIN_ID = 131277322940537  # eth-tester's own: nobody takes it for a real chain
 # Where the first contract of eth-tester's first account stands, whatever it is: an address follows from its maker and a count.
 CONTRACT = "0xf2e246bb76df876cef8b38ae84130f4f55de395b"
+# A block is final when that many stand on it: some seconds longer than a relay takes to come by, so that it sees blocks that may go again.
+LAG = 12

@@ -7,7 +7,8 @@ import threading
 import time
 from pathlib import Path
 
-from relay.sandbox.chain.evm import EVM, LAG
+from relay.sandbox.chain import LAG
+from relay.sandbox.chain.evm import EVM
 from relay.sandbox.chain.kept import Kept
 from relay.sandbox.chain.rpc import routes
 from relay.sandbox.loopback import serve

@@ -45,8 +45,8 @@ class SandboxChain:
         """Mine blocks; return the new head."""
         return int(self._knob("mine", {"blocks": blocks})["head"])
 
-    def reorg(self, depth: int, *, drop: bool = False) -> int:
-        """Replace the last blocks; return the new head. Their transactions are mined again unless dropped."""
+    def reorg(self, depth: int, *, drop: bool | str = False) -> int:
+        """Replace the last blocks; return the new head. Their transactions are mined again unless all, or that one, are dropped."""
         return int(self._knob("reorg", {"depth": depth, "drop": drop})["head"])
 
     def set_lag(self, blocks: int) -> None:
@@ -63,6 +63,11 @@ class SandboxChain:
         wanted = {"fromBlock": hex(first), "toBlock": hex(last), "address": self.token, "topics": [TRANSFER]}
         found: list[dict[str, Any]] = self.rpc("eth_getLogs", wanted)
         return found
+
+    def block_of(self, tx_hash: str) -> int | None:
+        """Return the block of a transaction; None while it is in none."""
+        receipt = self.rpc("eth_getTransactionReceipt", tx_hash)
+        return None if receipt is None else int(receipt["blockNumber"], 16)
 
     def rpc(self, method: str, *params: Any) -> Any:
         """Return the result of a JSON-RPC call. Raises ChainAway."""

@@ -14,7 +14,7 @@ from eth.exceptions import HeaderNotFound
 from eth_tester import PyEVMBackend
 from eth_utils.exceptions import ValidationError
 
-from relay.sandbox.chain import CONTRACT
+from relay.sandbox.chain import CONTRACT, LAG
 from relay.sandbox.chain.kept import Kept
 from relay.sandbox.chain.spelling import Block, spell_block
 
@@ -22,7 +22,6 @@ from relay.sandbox.chain.spelling import Block, spell_block
 sys.setrecursionlimit(1_000)
 
 SUPPLY, SHARE = 10**15, 10**13
-LAG = 6
 DEPLOY_GAS, USUAL_GAS = 2_000_000, 200_000
 TRANSFER = bytes.fromhex("a9059cbb")
 
@@ -140,10 +139,11 @@ class EVM:
                 self._append(chain.get_canonical_block_by_number(self.head + 1))
             self._kept.save()
 
-    def reorg(self, depth: int, *, drop: bool = False) -> None:
+    def reorg(self, depth: int, *, drop: bool | str = False) -> None:
         """Replace the last `depth` blocks by one more than they were. Raises Refused for more than there are.
 
-        Their transactions are mined again in the first new block, unless told to `drop` them.
+        Their transactions are mined again in the first new block, unless told
+        to `drop` them all, or the one of a hash.
         """
         with self._lock:
             if not 0 < depth < self.head:
@@ -155,8 +155,9 @@ class EVM:
             del self._blocks[ancestor + 1 :]
             self._kept.cut(ancestor)
             self._places = {digest: place for digest, place in self._places.items() if place <= ancestor}
-            for one in [] if drop else again:
-                self._backend.chain.apply_transaction(one)
+            for one in again:
+                if drop is not True and f"0x{one.hash.hex()}" != drop:
+                    self._backend.chain.apply_transaction(one)
             self.mine(depth + 1)
 
     def call(self, transaction: Mapping[str, Any], number: int) -> bytes:

@@ -36,7 +36,7 @@ def routes(chain: EVM) -> dict[str, Handler]:
     def reorg(call: Call) -> Reply:
         asked = call.value()
         try:
-            chain.reorg(int(asked["depth"]), drop=bool(asked.get("drop")))
+            chain.reorg(int(asked["depth"]), drop=asked.get("drop", False))
         except Refused as error:
             return Reply(422, {"error": str(error)})
         return state(call)

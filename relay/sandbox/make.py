@@ -1,0 +1,175 @@
+"""Own the making of trouble on request: each story is an order, or money, that ends in one class of break.
+
+While `make run` runs: `python -m relay sandbox make missing_callback`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from relay.sandbox.book import UNIT_MICROS, V1, V2
+from relay.sandbox.chain import LAG
+from relay.sandbox.chain.driver import ChainAway, SandboxChain
+from relay.sandbox.dialects import address_for
+from relay.sandbox.loopback import ask
+from relay.sandbox.plan import CHAIN, SOURCE, Plan
+from relay.sandbox.shop import Order, Shop, shop_of
+
+AMOUNT = 300_000
+WITHIN_S = 20.0
+EXPIRES_IN_S = 3.0
+
+
+class NotMade(Exception):
+    """A part of the sandbox does not answer, or refuses; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What stories are played with: the shop, its chain, the provider's controls. No other user pays from `actor`."""
+
+    shop: Shop
+    chain: SandboxChain
+    plan: Plan
+
+    @property
+    def actor(self) -> str:
+        """The account that stories pay from."""
+        return self.chain.accounts[-1]
+
+    def order(self, *tricks: str, dialect: str = V1, expires_at: str = "") -> Order:
+        """Have an order of thirty USDT made, which the provider will play tricks with."""
+        order = self.shop.order(dialect, amount=AMOUNT, expires_at=expires_at)
+        if order is None:
+            raise NotMade("the order was not made")
+        for trick in tricks:
+            self.control("arm", {"knob": trick, "orderid": order.orderid})
+        return order
+
+    def pay(self, order: Order, *, units: int = AMOUNT) -> str:
+        """Pay an order, thirty USDT unless told otherwise; return the transaction's hash once it is in a block."""
+        return self.send(order.address, units * UNIT_MICROS)
+
+    def send(self, address: str, base_units: int) -> str:
+        """Move tokens; return the transaction's hash once it is in a block."""
+        tx_hash = self.chain.transfer(self.actor, address, base_units)
+        self.until(lambda: self.chain.block_of(tx_hash) is not None, what="a block")
+        return tx_hash
+
+    def control(self, route: str, value: dict[str, str]) -> None:
+        """Turn one of the provider's knobs."""
+        if ask(f"{self.plan.provider_url}/{route}", value, timeout_s=WITHIN_S) is None:
+            raise NotMade(f"the provider does not {route}")
+
+    def until(self, holds: Callable[[], bool], *, what: str) -> None:
+        """Wait for something."""
+        deadline = time.monotonic() + WITHIN_S
+        while not holds():
+            if time.monotonic() > deadline:
+                raise NotMade(f"no {what} within {WITHIN_S:.0f} s")
+            time.sleep(0.1)
+
+
+def _paid_with(*tricks: str) -> Callable[[Stage], str]:
+    """The story of an order that is paid, and that the provider then plays tricks with."""
+
+    def play(stage: Stage) -> str:
+        order = stage.order(*tricks)
+        stage.pay(order)
+        return order.orderid
+
+    return play
+
+
+def _phantom_credit(stage: Stage) -> str:
+    order = stage.order()
+    stage.control("confirm", {"orderid": order.orderid, "tx_hash": f"0x{int(time.time()):064x}"})
+    return order.orderid
+
+
+def _underpaid(stage: Stage) -> str:
+    order = stage.order("claim")
+    stage.pay(order, units=AMOUNT // 2)
+    return order.orderid
+
+
+def _overpaid(stage: Stage) -> str:
+    order = stage.order()
+    stage.pay(order)
+    stage.pay(order, units=AMOUNT // 3)
+    return order.orderid
+
+
+def _late_payment(stage: Stage) -> str:
+    moment = datetime.now(UTC) + timedelta(seconds=EXPIRES_IN_S)
+    order = stage.order(expires_at=moment.isoformat(timespec="seconds"))
+    stage.until(lambda: datetime.now(UTC) > moment + timedelta(seconds=1), what="expiry")
+    stage.pay(order)
+    return order.orderid
+
+
+def _orphan_transfer(stage: Stage) -> str:
+    address = address_for(stage.plan.appid, f"nobody's at {time.time()}")
+    booked = {"chain": CHAIN, "address": address, "role": "deposit", "owner": "12", "source": SOURCE}
+    if not stage.shop.tell("/v1/addresses/import", booked):
+        raise NotMade("the address was not booked")
+    return stage.send(address, AMOUNT * UNIT_MICROS)
+
+
+def _double_claim(stage: Stage) -> str:
+    """V2 names transactions in its callbacks."""
+    order, other = stage.order(dialect=V2), stage.order(dialect=V2)
+    tx_hash = stage.pay(order)
+    stage.control("confirm", {"orderid": other.orderid, "tx_hash": tx_hash})
+    return f"{order.orderid} and {other.orderid}"
+
+
+def _reorged_out(stage: Stage) -> str:
+    """At the last moment, when the relay has credited the payment and read its block."""
+    order = stage.order()
+    tx_hash = stage.pay(order)
+    block = stage.chain.block_of(tx_hash) or 0
+    stage.until(lambda: stage.chain.head - block + 1 >= LAG - 1, what="blocks enough")
+    stage.chain.reorg(stage.chain.head - block + 1, drop=tx_hash)
+    return order.orderid
+
+
+STORIES: dict[str, Callable[[Stage], str]] = {
+    "missing_callback": _paid_with("lose"),
+    "callback_unconfirmed": _paid_with("hide"),
+    "status_conflict": _paid_with("deny"),
+    "rejected_callback_paid": _paid_with("garble"),
+    "duplicate_conflict": _paid_with("contradict"),
+    "amount_mismatch": _paid_with("scale"),
+    "phantom_credit": _phantom_credit,
+    "underpaid": _underpaid,
+    "overpaid": _overpaid,
+    "late_payment": _late_payment,
+    "orphan_transfer": _orphan_transfer,
+    "double_claim": _double_claim,
+    "reorged_out": _reorged_out,
+}
+
+
+def main() -> None:
+    """Play one story in the running sandbox; print the order or transaction to look at."""
+    parser = argparse.ArgumentParser(description="Make one class of break in the running sandbox.")
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("story", choices=STORIES)
+    given = parser.parse_args()
+    plan = Plan.read(given.plan)
+    try:
+        made = STORIES[given.story](Stage(shop_of(given.plan), SandboxChain(plan.chain_url), plan))
+    except (NotMade, ChainAway) as error:
+        raise SystemExit(f"not made: {error}; is the sandbox running there?") from error
+    sys.stdout.write(f"{given.story}: {made}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Every story of trouble is played between a real EVM, the provider, and a relay that makes what it is asked for."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.sandbox import make
+from relay.sandbox.book import Entry
+from relay.sandbox.chain.driver import SandboxChain
+from relay.sandbox.chain.evm import EVM
+from relay.sandbox.chain.rpc import routes as chain_routes
+from relay.sandbox.loopback import Call, Reply, serve
+from relay.sandbox.make import STORIES, NotMade, Stage
+from relay.sandbox.numbers import Numbers
+from relay.sandbox.plan import Plan, prepare
+from relay.sandbox.provider import Provider
+from relay.sandbox.shop import Shop
+from relay.sandbox.watch import Watcher, server
+from tests.sandbox.door import Door
+from tests.sandbox.served import serving
+
+USDT = 1_000_000
+
+
+class Scene:
+    """All parts of a sandbox but its relay, which is a door and places orders at the provider."""
+
+    def __init__(self, plan: Plan, folder: Path, *, open_until: ExitStack) -> None:
+        self.door = Door(plan)
+        self.told: dict[str, dict[str, Any]] = {}
+        self.provider = Provider(
+            plan.account, relay_url="http://relay", post=self.door, numbers=itertools.count(1).__next__
+        )
+        self._evm = EVM()
+        open_until.enter_context(
+            serving(serve(chain_routes(self._evm), port=plan.chain_port, open_paths=frozenset({"/"})))
+        )
+        open_until.enter_context(serving(server(self.provider, port=plan.provider_port)))
+        paths = frozenset({"/v1/orders", "/v1/addresses/import"})
+        relay = serve({f"POST {path}": self._take for path in paths}, port=0, open_paths=paths)
+        relay_url = open_until.enter_context(serving(relay))
+        self.chain = SandboxChain(plan.chain_url)
+        shop = Shop(
+            replace(plan, relay_url=relay_url), key="k", numbers=Numbers(folder / "orders"), dice=random.Random(7)
+        )
+        self.stage = Stage(shop, self.chain, plan)
+        self._watcher = Watcher(self.provider, self.chain, lambda act, orderid: act(orderid))
+
+    def live(self, ended: threading.Event) -> None:
+        """Mine, and let the provider look, twenty times a second."""
+        while not ended.wait(0.05):
+            self._evm.mine()
+            self._watcher.look()
+
+    def paid_to(self, address: str) -> int:
+        """What the chain shows at an address, in micro-USDT."""
+        logs = self.chain.transfers(0, self.chain.head)
+        return sum(int(log["data"], 16) for log in logs if log["topics"][2][26:] == address[2:])
+
+    def accepted(self, orderid: str) -> list[int]:
+        """The amounts of an order's callbacks, as the relay read them."""
+        return [one.amount_micros for one in self.door.accepted if one.orderid == orderid]
+
+    def _take(self, call: Call) -> Reply:
+        told = call.value()
+        self.told[told.get("orderid", told["address"])] = told
+        if call.path == "/v1/orders":
+            units = int(float(told["amount"]) * 10_000)
+            order = Entry(told["orderid"], told["user_ref"], units, dialect=told["source"], address=told["address"])
+            self.provider.place(order)
+        return Reply(201, {})
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One scene for all stories; its chain and its provider live while they are played."""
+    folder, ended = tmp_path_factory.mktemp("make"), threading.Event()
+    with ExitStack() as stack:
+        found = Scene(prepare(folder / "plan.json"), folder, open_until=stack)
+        life = threading.Thread(target=found.live, args=(ended,))
+        life.start()
+        yield found
+        ended.set()
+        life.join()
+
+
+# What each story ends in: the answers to the callbacks, their amounts and what the chain shows, in USDT, and the provider's word.
+ENDS: dict[str, tuple[list[int | None], list[int], int, str]] = {
+    "missing_callback": ([], [], 30, "paid"),
+    "callback_unconfirmed": ([200], [30], 30, "waits"),
+    "status_conflict": ([200], [30], 30, "failed"),
+    "rejected_callback_paid": ([401], [], 30, "paid"),
+    "duplicate_conflict": ([200, 200], [30, 60], 30, "paid"),
+    "amount_mismatch": ([200], [300], 30, "paid"),
+    "phantom_credit": ([200], [30], 0, "paid"),
+    "underpaid": ([200], [30], 15, "paid"),
+    "overpaid": ([200], [30], 40, "paid"),
+    "late_payment": ([200], [30], 30, "paid"),
+    "reorged_out": ([200], [30], 0, "paid"),
+}
+
+
+@pytest.mark.parametrize(("story", "end"), ENDS.items(), ids=ENDS)
+def test_a_story_of_one_order_ends_as_its_class_says(
+    scene: Scene, story: str, end: tuple[list[int | None], list[int], int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the relay was told, what the chain shows, and what the provider answers to who asks."""
+    monkeypatch.setattr(make, "EXPIRES_IN_S", 0.0)
+    orderid = STORIES[story](scene.stage)
+    statuses, amounts, paid, word = end
+
+    def is_over() -> bool:
+        order = scene.provider.find(orderid)
+        return order is not None and (len(order.sent) == len(statuses) if statuses else order.lost)
+
+    scene.stage.until(is_over, what="end")
+    order = scene.provider.find(orderid)
+    assert order is not None
+    assert [sent.status for sent in order.sent] == statuses
+    assert scene.accepted(orderid) == [amount * USDT for amount in amounts]
+    assert scene.paid_to(order.address) == paid * USDT
+    assert ("failed" if order.denied else "paid" if order.paid else "waits") == word
+    if story == "late_payment":
+        assert datetime.fromisoformat(scene.told[orderid]["expires_at"]) < datetime.now(UTC)
+
+
+def test_money_of_nobody_arrives_at_an_address_of_the_book(scene: Scene) -> None:
+    """Which the relay was told to watch, and of which no order knows."""
+    tx_hash = STORIES["orphan_transfer"](scene.stage)
+    assert scene.chain.block_of(tx_hash) is not None
+    [(address, told)] = [(address, told) for address, told in scene.told.items() if "role" in told]
+    assert (told["role"], scene.paid_to(address)) == ("deposit", 30 * USDT)
+
+
+def test_one_payment_is_claimed_for_two_orders(scene: Scene) -> None:
+    """Both callbacks name its transaction."""
+    orders = STORIES["double_claim"](scene.stage).split(" and ")
+    scene.stage.until(lambda: all(map(scene.accepted, orders)), what="two callbacks")
+    hashes = [one.tx_hash for one in scene.door.accepted if one.orderid in orders]
+    assert len(hashes) == 2
+    assert len(set(hashes)) == 1
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    """A story is played wholly or not at all."""
+    plan = prepare(tmp_path / "plan.json")
+    elsewhere = prepare(tmp_path / "other.json")
+    with ExitStack() as stack:
+        scene = Scene(plan, tmp_path, open_until=stack)
+        with pytest.raises(NotMade, match="does not arm"):
+            Stage(scene.stage.shop, scene.chain, elsewhere).order("lose")
