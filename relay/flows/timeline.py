@@ -101,8 +101,10 @@ def _transfer(row: RowMapping) -> Step:
     """Hash and addresses as their chain's people know them; the block's time is when the money moved."""
     family = family_of(row["chain"])
     standing = "final" if row["is_final"] else "seen"
+    tx_hash = show_hash(row["tx_hash"], family)
     facts = {
         "chain": row["chain"],
+        "tx_hash": tx_hash,
         "block_number": row["block_number"],
         "block_hash": row["block_hash"],
         "log_index": row["log_index"],
@@ -115,7 +117,7 @@ def _transfer(row: RowMapping) -> Step:
         "rule": row["rule"],
         "flags": row["flags"].split(),
     }
-    return Step(row["block_time"], "transfer", show_hash(row["tx_hash"], family), facts)
+    return Step(row["block_time"], "transfer", tx_hash, facts)
 
 
 def _confirmations(row: RowMapping) -> int:
