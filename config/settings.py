@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
@@ -20,6 +21,7 @@ from relay.errors import ConfigError
 DEFAULT_SOURCES = Path(__file__).parent / "sources.toml"
 DEFAULT_CHAINS = Path(__file__).parent / "chains.toml"
 MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+MAKE_SEAL_KEY = 'python -c "import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())"'
 # 32 characters of what `secrets` makes are beyond guessing; shorter ones tend to be words.
 SHORTEST = 32
 
@@ -47,6 +49,7 @@ class Settings:
     trusted_proxy_hops: int
     endpoint_allow_cidrs: tuple[str, ...]
     provider_proxy_url: str = field(repr=False)
+    seal_key: bytes | None = field(repr=False)
     business_timezone: str
     business_cutoff: time
     log_level: str
@@ -80,6 +83,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         trusted_proxy_hops=read.whole("TRUSTED_PROXY_HOPS", 0, least=0, most=10),
         endpoint_allow_cidrs=_cidrs(read),
         provider_proxy_url=read.url("PROVIDER_PROXY_URL", ("http",)),
+        seal_key=_seal_key(read),
         business_timezone=_zone(read),
         business_cutoff=_cutoff(read),
         log_level=read.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
@@ -192,6 +196,18 @@ def _sources(read: _Environment) -> dict[str, Source]:
 def _chains(read: _Environment) -> dict[str, Chain]:
     text = _toml(read, read.text("RELAY_CHAINS"), "RELAY_CHAINS", DEFAULT_CHAINS)
     return {} if text is None else parse_chains(text, read.text, read.faults)
+
+
+def _seal_key(read: _Environment) -> bytes | None:
+    text = read.text("SEAL_KEY")
+    try:
+        seed = b64decode(text, validate=True)
+    except ValueError:
+        seed = b"?"
+    if text and len(seed) != 32:
+        read.fault("SEAL_KEY", f"must be 32 bytes in base64; make one with: {MAKE_SEAL_KEY}")
+        return None
+    return seed or None
 
 
 def _zone(read: _Environment) -> str:

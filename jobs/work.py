@@ -7,6 +7,7 @@ import os
 import time
 
 # Imported for the forks: each job finds its modules loaded. None of them opens a connection.
+import jobs.close
 import jobs.create
 import jobs.explain
 import jobs.poll

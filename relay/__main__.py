@@ -8,6 +8,7 @@ from relay.cli.addresses import addresses
 from relay.cli.audit import audit
 from relay.cli.callbacks import callbacks
 from relay.cli.chains import chains
+from relay.cli.close import close
 from relay.cli.deliveries import deliveries
 from relay.cli.doctor import doctor
 from relay.cli.endpoints import endpoints
@@ -42,6 +43,7 @@ COMMANDS: tuple[click.Command, ...] = (
     chains,
     signatures,
     statement,
+    close,
     explain,
     audit,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,19 +14,23 @@ from sqlalchemy import Engine
 
 from config.settings import Settings
 from relay.core.addresses import networks
+from relay.core.days import Calendar
 from relay.core.sources import Source
 from relay.edge.handler import HTTPHandler
 from relay.edge.provider import HTTPProvider
 from relay.edge.redis import RedisMemory, connect
 from relay.edge.rq import JOB_TIMEOUT_S, RQQueue, SignedJSON
+from relay.edge.seals import Sealer
 from relay.edge.vault import Vault, derive
+from relay.flows.close import Desk
 from relay.flows.committer import Committer
 from relay.flows.creation import Creator
 from relay.flows.endpoints import Office
 from relay.flows.forwarding import Forwarder
 from relay.flows.intake import Intake
 from relay.ports import Queue
-from relay.store.engine import make_engine
+from relay.store import closes
+from relay.store.engine import AUDIT_LOCK, make_engine, writing
 
 
 @dataclass(frozen=True)
@@ -98,3 +103,27 @@ def now() -> datetime:
 def new_event_id(moment: datetime) -> str:
     """Return an event id that sorts by time, so that index pages fill one after the other."""
     return f"evt_{int(moment.timestamp() * 1000):012x}{os.urandom(10).hex()}"
+
+
+def desk_of(runtime: Runtime) -> Desk:
+    """Return what the close of a day works with."""
+    settings = runtime.settings
+    calendar = Calendar(settings.business_timezone, settings.business_cutoff)
+    return Desk(runtime.engine, runtime.sources, settings.chains, calendar, new_event_id)
+
+
+def sealer_of(runtime: Runtime) -> Sealer:
+    """Return who seals: the key of the environment, else the one that was made once; its public half is kept for ever."""
+    given = runtime.settings.seal_key
+    # Of two processes that need the first key at once, the second finds the first one's.
+    with writing(runtime.engine, lock=AUDIT_LOCK) as connection:
+        known = closes.keys(connection)
+        stored = next((key["private"] for key in known if key["private"] is not None), None)
+        if given is None and stored is not None:
+            return Sealer(b64decode(runtime.vault.decrypt(stored)))
+        seed = given or os.urandom(32)
+        sealer = Sealer(seed)
+        if sealer.id not in {key["id"] for key in known}:
+            wrapped = None if given else runtime.vault.encrypt(b64encode(seed).decode())
+            closes.add_key(connection, sealer.id, sealer.public, wrapped, now=now())
+        return sealer

@@ -30,6 +30,7 @@ ALLOWED = {
     "relay.store": CORE,
     "relay.edge": CORE | {"relay", "relay.ports"},
     "relay.flows": INSIDE,
+    "relay.evidence": set(),
     "config": CORE,
     "config.gunicorn": {"config", "relay.errors", "relay.web"},
     "relay.bootstrap": RIM,
@@ -37,7 +38,7 @@ ALLOWED = {
     | {"config", "relay", "relay.bootstrap", "relay.web.api", "relay.web.console", "relay.web.finance"},
     "relay.web.api": INSIDE | {"relay", "relay.bootstrap", "relay.web"},
     "relay.web.console": INSIDE | {"relay.bootstrap", "relay.web"},
-    "relay.web.finance": INSIDE | {"relay.bootstrap", "relay.web", "relay.web.console"},
+    "relay.web.finance": INSIDE | {"relay.bootstrap", "relay.edge", "relay.web", "relay.web.console"},
     # A command with --json prints the shapes that the API answers with.
     "relay.cli": RIM | {"relay", "relay.web.api"},
     "relay.__main__": {"relay.cli"},

@@ -89,7 +89,7 @@ def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: dat
             if outbox.disable(connection, id_, reason="gone")
         ]
         if told:
-            _announce_all(connection, told, now=now, new_id=new_id)
+            announce_all(connection, told, now=now, new_id=new_id)
     for event_type, data in told:
         log.error("operation_announced", extra={"event_type": event_type, "endpoint_id": data["endpoint_id"]})
 
@@ -152,7 +152,8 @@ def _disabled(endpoint_id: str) -> Told:
     return "endpoint.disabled", {"endpoint_id": endpoint_id, "reason": "it answered 410 Gone twice"}
 
 
-def _announce_all(connection: Connection, told: Sequence[Told], *, now: datetime, new_id: NewId) -> None:
+def announce_all(connection: Connection, told: Sequence[Told], *, now: datetime, new_id: NewId) -> None:
+    """Announce operational events, each a type and its data; the caller holds the feed lock."""
     first = last_sequence(connection) + 1
     announce(
         connection, [_event(first + place, *one, now=now, new_id=new_id) for place, one in enumerate(told)], now=now

@@ -140,14 +140,20 @@ def first_moment(connection: Connection) -> datetime | None:
     return connection.execute(query).scalar()
 
 
+def callback_bounds(connection: Connection, day: Day) -> tuple[int, int]:
+    """Return the numbers between which the callbacks of a day lie, the last excluded; a few others may lie there too."""
+    return _first_id(connection, day.start - _SKEW), _first_id(connection, day.end + _SKEW)
+
+
 def _bounds(connection: Connection, day: Day) -> dict[str, Any]:
+    first_id, last_id = callback_bounds(connection, day)
     return {
         "start": day.start,
         "end": day.end,
         "first_event": time_ordered_id("evt", day.start, b""),
         "last_event": time_ordered_id("evt", day.end, b""),
-        "first_id": _first_id(connection, day.start - _SKEW),
-        "last_id": _first_id(connection, day.end + _SKEW),
+        "first_id": first_id,
+        "last_id": last_id,
     }
 
 

@@ -145,6 +145,15 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads, and whose statements all see one state: what is summed twice comes to the same."""
+    with reading(engine) as connection:
+        if not is_sqlite(connection):
+            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        yield connection
+
+
+@contextmanager
 def writing(engine: Engine, *, lock: int | None = None) -> Iterator[Connection]:
     """A transaction that writes: committed when the block ends, rolled back when it raises.
 

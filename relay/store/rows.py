@@ -43,6 +43,9 @@ inquiries: Table = tables.Inquiry.__table__  # type: ignore[attr-defined]  # as 
 address_scans: Table = tables.AddressScan.__table__  # type: ignore[attr-defined]  # as above
 users: Table = tables.User.__table__  # type: ignore[attr-defined]  # as above
 sessions: Table = tables.Session.__table__  # type: ignore[attr-defined]  # as above
+day_closes: Table = tables.DayClose.__table__  # type: ignore[attr-defined]  # as above
+day_files: Table = tables.DayFile.__table__  # type: ignore[attr-defined]  # as above
+seal_keys: Table = tables.SealKey.__table__  # type: ignore[attr-defined]  # as above
 sign_in_failures: Table = tables.SignInFailure.__table__  # type: ignore[attr-defined]  # as above
 
 _ORDER_FIELDS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,13 @@ def test_every_variable_is_read():
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "json",
             "RELAY_SANDBOX": "1",
+            "SEAL_KEY": "c2VhbHNlYWxzZWFsc2VhbHNlYWxzZWFsc2VhbHNlYWw=",
+            "BUSINESS_TIMEZONE": "Asia/Hong_Kong",
+            "BUSINESS_CUTOFF": "17:00",
         }
     )
+    assert settings.seal_key == b"seal" * 8
+    assert (settings.business_timezone, settings.business_cutoff) == ("Asia/Hong_Kong", time(17))
     assert settings.database_url == "postgres://u:p%40ss@db/relay"
     assert (settings.redis_url, settings.embedded_redis, settings.redis_tls_verify) == ("rediss://tls", False, False)
     assert settings.secret_keys == (KEY, "o" * 32)
@@ -160,3 +166,21 @@ def test_repr_shows_no_secret():
     )
     assert "canary" not in repr(settings)
     assert "canary" not in str(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEAL_KEY", "c2hvcnQ="),
+        ("SEAL_KEY", "not base64"),
+        ("BUSINESS_TIMEZONE", "Mars/Olympus"),
+        ("BUSINESS_TIMEZONE", "../../etc/passwd"),
+        ("BUSINESS_CUTOFF", "24:00"),
+        ("BUSINESS_CUTOFF", "5pm"),
+    ],
+)
+def test_the_settings_of_finance_are_checked(name: str, value: str):
+    """By name, before anything starts; what could be a secret is not repeated."""
+    (fault,) = faults({**GOOD, name: value})
+    assert fault.startswith(f"{name}: must be ")
+    assert value not in fault

@@ -29,6 +29,7 @@ PROMISED: dict[tuple[str, str], Any] = {
     ("GET", "/readyz"): None,
     ("GET", "/version"): None,
     ("GET", "/openapi.json"): None,
+    ("GET", "/.well-known/relay-seal-keys.json"): None,
     ("GET", "/metrics"): ROLES,
     ("GET", "/v1/events"): SERVICE,
     ("GET", "/v1/events/<id>"): SERVICE,
@@ -78,6 +79,15 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance"): READERS,
     ("GET", "/finance/<day>"): READERS,
     ("GET", "/finance/<day>/orders"): READERS,
+    ("POST", "/finance/<day>/prepare"): ("preparer", "approver"),
+    ("POST", "/finance/<day>/approve"): ("approver",),
+    ("POST", "/finance/<day>/ask-reopen"): ("preparer", "approver"),
+    ("POST", "/finance/<day>/reopen"): ("approver",),
+    ("GET", "/finance/<day>/evidence.zip"): ("preparer", "approver"),
+    ("GET", "/finance/<day>/manifest.json"): READERS,
+    ("GET", "/finance/<day>/<name>.csv"): READERS,
+    ("GET", "/finance/<day>/statement.xlsx"): READERS,
+    ("GET", "/finance/audit"): READERS,
     ("GET", "/finance/breaks"): READERS,
     ("GET", "/finance/breaks/<id>"): READERS,
     ("POST", "/finance/breaks/<id>/assign"): READERS,
@@ -87,7 +97,14 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance/orders/<source>/<path:orderid>"): READERS,
     ("POST", "/finance/orders/<source>/<path:orderid>/release"): ("approver",),
 }
-VALUES = {"<path:orderid>": "sh-1", "<int:id>": "1", "<id>": "1", "<day>": "2026-11-23", "<source>": "x"}
+VALUES = {
+    "<path:orderid>": "sh-1",
+    "<int:id>": "1",
+    "<id>": "1",
+    "<day>": "2026-11-23",
+    "<name>": "orders",
+    "<source>": "x",
+}
 
 
 def filled(rule: str) -> str:

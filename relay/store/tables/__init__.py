@@ -20,6 +20,7 @@ from relay.store.tables.chain import (
     TokenEvent,
     Transfer,
 )
+from relay.store.tables.closes import DayClose, DayFile, SealKey
 from relay.store.tables.events import Attempt, Delivery, Endpoint, Event
 from relay.store.tables.operations import APIKey, AuditEntry, Break, Firing, Heartbeat, Lease, SourceState
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
@@ -38,6 +39,8 @@ __all__ = [
     "ChainNode",
     "ChainState",
     "Creation",
+    "DayClose",
+    "DayFile",
     "Delivery",
     "Endpoint",
     "Event",
@@ -51,6 +54,7 @@ __all__ = [
     "Poll",
     "ProviderFact",
     "ScanRange",
+    "SealKey",
     "Session",
     "SignInFailure",
     "SourceState",

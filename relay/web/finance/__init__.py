@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from relay.web.finance import breaks, days, orders
+from relay.web.finance import breaks, closes, days, exports, orders
 
-BLUEPRINTS = (days.routes, breaks.routes, orders.routes)
+BLUEPRINTS = (days.routes, closes.routes, exports.routes, breaks.routes, orders.routes)

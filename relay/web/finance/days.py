@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+from typing import Any
+
 from flask import Blueprint, Response, redirect, request
+from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import now
+from relay.core.closing import obstacles
 from relay.core.days import ONE, Calendar, Day, read_day
-from relay.core.statement import REASONS, judge
+from relay.core.statement import REASONS, Statement, judge
 from relay.errors import NotFound
+from relay.flows import close
 from relay.flows import days as flow
-from relay.store import day_facts, day_figures
-from relay.store.engine import reading
+from relay.store import closes, day_facts, day_figures
+from relay.store.engine import reading, snapshot
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
 from relay.web.context import runtime
@@ -24,9 +31,9 @@ SHOWN, MOST = 25, 500
 @routes.get("/finance")
 @person(*READERS)
 def finance() -> AnyResponse:
-    """Open the oldest day that is not closed; the present one when all are."""
+    """Open the oldest day that is not sealed; the present one when all are."""
     with reading(runtime().engine) as connection:
-        day = flow.first_day(connection, calendar(), now())
+        day = close.oldest_open(connection, calendar(), now())
     return redirect(f"/finance/{day.name}", code=303)
 
 
@@ -36,12 +43,13 @@ def statement(day: str) -> Response:
     """Show the statement of a day."""
     moment = now()
     asked = day_of(day)
-    with reading(runtime().engine) as connection:
+    with snapshot(runtime().engine) as connection:
         told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment)
         first = flow.first_day(connection, calendar(), moment)
         needed = day_figures.needed(connection, asked, limit=SHOWN)
         waiting = day_figures.pending_orders(connection, asked, limit=SHOWN)
         last_callback, imported = day_figures.heard(connection)
+        closing = closing_of(connection, asked, told, moment)
     today = calendar().day_at(moment).date
     return framed(
         "day.html",
@@ -49,6 +57,7 @@ def statement(day: str) -> Response:
         told=told,
         day=asked,
         verdict=judge(told, moment, today),
+        closing=closing,
         reasons=REASONS,
         needed=needed,
         waiting=waiting,
@@ -72,6 +81,21 @@ def orders_of(day: str) -> Response:
     with reading(runtime().engine) as connection:
         rows = list(day_facts.items(connection, asked, reason=reason, limit=MOST))
     return framed("day_orders.html", "statement", day=asked, reason=reason, reasons=REASONS, rows=rows, most=MOST)
+
+
+def closing_of(connection: Connection, day: Day, told: Statement, moment: datetime) -> dict[str, Any]:
+    """Return where the close of a day stands: what is in its way, what was decided, what changed since."""
+    versions = closes.versions(connection, day.name)
+    row = next((one for one in versions if one["state"] != "reopened"), None)
+    if row is None:
+        items = close.open_items(closes.breaks_of(connection, day))
+        return {"row": None, "obstacles": obstacles(told, items, moment), "versions": versions}
+    return {
+        "row": row,
+        "manifest": json.loads(row["manifest"]),
+        "changes": close.since_prepared(connection, day, row, told),
+        "versions": versions,
+    }
 
 
 def calendar() -> Calendar:

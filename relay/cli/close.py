@@ -1,0 +1,141 @@
+"""Own `relay close`: a day prepared, approved, opened again and verified from a shell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from relay.bootstrap import desk_of, now, sealer_of
+from relay.cli.output import as_json, show
+from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.core.days import Day, read_day
+from relay.errors import NotFound
+from relay.flows import close as flow
+from relay.flows import day_files
+from relay.store import closes
+from relay.store.engine import reading, snapshot
+
+
+class DayType(click.ParamType[str]):
+    """A day, read as its name."""
+
+    name = "DAY"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the day's name, or end the command."""
+        try:
+            return read_day(value).isoformat()
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+day_option = click.option("--day", type=DayType(), required=True, help="Such as 2026-11-23.")
+
+
+@click.group()
+def close() -> None:
+    """The close of a day, by two persons."""
+
+
+@close.command()
+@day_option
+@pass_shell
+def prepare(shell: Shell, *, day: str) -> None:
+    """Prepare a day; tells everything that stands in its way."""
+    flow.prepare(desk_of(shell.runtime), _day(shell, day), actor=shell.person, now=now())
+    click.echo(f"{day} is prepared; another person approves it")
+
+
+@close.command()
+@day_option
+@click.option("--manifest", required=True, help="The SHA-256 of the manifest that was read.")
+@click.option("--accept", multiple=True, help="The id of an open P1 that is carried on; once for each.")
+@pass_shell
+def approve(shell: Shell, *, day: str, manifest: str, accept: tuple[str, ...]) -> None:
+    """Approve and seal a day that another person, or the clock, has prepared."""
+    sealer, runtime = sealer_of(shell.runtime), shell.runtime
+    flow.approve(
+        desk_of(runtime),
+        _day(shell, day),
+        manifest_hash=manifest,
+        accepted=accept,
+        sign=sealer.sign,
+        key_id=sealer.id,
+        actor=shell.person,
+        now=now(),
+    )
+    runtime.memory.ring()
+    click.echo(f"{day} is sealed by key {sealer.id}")
+
+
+@close.command(name="list")
+@day_option
+@as_json
+@pass_shell
+def list_versions(shell: Shell, *, day: str, as_json: bool) -> None:
+    """List the versions of a day, the newest first."""
+    with reading(shell.runtime.engine) as connection:
+        found = closes.versions(connection, day)
+    columns = ("day", "version", "state", "prepared_by", "approved_by", "manifest_hash", "key_id")
+    show([{name: row[name] for name in columns} for row in found], columns, as_json=as_json)
+
+
+@close.command()
+@day_option
+@click.option("--reason", help="Ask for it, with a reason; without one, agree to what another person asked.")
+@pass_shell
+def reopen(shell: Shell, *, day: str, reason: str | None) -> None:
+    """Open a sealed day again: one person asks, another agrees."""
+    desk = desk_of(shell.runtime)
+    if reason is None:
+        flow.reopen(desk, _day(shell, day), actor=shell.person, now=now())
+        click.echo(f"{day} is open again; the sealed version stays readable")
+        return
+    flow.ask_to_reopen(desk, _day(shell, day), reason, actor=shell.person, now=now())
+    click.echo(f"asked to open {day} again; another person agrees")
+
+
+@close.command()
+@day_option
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("evidence.zip"), show_default=True)
+@pass_shell
+def export(shell: Shell, *, day: str, out: Path) -> None:
+    """Write the evidence of a sealed day; `python -I verify.py` in it needs nothing of ours."""
+    out.write_bytes(_evidence(shell, day))
+    click.echo(f"{out}: unpack it and run python -I verify.py .")
+
+
+@close.command()
+@day_option
+@click.option("--rpc", multiple=True, metavar="CHAIN=URL", help="Read each transfer again from this node.")
+@click.pass_context
+@pass_shell
+def verify(shell: Shell, context: click.Context, *, day: str, rpc: tuple[str, ...]) -> None:
+    """Verify the evidence of a sealed day as an auditor would; exit 1 when something does not hold."""
+    with tempfile.TemporaryDirectory() as place:
+        archive = Path(place) / "evidence.zip"
+        archive.write_bytes(_evidence(shell, day))
+        program = Path(day_files.__file__).parents[1] / "evidence" / "verify.py"
+        nodes = [part for one in rpc for part in ("--rpc", one)]
+        done = subprocess.run(
+            [sys.executable, "-I", str(program), str(archive), *nodes], capture_output=True, text=True, check=False
+        )
+    click.echo(done.stdout.rstrip())
+    if done.returncode:
+        context.exit(FAILED)
+
+
+def _evidence(shell: Shell, day: str) -> bytes:
+    with snapshot(shell.runtime.engine) as connection:
+        row = closes.current(connection, day)
+        if row is None or row["seal"] is None:
+            raise NotFound("this day is not sealed")
+        return day_files.evidence(row, closes.files(connection, day, row["version"]), closes.keys(connection))
+
+
+def _day(shell: Shell, name: str) -> Day:
+    return desk_of(shell.runtime).calendar.day(read_day(name))

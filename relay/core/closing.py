@@ -1,0 +1,167 @@
+"""Own the close of a day: what stands in its way, what its manifest says, and what the seal signs.
+
+A manifest is canonical JSON: sorted names, no spaces, UTF-8. It holds nothing
+of when or by whom it was made, so that the same facts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from relay.core.amounts import format_micros
+from relay.core.events import rfc3339
+from relay.core.statement import Bridge, Statement, Sum
+
+FORMAT, SEAL_FORMAT = "relay-day/1", "relay-seal/1"
+CLOCK = "clock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenItem:
+    """A break that is open at the close, as the manifest names it."""
+
+    id: str
+    kind: str
+    severity: int
+    order: str
+    micros: int | None
+    owner: str | None
+    note: str | None
+
+    @property
+    def lacks(self) -> list[str]:
+        """What a person still has to say of it."""
+        said = (("an owner", self.owner), ("a reason", self.note), ("an amount", self.micros is not None))
+        return [name for name, there in said if not there]
+
+
+def obstacles(statement: Statement, items: Sequence[OpenItem], now: datetime) -> list[str]:
+    """Say what stands in the way of preparing a day, a sentence each; nothing when it may be prepared."""
+    found = [] if now >= statement.day.end else ["the day is not over"]
+    found += [f"it is incomplete: {fault}" for fault in statement.faults]
+    if statement.bridge.residual:
+        found.append(f"{format_micros(statement.bridge.residual)} USDT are unexplained")
+    for item in items:
+        if item.lacks:
+            found.append(f"{item.kind.replace('_', ' ')} of {item.order or item.id} needs {', '.join(item.lacks)}")
+    return found
+
+
+def is_clean(statement: Statement, items: Sequence[OpenItem]) -> bool:
+    """Tell whether a day is one that the clock may prepare: no dispute, nothing open, nothing held."""
+    return not items and not statement.needs.count and not statement.bridge.disputed.count
+
+
+def manifest_of(
+    statement: Statement,
+    items: Sequence[OpenItem],
+    *,
+    version: int,
+    files: Mapping[str, Mapping[str, Any]],
+    previous: str | None,
+    decisions: Sequence[Mapping[str, Any]],
+) -> str:
+    """Return the manifest of a day; `previous` is the SHA-256 of the sealed manifest before it."""
+    day = statement.day
+    return canonical(
+        {
+            "format": FORMAT,
+            "day": day.name,
+            "version": version,
+            "zone": day.zone,
+            "start": rfc3339(day.start),
+            "end": rfc3339(day.end),
+            "bridge": _bridge(statement.bridge),
+            "sources": {name: _bridge(bridge) for name, bridge in statement.bridges.items()},
+            "chains": [_chain(chain) for chain in statement.chains],
+            "open": [_item(item) for item in items],
+            "pending": {state: _sum(one) for state, one in statement.pending.items()},
+            "needs": _sum(statement.needs),
+            "not_looked_at": list(statement.gaps),
+            "decisions": list(decisions),
+            "files": dict(files),
+            "previous": previous,
+        }
+    )
+
+
+def seal_of(
+    manifest: str, *, day: str, version: int, prepared: Sequence[str], approved: Sequence[str], accepted: Sequence[str]
+) -> str:
+    """Return the text that is signed: which manifest, who prepared and approved it and when, and which P1 were carried on."""
+    return canonical(
+        {
+            "format": SEAL_FORMAT,
+            "day": day,
+            "version": version,
+            "manifest_sha256": digest(manifest),
+            "prepared": list(prepared),
+            "approved": list(approved),
+            "accepted": sorted(accepted),
+        }
+    )
+
+
+def changes(before: str, after: str) -> list[str]:
+    """Say what differs between two manifests of a day, a line each: what an approver has to know."""
+    old, new = json.loads(before), json.loads(after)
+    found = [
+        f"{witness}: {old['bridge'][witness]['amount']} became {new['bridge'][witness]['amount']}"
+        for witness in ("provider", "relay")
+        if old["bridge"][witness] != new["bridge"][witness]
+    ]
+    were, are = ({item["id"] for item in one["open"]} for one in (old, new))
+    found += [f"{len(are - were)} breaks were opened"] if are - were else []
+    found += [f"{len(were - are)} breaks were resolved"] if were - are else []
+    if not found and digest(before) != digest(after):
+        names = sorted(name for name in new if new[name] != old.get(name))
+        found.append(f"other figures: {', '.join(names).replace('_', ' ')}")
+    return found
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """Spell JSON in the one way that is hashed and signed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8, in hex."""
+    return sha256(text.encode()).hexdigest()
+
+
+def _bridge(bridge: Bridge) -> dict[str, Any]:
+    return {
+        "provider": _sum(bridge.provider),
+        "relay": _sum(bridge.relay),
+        "difference": format_micros(bridge.difference),
+        "gross": format_micros(bridge.gross),
+        "unexplained": format_micros(bridge.residual),
+        "lines": {line.reason: _sum(line.sum) for line in bridge.by_reason},
+    }
+
+
+def _chain(chain: Any) -> dict[str, Any]:
+    sums = {kind: _sum(getattr(chain, kind)) for kind in ("received", "collected", "matched", "unfinal")}
+    return {"chain": chain.chain, "on": chain.is_on, "block": chain.block, "block_hash": chain.block_hash, **sums}
+
+
+def _item(item: OpenItem) -> dict[str, Any]:
+    amount = None if item.micros is None else format_micros(item.micros)
+    return {
+        "id": item.id,
+        "class": item.kind,
+        "severity": item.severity,
+        "order": item.order,
+        "amount": amount,
+        "owner": item.owner,
+        "reason": item.note,
+    }
+
+
+def _sum(one: Sum) -> dict[str, Any]:
+    return {"count": one.count, "amount": format_micros(one.micros)}

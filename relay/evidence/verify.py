@@ -1,0 +1,211 @@
+"""Verify the evidence of a closed day, with the standard library alone: python -I verify.py [evidence.zip].
+
+Checks the seal's signature (Ed25519, RFC 8032), the manifest it names, the
+SHA-256, rows and totals of every file, and the chain of the audit's acts. With
+`--key` the public key is compared with one that you had from elsewhere: the
+keys in the archive prove only that it is whole, not whose it is. With `--rpc
+chain=URL` each transfer is read again from a node of your own. Prints one line
+a check; exits 0 when all hold, 1 when one fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import hashlib
+import io
+import json
+import sys
+import urllib.request
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+# RFC 8032, section 5.1 and appendix A: edwards25519 in affine terms, plain and slow, for one signature is enough.
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+OWN = ("manifest.json", "seal.json", "keys.json", "verify.py")
+TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+
+
+def recover_x(y: int, odd: int) -> int:
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT % P
+    if (x * x - square) % P or (not x and odd):
+        raise ValueError("no point of the curve")
+    return P - x if x & 1 != odd else x
+
+
+def add(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    k = D * a[0] * b[0] * a[1] * b[1] % P
+    x = (a[0] * b[1] + b[0] * a[1]) * pow(1 + k, P - 2, P) % P
+    y = (a[1] * b[1] + a[0] * b[0]) * pow(1 - k, P - 2, P) % P
+    return x, y
+
+
+def times(number: int, point: tuple[int, int]) -> tuple[int, int]:
+    result = (0, 1)
+    while number:
+        if number & 1:
+            result = add(result, point)
+        point, number = add(point, point), number >> 1
+    return result
+
+
+def read_point(data: bytes) -> tuple[int, int]:
+    whole = int.from_bytes(data, "little")
+    y = whole & ((1 << 255) - 1)
+    return recover_x(y, whole >> 255), y
+
+
+def signature_holds(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether an Ed25519 signature is that of a message."""
+    if len(public) != 32 or len(signature) != 64 or int.from_bytes(signature[32:], "little") >= L:
+        return False
+    base_y = 4 * pow(5, P - 2, P) % P
+    base = (recover_x(base_y, 0), base_y)
+    digest = hashlib.sha512(signature[:32] + public + message).digest()
+    try:
+        key, r = read_point(public), read_point(signature[:32])
+    except ValueError:
+        return False
+    s, h = int.from_bytes(signature[32:], "little"), int.from_bytes(digest, "little") % L
+    return times(s, base) == add(r, times(h, key))
+
+
+class Report:
+    """Prints each check, and remembers whether one failed."""
+
+    failed = False
+
+    def check(self, name: str, holds: bool, why: str = "") -> None:
+        print(f"{'ok  ' if holds else 'BAD '} {name}{'' if holds or not why else f': {why}'}")
+        self.failed = self.failed or not holds
+
+
+def canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_seal(report: Report, read: dict[str, bytes], expected: str | None) -> dict[str, Any]:
+    seal = json.loads(read["seal.json"])
+    manifest: dict[str, Any] = json.loads(read["manifest.json"])
+    keys = {key["id"]: base64.b64decode(key["public_key"]) for key in json.loads(read["keys.json"])["keys"]}
+    public = base64.b64decode(expected) if expected else keys.get(seal["key_id"], b"")
+    report.check(f"key {seal['key_id']}", sha256(public)[:16] == seal["key_id"], "the seal names another key")
+    holds = signature_holds(public, seal["sealed"].encode(), base64.b64decode(seal["signature"]))
+    report.check("seal", holds, "the signature is not that of the sealed text")
+    sealed = json.loads(seal["sealed"])
+    report.check("manifest", sealed["manifest_sha256"] == sha256(read["manifest.json"]), "not the one that was sealed")
+    same = (sealed["day"], sealed["version"]) == (manifest["day"], manifest["version"])
+    report.check(f"day {manifest['day']}, version {manifest['version']}", same, "the seal is that of another day")
+    two = sealed["prepared"][0] != sealed["approved"][0]
+    report.check(f"prepared by {sealed['prepared'][0]}, approved by {sealed['approved'][0]}", two, "one person")
+    return manifest
+
+
+def check_files(report: Report, read: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    for name, told in manifest["files"].items():
+        content = read.get(name)
+        report.check(name, content is not None and sha256(content) == told["sha256"], "missing, or changed")
+        if content is None or not name.endswith(".csv"):
+            continue
+        rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+        report.check(f"{name}: {told['rows']} rows", len(rows) == told["rows"], f"has {len(rows)}")
+        for column, total in told["totals"].items():
+            found = sum((Decimal(row[column]) for row in rows if row[column]), Decimal(0))
+            report.check(f"{name}: {column} {total}", found == Decimal(total), f"comes to {found}")
+    known = {*manifest["files"], *OWN}
+    report.check("nothing was added", set(read) <= known, ", ".join(sorted(set(read) - known)))
+
+
+def check_bridge(report: Report, manifest: dict[str, Any]) -> None:
+    bridge = manifest["bridge"]
+    lines = sum((Decimal(line["amount"]) for line in bridge["lines"].values()), Decimal(0))
+    foots = Decimal(bridge["provider"]["amount"]) - Decimal(bridge["relay"]["amount"]) - lines
+    report.check("bridge: provider less relay is explained to zero", not foots, f"{foots} are left")
+
+
+def check_audit(report: Report, content: bytes) -> None:
+    last = None
+    for line in content.decode().splitlines():
+        act = json.loads(line)
+        named = ("sequence", "actor", "act", "subject")
+        signed = {name: act[name] for name in named} | {"detail": canonical(act["detail"]), "at": act["at"]}
+        whole = sha256((act["previous_hash"] + canonical(signed)).encode()) == act["hash"]
+        follows = last is None or (act["previous_hash"] == last["hash"] and act["sequence"] == last["sequence"] + 1)
+        if not (whole and follows):
+            report.check(f"audit: act {act['sequence']}", False, "changed, or one before it is missing")
+            return
+        last = act
+    report.check("audit: the chain of acts is whole", True)
+
+
+def check_transfers(report: Report, content: bytes, nodes: dict[str, str]) -> None:
+    for row in csv.DictReader(io.StringIO(content.decode(), newline="")):
+        if row["chain"] in nodes:
+            name = f"{row['chain']} {row['tx_hash']} log {row['log_index']}"
+            report.check(name, moved_as_told(nodes[row["chain"]], row), "the node tells otherwise")
+
+
+def moved_as_told(url: str, row: dict[str, str]) -> bool:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionReceipt", "params": [row["tx_hash"]]}
+    request = urllib.request.Request(url, json.dumps(asked).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        receipt = json.load(answer).get("result")
+    if not receipt or receipt["blockHash"].lower() != row["block_hash"]:
+        return False
+    logs = [log for log in receipt["logs"] if int(log["logIndex"], 16) == int(row["log_index"])]
+    return any(
+        log["address"].lower() == row["contract"]
+        and log["topics"][0] == TRANSFER
+        and [f"0x{topic[-40:]}".lower() for topic in log["topics"][1:3]] == [row["sender"], row["recipient"]]
+        for log in logs
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Verify the evidence of a closed day.")
+    parser.add_argument(
+        "evidence", nargs="?", default="evidence.zip", help="the archive, or the folder it was unpacked to"
+    )
+    parser.add_argument("--key", help="the public key, in base64, as you had it from elsewhere")
+    parser.add_argument(
+        "--rpc", action="append", default=[], metavar="CHAIN=URL", help="read transfers again from this node"
+    )
+    given = parser.parse_args()
+    report = Report()
+    try:
+        read = files_of(Path(given.evidence))
+        manifest = check_seal(report, read, given.key)
+        check_files(report, read, manifest)
+        check_bridge(report, manifest)
+        check_audit(report, read.get("audit.jsonl", b""))
+        check_transfers(report, read.get("transfers.csv", b""), dict(one.split("=", 1) for one in given.rpc))
+    except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        report.check("evidence", False, f"cannot be read ({type(error).__name__}: {error})")
+    print("The evidence does not hold." if report.failed else "The evidence holds.")
+    return 1 if report.failed else 0
+
+
+def files_of(path: Path) -> dict[str, bytes]:
+    if path.is_dir():
+        # A folder may hold anything beside what was unpacked to it.
+        told = json.loads((path / "manifest.json").read_bytes())["files"]
+        return {name: (path / name).read_bytes() for name in (*OWN, *told) if (path / name).is_file()}
+    with zipfile.ZipFile(path) as zipped:
+        return {name: zipped.read(name) for name in zipped.namelist()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""Own the close of a day: prepared by one, approved by another, sealed at once; and how it is opened again.
+
+What is prepared keeps its files: a seal speaks of bytes, and later facts must
+not change them. The database refuses one person in both places.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping
+
+from relay.core.actors import Actor
+from relay.core.chains import Chain
+from relay.core.closing import CLOCK, OpenItem, changes, digest, is_clean, manifest_of, obstacles, seal_of
+from relay.core.days import ONE, Calendar, Day, read_day
+from relay.core.events import rfc3339
+from relay.core.sources import Source
+from relay.core.statement import Statement
+from relay.errors import Conflict, Unprocessable
+from relay.flows import day_files
+from relay.flows.days import first_day, statement_of
+from relay.flows.outcomes import announce_all
+from relay.store import audit, closes
+from relay.store.engine import AUDIT_LOCK, FEED_LOCK, reading, snapshot, take_lock, writing
+
+log = logging.getLogger(__name__)
+
+# What was on its way when the day ended has arrived by then.
+SETTLED_AFTER = timedelta(minutes=10)
+AT_A_TIME = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a close works with: the facts' database and configuration, and who signs."""
+
+    engine: Engine
+    sources: Mapping[str, Source]
+    chains: Mapping[str, Chain]
+    calendar: Calendar
+    new_id: Callable[[datetime], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a close would say now."""
+
+    statement: Statement
+    items: Sequence[OpenItem]
+    obstacles: Sequence[str]
+    manifest: str
+    files: Mapping[str, tuple[str, bytes]]
+
+
+def prepare(desk: Desk, day: Day, *, actor: Actor | None, now: datetime) -> None:
+    """Prepare a day, or prepare it anew; with no actor it is the clock that does.
+
+    Raises Conflict, naming all that stands in the way, or when it is sealed.
+    """
+    version, previous = _place(desk, day)
+    made = draft(desk, day, version=version, previous=previous, now=now)
+    if made.obstacles:
+        raise Conflict("; ".join(made.obstacles))
+    who = CLOCK if actor is None else actor.id
+    row = {
+        "day": day.name,
+        "version": version,
+        "state": "prepared",
+        "zone": day.zone,
+        "starts_at": day.start,
+        "ends_at": day.end,
+        "prepared_by": who,
+        "prepared_at": now,
+        "manifest": made.manifest,
+        "manifest_hash": digest(made.manifest),
+    }
+    with writing(desk.engine, lock=AUDIT_LOCK) as connection:
+        current = closes.current(connection, day.name)
+        if current is not None and (current["state"] == "sealed" or current["version"] != version):
+            raise Conflict("this day is sealed")
+        closes.prepare(connection, row, made.files)
+        _audit(connection, "close.prepare", day, who, now, version=version, manifest=row["manifest_hash"])
+
+
+def approve(
+    desk: Desk,
+    day: Day,
+    *,
+    manifest_hash: str,
+    accepted: Collection[str],
+    sign: Callable[[str], str],
+    key_id: str,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Approve what was prepared, and seal it.
+
+    `manifest_hash` is that of what the approver has read; `accepted` names each
+    open P1 that is carried on. Raises Conflict when it is not prepared, was
+    prepared anew since, was prepared by the same person, follows a day that is
+    not sealed, or carries a P1 that was not accepted.
+    """
+    with writing(desk.engine, lock=FEED_LOCK) as connection:
+        take_lock(connection, AUDIT_LOCK)
+        row = closes.current(connection, day.name)
+        if row is None or row["state"] != "prepared":
+            raise Conflict("this day is not prepared")
+        _check_approval(connection, desk, row, manifest_hash, accepted=set(accepted), actor=actor)
+        sealed = seal_of(
+            row["manifest"],
+            day=day.name,
+            version=row["version"],
+            prepared=(row["prepared_by"], rfc3339(row["prepared_at"])),
+            approved=(actor.id, rfc3339(now)),
+            accepted=sorted(accepted),
+        )
+        done = {"approved_by": actor.id, "approved_at": now, "sealed": sealed, "seal": sign(sealed), "key_id": key_id}
+        closes.change(connection, day.name, was="prepared", state="sealed", **done)
+        data = {"day": day.name, "version": row["version"], "manifest_sha256": manifest_hash, "state": "sealed"}
+        announce_all(connection, [("reconciliation.report.ready", data)], now=now, new_id=desk.new_id)
+        _audit(connection, "close.approve", day, actor.id, now, manifest=manifest_hash, accepted=sorted(accepted))
+
+
+def ask_to_reopen(desk: Desk, day: Day, reason: str, *, actor: Actor, now: datetime) -> None:
+    """Ask for a sealed day to be opened again, with a reason; another person has to agree."""
+    said = reason.strip()
+    if not 3 <= len(said) <= 2_000:
+        raise Unprocessable("say why in 3 to 2000 characters", pointer="/reason")
+    with writing(desk.engine, lock=AUDIT_LOCK) as connection:
+        asked = {"reopen_asked_by": actor.id, "reopen_reason": said}
+        if not closes.change(connection, day.name, was="sealed", **asked):
+            raise Conflict("only a sealed day can be opened again")
+        _audit(connection, "close.ask_reopen", day, actor.id, now, reason=said)
+
+
+def reopen(desk: Desk, day: Day, *, actor: Actor, now: datetime) -> None:
+    """Open a sealed day again, as somebody else has asked; the sealed version stays readable."""
+    with writing(desk.engine, lock=AUDIT_LOCK) as connection:
+        row = closes.current(connection, day.name)
+        if row is None or row["state"] != "sealed" or row["reopen_asked_by"] is None:
+            raise Conflict("nobody has asked for this day to be opened again")
+        if row["reopen_asked_by"] == actor.id:
+            raise Conflict("whoever asked cannot agree; it takes a second person")
+        closes.change(connection, day.name, was="sealed", state="reopened", reopened_by=actor.id, reopened_at=now)
+        _audit(connection, "close.reopen", day, actor.id, now, version=row["version"], reason=row["reopen_reason"])
+
+
+def by_clock(desk: Desk, *, now: datetime) -> list[str]:
+    """Prepare the days that are over and clean, the oldest first, up to the first that needs a person; return which."""
+    done: list[str] = []
+    with reading(desk.engine) as connection:
+        day = first_day(connection, desk.calendar, now)
+        sealed = closes.sealed_days(connection)
+    while day.end + SETTLED_AFTER <= now and len(done) < AT_A_TIME:
+        if day.name not in sealed and not _is_prepared(desk, day):
+            version, previous = _place(desk, day)
+            made = draft(desk, day, version=version, previous=previous, now=now)
+            if made.obstacles or not is_clean(made.statement, made.items):
+                break
+            prepare(desk, day, actor=None, now=now)
+            done.append(day.name)
+        day = desk.calendar.day(day.date + ONE)
+    log.info("days_prepared", extra={"days": len(done)})
+    return done
+
+
+def oldest_open(connection: Connection, calendar: Calendar, now: datetime) -> Day:
+    """Return the oldest day that is not sealed; today when all before it are."""
+    sealed, day = closes.sealed_days(connection), first_day(connection, calendar, now)
+    while day.name in sealed and day.end <= now:
+        day = calendar.day(day.date + ONE)
+    return day
+
+
+def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: datetime) -> Draft:
+    """Return what a close would say now, from one snapshot, with the bytes of its files."""
+    with snapshot(desk.engine) as connection:
+        statement = statement_of(connection, day, desk.sources, desk.chains, now=now)
+        found = closes.breaks_of(connection, day)
+        decisions = day_files.decisions(connection, day, found)
+        controls, files = day_files.written(connection, day, found)
+    items = open_items(found)
+    manifest = manifest_of(statement, items, version=version, files=controls, previous=previous, decisions=decisions)
+    return Draft(statement, items, obstacles(statement, items, now), manifest, files)
+
+
+def since_prepared(connection: Connection, day: Day, row: RowMapping, statement: Statement) -> list[str]:
+    """Say what has changed since a version was prepared; its files are not written again for that."""
+    kept = json.loads(row["manifest"])
+    items = open_items(closes.breaks_of(connection, day))
+    present = manifest_of(
+        statement,
+        items,
+        version=row["version"],
+        files=kept["files"],
+        previous=kept["previous"],
+        decisions=kept["decisions"],
+    )
+    return changes(row["manifest"], present)
+
+
+def open_items(found: Sequence[RowMapping]) -> list[OpenItem]:
+    """Return the open ones of a day's breaks."""
+    return [
+        OpenItem(
+            id=row["id"],
+            kind=row["kind"],
+            severity=row["severity"],
+            order=f"{row['namespace']}/{row['orderid']}" if row["orderid"] else "",
+            micros=row["amount_micros"],
+            owner=row["owner"],
+            note=row["note"],
+        )
+        for row in found
+        if row["state"] == "open"
+    ]
+
+
+def _place(desk: Desk, day: Day) -> tuple[int, str | None]:
+    """Return which version comes now, and the hash of the sealed manifest of the day before."""
+    with reading(desk.engine) as connection:
+        known = closes.versions(connection, day.name)
+        previous = closes.sealed_days(connection).get(desk.calendar.day(day.date - ONE).name)
+    if known and known[0]["state"] == "sealed":
+        raise Conflict("this day is sealed")
+    return (known[0]["version"] + (known[0]["state"] == "reopened") if known else 1), previous
+
+
+def _is_prepared(desk: Desk, day: Day) -> bool:
+    with reading(desk.engine) as connection:
+        return closes.current(connection, day.name) is not None
+
+
+def _check_approval(
+    connection: Connection, desk: Desk, row: RowMapping, manifest_hash: str, *, accepted: set[str], actor: Actor
+) -> None:
+    manifest: dict[str, Any] = json.loads(row["manifest"])
+    date = read_day(row["day"])
+    before = desk.calendar.day(date - ONE)
+    previous = closes.sealed_days(connection).get(before.name)
+    urgent = {item["id"] for item in manifest["open"] if item["severity"] == 1}
+    if row["manifest_hash"] != manifest_hash:
+        raise Conflict("it was prepared anew since you read it; read it again")
+    if row["prepared_by"] == actor.id:
+        raise Conflict("whoever prepared a day cannot approve it; it takes a second person")
+    if previous is None and first_day(connection, desk.calendar, row["prepared_at"]).date < date:
+        raise Conflict(f"the day before, {before.name}, is not sealed")
+    if manifest["previous"] != previous:
+        raise Conflict("the day before was sealed since; prepare this one anew")
+    if urgent != accepted:
+        raise Conflict(f"accept each open P1 by name: {', '.join(sorted(urgent)) or 'there is none'}")
+
+
+def _audit(connection: Connection, act: str, day: Day, who: str, now: datetime, **detail: object) -> None:
+    audit.append(connection, actor=who, act=act, subject=f"day:{day.name}", now=now, detail=detail)

@@ -1,0 +1,107 @@
+"""Own the files that a close keeps: orders, breaks and transfers as CSV, callbacks and acts as JSON Lines, and the evidence around them."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files as resources
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping
+
+from relay.core.closing import canonical
+from relay.core.days import Day
+from relay.core.events import rfc3339
+from relay.core.exports import BREAKS, ITEMS, TRANSFERS, Column, Control, csv_of
+from relay.store import audit, closes, day_facts
+
+# Entries of a zip bear a time; ours is none, so that the same evidence is the same bytes.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+_DECISIONS = ("order.release", "break.resolve", "break.note", "break.assign")
+
+Files = dict[str, tuple[str, bytes]]
+
+
+def written(connection: Connection, day: Day, found: Sequence[RowMapping]) -> tuple[dict[str, Any], Files]:
+    """Return what each file comes to, and the files with their SHA-256."""
+    bounds = day_facts.callback_bounds(connection, day)
+    tables: dict[str, tuple[Sequence[Column], Iterable[Mapping[Any, Any]]]] = {
+        "orders.csv": (ITEMS, day_facts.items(connection, day)),
+        "breaks.csv": (BREAKS, found),
+        "transfers.csv": (TRANSFERS, closes.transfers_of(connection, day)),
+    }
+    lists: dict[str, Iterable[Mapping[str, Any]]] = {
+        "callbacks.jsonl": map(_callback, closes.callbacks_of(connection, *bounds, day)),
+        "audit.jsonl": map(_act, closes.acts_between(connection, day.start, day.end)),
+    }
+    controls, files = {}, {}
+    for name, (columns, rows) in tables.items():
+        control = Control()
+        content = b"".join(csv_of(columns, rows, zone=day.zone, control=control, business_day=day.name))
+        controls[name], files[name] = control.told(), content
+    for name, lines in lists.items():
+        control = Control()
+        content = b"".join(control.add_bytes(f"{canonical(line)}\n".encode("utf-8", "replace")) for line in lines)
+        controls[name], files[name] = control.told() | {"rows": content.count(b"\n")}, content
+    return controls, {name: (controls[name]["sha256"], content) for name, content in files.items()}
+
+
+def decisions(connection: Connection, day: Day, found: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    """Return what people decided: releases of the day, and everything about its breaks, in the order of the audit."""
+    acts = [row for row in closes.acts_between(connection, day.start, day.end) if row["act"] == "order.release"]
+    for one in found:
+        acts += [row for row in audit.of_subject(connection, one["id"], most=100) if row["act"] in _DECISIONS]
+    by_sequence = {row["sequence"]: row for row in acts}
+    return [_act(by_sequence[sequence]) for sequence in sorted(by_sequence)]
+
+
+def evidence(row: RowMapping, contents: Iterable[tuple[str, bytes]], keys: Sequence[RowMapping]) -> bytes:
+    """Return the zip that an auditor verifies alone: manifest, seal, files, public keys, and the program that checks them."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as zipped:
+        seal = {"sealed": row["sealed"], "signature": row["seal"], "key_id": row["key_id"]}
+        _put(zipped, "manifest.json", row["manifest"].encode())
+        _put(zipped, "seal.json", canonical(seal).encode())
+        _put(zipped, "keys.json", canonical({"keys": public_keys(keys)}).encode())
+        _put(zipped, "verify.py", resources("relay.evidence").joinpath("verify.py").read_bytes())
+        for name, content in contents:
+            _put(zipped, name, content)
+    return target.getvalue()
+
+
+def public_keys(keys: Sequence[RowMapping]) -> list[dict[str, str]]:
+    """Return the public halves of the seal keys, the newest first."""
+    return [
+        {
+            "id": key["id"],
+            "algorithm": "Ed25519",
+            "public_key": key["public"],
+            "created_at": rfc3339(key["created_at"]),
+        }
+        for key in keys
+    ]
+
+
+def _put(zipped: zipfile.ZipFile, name: str, content: bytes) -> None:
+    zipped.writestr(zipfile.ZipInfo(name, _NO_TIME), content, zipfile.ZIP_DEFLATED)
+
+
+def _callback(row: RowMapping) -> dict[str, Any]:
+    named = ("id", "source", "namespace", "orderid", "verdict", "status", "content_type", "query", "signature")
+    body = None if row["body"] is None else b64encode(row["body"]).decode()
+    headers = json.loads(row["headers"] or "{}")
+    return {
+        **{name: row[name] for name in named},
+        "received_at": rfc3339(row["received_at"], timespec="microseconds"),
+        "headers": headers,
+        "body_base64": body,
+    }
+
+
+def _act(row: RowMapping) -> dict[str, Any]:
+    named = ("sequence", "actor", "act", "subject", "previous_hash", "hash")
+    at = rfc3339(row["at"], timespec="microseconds")
+    return {**{name: row[name] for name in named}, "at": at, "detail": json.loads(row["detail"])}

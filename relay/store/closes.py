@@ -1,0 +1,116 @@
+"""Own the stored closes: versions of days, their files, and the keys that seal."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, text, update
+
+from relay.core.days import Day
+from relay.store.rows import audit, breaks, callbacks, day_closes, day_files, seal_keys, transfers
+
+_TIME = day_closes.c.starts_at.type
+
+
+def current(connection: Connection, day: str) -> RowMapping | None:
+    """Return the version of a day that counts: prepared or sealed."""
+    query = select(day_closes).where(day_closes.c.day == day, day_closes.c.state != "reopened")
+    return connection.execute(query).mappings().first()
+
+
+def versions(connection: Connection, day: str) -> list[RowMapping]:
+    """Return every version of a day, the newest first; those that were reopened stay readable."""
+    query = select(day_closes).where(day_closes.c.day == day).order_by(day_closes.c.version.desc())
+    return list(connection.execute(query).mappings())
+
+
+def version_of(connection: Connection, day: str, version: int) -> RowMapping | None:
+    """Return one version of a day."""
+    query = select(day_closes).where(day_closes.c.day == day, day_closes.c.version == version)
+    return connection.execute(query).mappings().first()
+
+
+def sealed_days(connection: Connection) -> dict[str, str]:
+    """Return the days that are sealed, each with the hash of its manifest."""
+    query = select(day_closes.c.day, day_closes.c.manifest_hash).where(day_closes.c.state == "sealed")
+    return {row.day: row.manifest_hash for row in connection.execute(query)}
+
+
+def prepare(connection: Connection, row: Mapping[str, object], files: Mapping[str, tuple[str, bytes]]) -> None:
+    """Store a prepared version with its files in place of one that was prepared before."""
+    key = {name: row[name] for name in ("day", "version")}
+    connection.execute(delete(day_closes).where(*(day_closes.c[name] == value for name, value in key.items())))
+    connection.execute(delete(day_files).where(*(day_files.c[name] == value for name, value in key.items())))
+    connection.execute(insert(day_closes), dict(row))
+    for name, (sha256, content) in files.items():
+        kept = {**key, "name": name, "sha256": sha256, "content": zlib.compress(content)}
+        connection.execute(insert(day_files), kept)
+
+
+def change(connection: Connection, day: str, *, was: str, **columns: object) -> bool:
+    """Change the current version of a day while it is in a state; False when it is no longer."""
+    still = (day_closes.c.day == day) & (day_closes.c.state == was)
+    return bool(connection.execute(update(day_closes).where(still).values(**columns)).rowcount)
+
+
+def files(connection: Connection, day: str, version: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a version, one at a time."""
+    query = select(day_files.c.name).where(day_files.c.day == day, day_files.c.version == version)
+    for name in list(connection.execute(query.order_by(day_files.c.name)).scalars()):
+        one = select(day_files.c.content).where(
+            day_files.c.day == day, day_files.c.version == version, day_files.c.name == name
+        )
+        yield name, zlib.decompress(connection.execute(one).scalar_one())
+
+
+def breaks_of(connection: Connection, day: Day) -> list[RowMapping]:
+    """Return the breaks of a day: those open that were first seen before its end, and those resolved on it."""
+    is_open = (breaks.c.state == "open") & (breaks.c.first_seen < day.end)
+    closed = (breaks.c.resolved_at >= day.start) & (breaks.c.resolved_at < day.end)
+    return list(connection.execute(select(breaks).where(is_open | closed).order_by(breaks.c.id)).mappings())
+
+
+def transfers_of(connection: Connection, day: Day) -> list[RowMapping]:
+    """Return the final transfers of a day, each with the order it paid."""
+    return list(connection.execute(_TRANSFERS, {"start": day.start, "end": day.end}).mappings())
+
+
+def callbacks_of(connection: Connection, first_id: int, last_id: int, day: Day) -> list[RowMapping]:
+    """Return the callbacks that came on a day and were kept, with their bytes."""
+    came = (callbacks.c.received_at >= day.start, callbacks.c.received_at < day.end, callbacks.c.verdict != "rejected")
+    query = select(callbacks).where(callbacks.c.id >= first_id, callbacks.c.id < last_id, *came)
+    return list(connection.execute(query.order_by(callbacks.c.id)).mappings())
+
+
+def acts_between(connection: Connection, start: datetime, end: datetime) -> list[RowMapping]:
+    """Return the acts of a span of time, in their order."""
+    query = select(audit).where(audit.c.at >= start, audit.c.at < end).order_by(audit.c.sequence)
+    return list(connection.execute(query).mappings())
+
+
+def keys(connection: Connection) -> list[RowMapping]:
+    """Return the seal keys, the newest first."""
+    return list(connection.execute(select(seal_keys).order_by(seal_keys.c.created_at.desc())).mappings())
+
+
+def add_key(connection: Connection, key_id: str, public: str, private: str | None, *, now: datetime) -> None:
+    """Store a seal key."""
+    connection.execute(insert(seal_keys), {"id": key_id, "public": public, "private": private, "created_at": now})
+
+
+_TRANSFERS = (
+    text(
+        """
+        SELECT t.chain, t.tx_hash, t.log_index, t.block_number, t.block_hash, t.block_time, t.contract, t.sender,
+            t.recipient, t.amount_micros, t.rest, m.namespace, m.orderid
+        FROM transfers t LEFT JOIN matches m ON m.chain = t.chain AND m.tx_hash = t.tx_hash
+            AND m.log_index = t.log_index AND m.reversed_at IS NULL
+        WHERE t.block_time >= :start AND t.block_time < :end AND t.is_final AND t.orphaned_at IS NULL
+        ORDER BY t.chain, t.block_number, t.tx_hash, t.log_index
+        """
+    )
+    .bindparams(bindparam("start", type_=_TIME), bindparam("end", type_=_TIME))
+    .columns(block_time=transfers.c.block_time.type)
+)

@@ -1,0 +1,69 @@
+"""Own the tables of closed days: who prepared and approved each version, the files it was made of, the keys that seal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+from relay.store.tables.base import partial
+
+
+class DayClose(SQLModel, table=True):
+    """One version of a day's close. Two persons: the database refuses one who approves what they prepared."""
+
+    __tablename__ = "day_closes"
+    __table_args__ = (
+        CheckConstraint("state IN ('prepared', 'sealed', 'reopened')", name="state"),
+        CheckConstraint("approved_by IS NULL OR approved_by <> prepared_by", name="two_persons"),
+        CheckConstraint("reopened_by IS NULL OR reopened_by <> reopen_asked_by", name="two_persons_reopen"),
+        CheckConstraint(
+            "state = 'prepared' OR (approved_by IS NOT NULL AND seal IS NOT NULL)", name="sealed_by_someone"
+        ),
+        CheckConstraint("state <> 'reopened' OR reopened_by IS NOT NULL", name="reopened_by_someone"),
+        partial("uq_day_closes_current", "day", where="state <> 'reopened'", unique=True),
+    )
+
+    day: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    state: str
+    zone: str
+    starts_at: datetime
+    ends_at: datetime
+    prepared_by: str
+    prepared_at: datetime
+    manifest: str = Field(sa_type=Text)
+    manifest_hash: str
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    sealed: str | None = Field(default=None, sa_type=Text)
+    seal: str | None = None
+    key_id: str | None = None
+    reopen_asked_by: str | None = None
+    reopen_reason: str | None = None
+    reopened_by: str | None = None
+    reopened_at: datetime | None = None
+
+
+class DayFile(SQLModel, table=True):
+    """A file of a version of a day, compressed (zlib); what a seal speaks of must not change with later facts."""
+
+    __tablename__ = "day_files"
+
+    day: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    sha256: str
+    content: bytes = Field(sa_type=LargeBinary)
+
+
+class SealKey(SQLModel, table=True):
+    """A key that seals days, Ed25519; `private` is wrapped, and absent where the environment holds it. Public keys stay for ever."""
+
+    __tablename__ = "seal_keys"
+
+    id: str = Field(primary_key=True)
+    public: str
+    private: str | None = None
+    created_at: datetime

@@ -1,0 +1,139 @@
+"""Finance in a real browser: a day from sign-in to a verified seal, and every page for those who hear or tab it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.serving import make_server
+
+from config.settings import load
+from relay.bootstrap import build
+from relay.core.people import hashed
+from relay.store.migrate import upgrade
+from relay.web import create_app
+from tests.rows import a_break, a_heartbeat, a_person, a_stored_order
+from tests.store.test_day_facts import stories
+from tests.web.conftest import ENVIRONMENT
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium")
+PASSWORD = "nine of clubs"
+DAY = "/finance/2026-11-23"
+HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1" + "x" * 10_000
+PAGES = (
+    DAY,
+    f"{DAY}/orders",
+    "/finance/breaks",
+    "/finance/breaks/b1",
+    "/finance/orders",
+    "/finance/orders/crossing/held",
+    "/finance/audit?verify=1",
+    "/console",
+    "/account",
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application over HTTP, with a day of stories, two people and hostile text."""
+    path = tmp_path_factory.mktemp("finance") / "relay.db"
+    nowhere = {"DATABASE_URL": f"sqlite:///{path}", "REDIS_URL": "redis://127.0.0.1:1/0", "TRUSTED_PROXY_HOPS": "0"}
+    runtime = build(load({**ENVIRONMENT, **nowhere, "PUBLIC_URL": "", "BUSINESS_TIMEZONE": "Asia/Hong_Kong"}))
+    upgrade(runtime.engine)
+    for name, role in (("pat", "preparer"), ("al", "approver")):
+        a_person(runtime.engine, name, role, password=hashed(PASSWORD, b"s" * 16))
+    for kind in ("worker", "clock"):
+        a_heartbeat(runtime.engine, kind, datetime.now(UTC))
+    stories(runtime.engine)
+    a_stored_order(
+        runtime.engine, HOSTILE, user_ref=HOSTILE, state="held", held_reason="above_limit", credited_micros=0
+    )
+    a_break(runtime.engine, "b1", orderid="held", severity=1, amount_micros=20_000_000, evidence='{"why": "10 times"}')
+    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    runtime.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
+    if CHROMIUM is None:
+        pytest.fail("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def signed_in(chromium: Browser, site: str, name: str, width: int = 1440, scheme: str = "light") -> Page:
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # one of the two
+    page = context.new_page()
+    page.goto(f"{site}{DAY}")
+    page.fill("#name", name)
+    page.fill("#password", PASSWORD)
+    page.click("button.first")
+    assert page.url == f"{site}{DAY}"
+    return page
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (375, "dark")])
+def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str, width: int, scheme: str) -> None:
+    """axe-core finds nothing, nothing scrolls sideways, no script of a stranger runs, the console is silent."""
+    page = signed_in(chromium, site, "al", width, scheme)
+    complaints: list[str] = []
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
+    for path in PAGES:
+        page.goto(site + path)
+        found = Axe().run(page).response["violations"]
+        assert [(path, one["id"], one["nodes"][0]["html"]) for one in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+    assert complaints == []
+    page.context.close()
+
+
+def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: str, tmp_path: Path) -> None:
+    """Filtered, drilled into, assigned and noted, prepared by one, approved by another, printed, taken away, verified."""
+    pat = signed_in(chromium, site, "pat")
+    pat.click("text=Held: a person decides")
+    pat.click("a.id")
+    assert "above limit" in pat.inner_text("main")
+    pat.goto(f"{site}/finance/breaks?severity=1")
+    pat.click("text=amount mismatch >> nth=1")
+    pat.select_option("#owner", "pat")
+    pat.click("text=Assign")
+    pat.fill("#note", "the provider looks into it")
+    pat.click("button:has-text('Note')")
+    pat.goto(site + DAY)
+    pat.click("text=Prepare the close")
+    assert pat.get_by_text("Approve and seal").count() == 0
+    al = signed_in(chromium, site, "al")
+    al.check("input[name=accept]")
+    al.click("text=Approve and seal")
+    assert "Sealed." in al.inner_text("#close")
+    assert al.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+    with al.expect_download() as download:
+        al.click("text=Evidence")
+    download.value.save_as(tmp_path / "evidence.zip")
+    with zipfile.ZipFile(tmp_path / "evidence.zip") as archive:
+        archive.extractall(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "verify.py", "."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "The evidence holds.", done.stdout + done.stderr

@@ -1,0 +1,287 @@
+"""A day is closed by two persons, over bytes that stay; an auditor believes it without us."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from base64 import b64decode
+from datetime import date, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+from sqlalchemy.exc import IntegrityError
+
+from relay.bootstrap import new_event_id
+from relay.core.actors import Actor
+from relay.core.days import Calendar
+from relay.edge.seals import Sealer
+from relay.errors import Conflict, Unprocessable
+from relay.evidence import verify
+from relay.flows import breaks, close, day_files
+from relay.flows.close import Desk
+from relay.flows.days import statement_of
+from relay.store import audit, closes, people, rows
+from relay.store.engine import reading, writing
+from tests.builders import NOON, a_source
+from tests.rows import a_break, a_credit, a_person, a_stored_order, a_stored_transfer
+from tests.store.test_day_facts import called
+
+DAY = Calendar().day(date(2026, 11, 23))
+NEXT = DAY.end + timedelta(hours=9)
+PAT, AL = (people.person(name, [role]) for name, role in (("pat", "preparer"), ("al", "approver")))
+SEALER = Sealer(b"7" * 32)
+
+
+def a_desk(engine: Engine) -> Desk:
+    return Desk(engine, {"crossing": a_source()}, {}, Calendar(), new_event_id)
+
+
+def a_paid_day(engine: Engine, *, at=NOON, orderid="sh-1", sequence=1) -> None:
+    a_stored_order(engine, orderid)
+    called(engine, orderid, 3_000_000, at=at)
+    a_credit(engine, sequence, orderid, 3_000_000, at=at)
+
+
+def approved(desk: Desk, day=DAY, *, actor: Actor = AL, accepted=(), now=NEXT) -> None:
+    with reading(desk.engine) as connection:
+        row = closes.current(connection, day.name)
+    assert row is not None
+    manifest = row["manifest_hash"]
+    close.approve(
+        desk, day, manifest_hash=manifest, accepted=accepted, sign=SEALER.sign, key_id=SEALER.id, actor=actor, now=now
+    )
+
+
+def state(engine: Engine, day=DAY) -> list[tuple[int, str]]:
+    with reading(engine) as connection:
+        assert audit.verify(connection) is None
+        return [(row["version"], row["state"]) for row in closes.versions(connection, day.name)]
+
+
+def evidence(engine: Engine, day=DAY) -> bytes:
+    with writing(engine) as connection:
+        if not closes.keys(connection):
+            closes.add_key(connection, SEALER.id, SEALER.public, None, now=NOON)
+    with reading(engine) as connection:
+        row = closes.current(connection, day.name)
+        assert row is not None
+        return day_files.evidence(row, closes.files(connection, day.name, row["version"]), closes.keys(connection))
+
+
+def test_a_day_is_prepared_by_one_and_sealed_by_another(engine: Engine) -> None:
+    """Whoever prepared it cannot approve it, and what was not prepared, or only before, cannot be."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    with pytest.raises(Conflict, match="not prepared"):
+        close.approve(desk, DAY, manifest_hash="", accepted=(), sign=SEALER.sign, key_id="k", actor=AL, now=NEXT)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    with pytest.raises(Conflict, match="second person"):
+        approved(desk, actor=PAT)
+    with pytest.raises(Conflict, match="anew"):
+        close.approve(desk, DAY, manifest_hash="0" * 64, accepted=(), sign=SEALER.sign, key_id="k", actor=AL, now=NEXT)
+    approved(desk)
+    assert state(engine) == [(1, "sealed")]
+    for act in (lambda: close.prepare(desk, DAY, actor=PAT, now=NEXT), lambda: approved(desk)):
+        with pytest.raises(Conflict):
+            act()
+    with reading(engine) as connection:
+        (event,) = connection.execute(
+            rows.events.select().where(rows.events.c.type == "reconciliation.report.ready")
+        ).mappings()
+    assert json.loads(event["body"])["data"]["day"] == "2026-11-23"
+
+
+def test_the_database_itself_refuses_one_person_in_both_places(engine: Engine) -> None:
+    """Whatever the code says."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        connection.execute(update(rows.day_closes).values(approved_by=PAT.id, state="sealed", seal="x"))
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        connection.execute(update(rows.day_closes).values(state="sealed"))
+
+
+def test_the_same_facts_give_the_same_manifest(engine: Engine) -> None:
+    """Byte for byte, whenever it is made."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    one, other = (
+        close.draft(desk, DAY, version=1, previous=None, now=NEXT + timedelta(hours=hours)) for hours in (0, 5)
+    )
+    assert (one.manifest, one.files) == (other.manifest, other.files)
+    assert json.loads(one.manifest)["bridge"]["relay"] == {"count": 1, "amount": "3.000000"}
+
+
+def test_every_open_item_needs_owner_reason_and_amount(engine: Engine) -> None:
+    """All that is lacking is told at once; a P1 is then accepted by name."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    a_person(engine, "pat", "preparer")
+    a_break(engine, "b1", severity=1)
+    a_break(engine, "b2", amount_micros=None, note="known", owner="pat")
+    with pytest.raises(Conflict) as refused:
+        close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    assert "crossing/sh-b1 needs an owner, a reason; amount mismatch of crossing/sh-b2 needs an amount" in str(
+        refused.value
+    )
+    breaks.resolve(engine, "b2", "nothing after all", actor=PAT, now=NEXT)
+    breaks.assign(engine, "b1", "pat", actor=PAT, now=NEXT)
+    breaks.note(engine, "b1", "the provider looks into it", actor=PAT, now=NEXT)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    for accepted in ((), ("b2",), ("b1", "b2")):
+        with pytest.raises(Conflict, match="accept each open P1 by name: b1"):
+            approved(desk, accepted=accepted)
+    approved(desk, accepted=("b1",))
+    assert state(engine) == [(1, "sealed")]
+
+
+def test_a_day_that_is_not_over_is_not_closed(engine: Engine) -> None:
+    """Nor one whose neighbour before it is open."""
+    desk = a_desk(engine)
+    a_paid_day(engine, at=NOON - timedelta(days=1), orderid="sh-0")
+    a_paid_day(engine, sequence=2)
+    with pytest.raises(Conflict, match="not over"):
+        close.prepare(desk, DAY, actor=PAT, now=NOON)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    with pytest.raises(Conflict, match="2026-11-22, is not sealed"):
+        approved(desk)
+    before = Calendar().day(date(2026, 11, 22))
+    close.prepare(desk, before, actor=PAT, now=NEXT)
+    approved(desk, before)
+    with pytest.raises(Conflict, match="prepare this one anew"):
+        approved(desk)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    approved(desk)
+    with reading(engine) as connection:
+        sealed = closes.sealed_days(connection)
+        manifest = json.loads(closes.current(connection, DAY.name)["manifest"])  # type: ignore[index]  # it was sealed
+        assert close.oldest_open(connection, Calendar(), NEXT).name == "2026-11-24"
+    assert manifest["previous"] == sealed["2026-11-22"]
+
+
+def test_the_clock_prepares_what_needs_nobody(engine: Engine) -> None:
+    """One click by one person then closes it; a day on which anything is open waits for a preparer."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    assert close.by_clock(desk, now=DAY.end) == []
+    assert close.by_clock(desk, now=NEXT) == ["2026-11-23"]
+    assert close.by_clock(desk, now=NEXT) == []
+    approved(desk, actor=PAT)
+    a_break(engine, "b1", first_seen=DAY.end)
+    assert close.by_clock(desk, now=NEXT + timedelta(days=1)) == []
+
+
+def test_what_changed_since_is_told(engine: Engine) -> None:
+    """Totals and breaks; the files are not written again for it."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    a_paid_day(engine, orderid="sh-late", sequence=2)
+    a_break(engine, "b1")
+    with reading(engine) as connection:
+        row = closes.current(connection, DAY.name)
+        statement = statement_of(connection, DAY, desk.sources, desk.chains, now=NEXT)
+        told = close.since_prepared(connection, DAY, row, statement)  # type: ignore[arg-type]  # it was prepared
+    assert told == ["provider: 3.000000 became 6.000000", "relay: 3.000000 became 6.000000", "1 breaks were opened"]
+
+
+def test_a_sealed_day_is_opened_again_by_two(engine: Engine) -> None:
+    """With a reason; the sealed version stays, and the next one is another."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    with pytest.raises(Conflict, match="only a sealed day"):
+        close.ask_to_reopen(desk, DAY, "because", actor=PAT, now=NEXT)
+    approved(desk)
+    with pytest.raises(Conflict, match="nobody has asked"):
+        close.reopen(desk, DAY, actor=AL, now=NEXT)
+    with pytest.raises(Unprocessable):
+        close.ask_to_reopen(desk, DAY, " ", actor=AL, now=NEXT)
+    close.ask_to_reopen(desk, DAY, "a statement came late", actor=AL, now=NEXT)
+    with pytest.raises(Conflict, match="second person"):
+        close.reopen(desk, DAY, actor=AL, now=NEXT)
+    close.reopen(desk, DAY, actor=PAT, now=NEXT)
+    assert state(engine) == [(1, "reopened")]
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    approved(desk)
+    assert state(engine) == [(2, "sealed"), (1, "reopened")]
+
+
+@pytest.fixture
+def archive(engine: Engine, tmp_path: Path) -> Path:
+    """The evidence of a day with everything on it."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    a_stored_transfer(engine, 1, "0x" + "ab" * 20)
+    a_person(engine, "pat", "preparer")
+    a_break(engine, "b1", owner="pat", note="=cmd()")
+    for number in range(3):
+        breaks.note(engine, "b1", f"note {number}", actor=PAT, now=NOON)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    approved(desk)
+    path = tmp_path / "evidence.zip"
+    path.write_bytes(evidence(engine))
+    return path
+
+
+def verified(path: Path, *arguments: str) -> tuple[int, str]:
+    """Run the program from the archive as an auditor does: alone, without our code."""
+    program = path.with_name("verify.py")
+    with zipfile.ZipFile(path) as zipped:
+        program.write_bytes(zipped.read("verify.py"))
+    done = subprocess.run(
+        [sys.executable, "-I", str(program), str(path), *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_an_auditor_verifies_it_alone(archive: Path) -> None:
+    """With the key from elsewhere too; another key is told."""
+    code, said = verified(archive, "--key", SEALER.public)
+    assert (code, said.splitlines()[-1]) == (0, "The evidence holds.")
+    assert "ok   orders.csv: relay_amount 3.000000" in said
+    assert "ok   prepared by user:pat, approved by user:al" in said
+    code, said = verified(archive, "--key", Sealer(b"8" * 32).public)
+    assert (code, "BAD  seal" in said) == (1, True)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "name",
+    ["orders.csv", "breaks.csv", "transfers.csv", "callbacks.jsonl", "audit.jsonl", "manifest.json", "seal.json"],
+)
+def test_one_changed_byte_is_named(
+    archive: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever file, near its end."""
+    changed = BytesIO()
+    with zipfile.ZipFile(archive) as zipped, zipfile.ZipFile(changed, "w") as again:
+        for one in zipped.namelist():
+            content = bytearray(zipped.read(one))
+            if one == name:
+                place = content.rindex(b"1")
+                content[place] = ord("2")
+            again.writestr(one, bytes(content))
+    archive.write_bytes(changed.getvalue())
+    monkeypatch.setattr(sys, "argv", ["verify.py", str(archive)])
+    assert verify.main() == 1
+    said = capsys.readouterr().out
+    bad = [line for line in said.splitlines() if line.startswith("BAD")]
+    assert bad
+    assert any(name in line for line in bad) or name in ("manifest.json", "seal.json")
+
+
+def test_signatures_are_judged_as_a_library_judges_them() -> None:
+    """The program's own arithmetic against the one that signed."""
+    for number in range(3):
+        sealer = Sealer(bytes([number]) * 32)
+        public, signature = (b64decode(text) for text in (sealer.public, sealer.sign("a day")))
+        assert verify.signature_holds(public, b"a day", signature)
+        assert not verify.signature_holds(public, b"another day", signature)
+        assert not verify.signature_holds(public, b"a day", signature[:-1] + b"\xff")
+        assert not verify.signature_holds(b"\xff" * 32, b"a day", signature)

@@ -1,0 +1,120 @@
+"""A day from open to sealed, as two browsers do it; and the same totals on every surface."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from flask_openapi3 import OpenAPI
+from openpyxl.reader.excel import load_workbook
+
+from relay.bootstrap import Runtime
+from tests.rows import a_break, a_credit, a_session, a_stored_order
+from tests.store.test_day_facts import called, stories
+from tests.web.conftest import Visitor
+
+PATH = "/finance/2026-11-23"
+
+
+@pytest.fixture
+def pat(runtime: Runtime, app: OpenAPI) -> Visitor:
+    """A preparer's browser."""
+    return Visitor(app.test_client(), a_session(runtime.engine, "pat", "preparer", "approver"))
+
+
+@pytest.fixture
+def al(runtime: Runtime, app: OpenAPI) -> Visitor:
+    """An approver's browser."""
+    return Visitor(app.test_client(), a_session(runtime.engine, "al", "approver"))
+
+
+def hash_on(text: str) -> str:
+    return text.split('name="manifest" value="')[1].split('"', maxsplit=1)[0]
+
+
+def test_a_day_is_closed_by_two_browsers(runtime: Runtime, pat: Visitor, al: Visitor) -> None:
+    """Prepared, refused to the same person, approved by the other, handed out, opened again."""
+    a_stored_order(runtime.engine, "sh-1")
+    called(runtime.engine, "sh-1", 3_000_000)
+    a_credit(runtime.engine, 1, "sh-1", 3_000_000)
+    assert "Nothing stands in the way of the close." in pat.read(PATH)
+    assert pat.post(f"{PATH}/prepare").location == f"{PATH}#close"
+    assert "You have prepared this day" in pat.read(PATH)
+    digest = hash_on(al.read(PATH))
+    assert pat.post(f"{PATH}/approve", manifest=digest).status_code == 409
+    assert pat.get(f"{PATH}/evidence.zip").status_code == 404
+    assert al.post(f"{PATH}/approve", manifest=digest).status_code == 303
+    text = pat.read(PATH)
+    assert "Sealed." in text
+    assert digest in text
+    (key,) = pat.get("/.well-known/relay-seal-keys.json").get_json()["keys"]
+    assert key["id"] in text
+    archive = zipfile.ZipFile(io.BytesIO(pat.get(f"{PATH}/evidence.zip").data))
+    assert archive.read("orders.csv") == pat.get(f"{PATH}/orders.csv").data
+    assert pat.get(f"{PATH}/manifest.json").data == archive.read("manifest.json")
+    assert "close.approve" in pat.read("/finance/audit")
+    assert "is whole" in pat.read("/finance/audit", verify="1")
+    pat.post(f"{PATH}/ask-reopen", reason="a late statement")
+    assert "a late statement" in al.read(PATH)
+    al.post(f"{PATH}/reopen")
+    text = pat.read(PATH)
+    assert "Evidence of version 1, reopened" in text
+    assert pat.get(f"{PATH}/evidence.zip").status_code == 404
+    assert pat.get(f"{PATH}/evidence.zip", version="1").status_code == 200
+
+
+def test_what_stands_in_the_way_is_told(runtime: Runtime, pat: Visitor) -> None:
+    """On the page, and when one tries all the same."""
+    stories(runtime.engine)
+    a_break(runtime.engine, "b1")
+    words = "mismatch of crossing/sh-b1 needs an owner, a reason"
+    assert words in pat.read(PATH)
+    refused = pat.post(f"{PATH}/prepare")
+    assert (refused.status_code, words in refused.text) == (409, True)
+
+
+def test_every_surface_has_the_same_totals(runtime: Runtime, pat: Visitor) -> None:
+    """Page, CSV, workbook and manifest, to the last unit; the workbook is read by another library than wrote it."""
+    stories(runtime.engine)
+    a_break(runtime.engine, "b1", note="=1+1", owner="pat", amount_micros=20_000_001)
+    text = pat.read(PATH)
+    manifest: dict[str, Any] = pat.get(f"{PATH}/manifest.json").get_json()
+    answer = pat.get(f"{PATH}/orders.csv")
+    listed = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    book = load_workbook(io.BytesIO(pat.get(f"{PATH}/statement.xlsx").data), data_only=True)
+    formulas = load_workbook(io.BytesIO(pat.get(f"{PATH}/statement.xlsx").data))
+    assert book.sheetnames == ["Summary", "Proof of cash", "Breaks", "Pending", "Matched", "Differences", "Parameters"]
+    for column, expected in (("provider_amount", "73.000000"), ("relay_amount", "27.000000")):
+        assert expected in text
+        assert sum((Decimal(row[column] or 0) for row in listed), Decimal()) == Decimal(expected)
+        assert manifest["files"]["orders.csv"]["totals"][column] == expected
+        assert sum(control(book[name], column) for name in ("Matched", "Differences")) == Decimal(expected)
+    assert manifest["bridge"]["provider"]["amount"] == "73.000000"
+    figures = {row[0].value: row[2].value for row in book["Summary"].iter_rows(min_row=2)}
+    assert figures["Paid at the provider"] == 73
+    assert figures["Held: a person decides"] == -20
+    notes = [cell.value for row in formulas["Breaks"].iter_rows() for cell in row]
+    assert "=1+1" in notes
+    assert [cell.data_type for row in formulas["Breaks"].iter_rows() for cell in row if cell.value == "=1+1"] == ["s"]
+    assert "'=1+1" in pat.get(f"{PATH}/breaks.csv").text
+    assert control(book["Breaks"], "amount") == Decimal("20.000001")
+
+
+def control(sheet: Any, column: str) -> Decimal:
+    """The control total of a column: text, exact; the formula above it comes to the same."""
+    names = [cell.value for cell in sheet[1]]
+    *_, summed, told = list(sheet.columns)[names.index(column)]
+    assert Decimal(str(summed.value)) == Decimal(told.value)
+    return Decimal(told.value)
+
+
+def test_an_empty_day_can_be_taken_away_too(pat: Visitor) -> None:
+    """Headers, no rows, and a workbook that opens."""
+    assert pat.get(f"{PATH}/orders.csv").text.count("\r\n") == 1
+    book = load_workbook(io.BytesIO(pat.get(f"{PATH}/statement.xlsx").data))
+    assert book["Matched"]["A2"].value == "Total of 0 rows"
+    assert pat.get(f"{PATH}/odd.csv").status_code == 404
