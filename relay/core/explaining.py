@@ -138,6 +138,8 @@ def _of_sighting(seen: Sighting) -> Explanation:
 def _of_move(move: Move, seen: Sighting) -> Explanation:
     if move.order is not None and not move.is_orphaned:
         return _of_order(move, move.order, seen)
+    if move.is_orphaned and move.order is not None and move.order.state == State.REVERSED:
+        return _of_order(move, move.order, seen)
     if move.is_orphaned:
         sentence = f"Its block was replaced, and with it the {_sum(move)}{_for(move.order)} are gone for now."
         return _said(seen, Case.ORPHANED, sentence, "Wait: usually it is mined again.", move.order)
@@ -193,7 +195,8 @@ def _of_order(move: Move, order: Belonging, seen: Sighting) -> Explanation:
         return _said(seen, Case.HIDDEN, "It belongs to an order that you may not see.", "Ask somebody who may.", order)
     paid = f"It pays {_sum(move)} for order {order.orderid}"
     if order.state == State.REVERSED:
-        sentence = f"{paid}, whose credit was taken back."
+        why = " since its block was replaced" if move.is_orphaned else ""
+        sentence = f"{paid}, whose credit was taken back{why}."
         return _said(seen, Case.REVERSED, sentence, "See the order's timeline for why.", order)
     if order.state == State.HELD:
         sentence = f"{paid}, which is held ({order.held_reason}) until a person decides."

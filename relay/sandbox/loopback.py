@@ -21,7 +21,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 log = logging.getLogger(__name__)
 
 CONTROL_HEADER = "X-Sandbox"
-BODY_LIMIT = 64 * 1024
+# A scan asks for the logs of many blocks at once, and names every watched address in each question.
+BODY_LIMIT = 1024 * 1024
 ANSWER_CAP = 8 * 1024
 
 # No proxy of the environment may stand between two processes of one machine.
@@ -118,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > BODY_LIMIT:
             self.close_connection = True
-            self._send(Reply(413, {"error": "a length of at most 64 KiB is required"}))
+            self._send(Reply(413, {"error": "a length of at most 1 MiB is required"}))
             return
         self._answer(self.rfile.read(int(length)))
 

@@ -46,6 +46,7 @@ CASES = {
         Case.ORPHANED,
         "3.000000 USDT for order sh-1 are gone",
     ),
+    "orphaned for good": (seen(ours(is_orphaned=True, order=an_order(state="reversed"))), Case.REVERSED, "taken back"),
     "dust": (seen(ours(amount_micros=0, rest=5)), Case.DUST, "less than 0.000001 USDT"),
     "of no value": (seen(ours(amount_micros=0, is_read=False)), Case.NO_VALUE, "a transfer of zero"),
     "not read": (seen(ours(is_read=False)), Case.NOT_READ, "no scan has read it"),

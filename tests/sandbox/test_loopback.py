@@ -36,7 +36,7 @@ STRANGERS = {
     "a form of a web page": ({"Host": "127.0.0.1", "Content-Length": "2"}, 403),
     "a name rebound to this machine": ({"Host": "evil.example", "X-Sandbox": "1", "Content-Length": "2"}, 403),
     "a body without a length": ({"Host": "127.0.0.1", "X-Sandbox": "1"}, 413),
-    "a body that is too large": ({"Host": "127.0.0.1", "X-Sandbox": "1", "Content-Length": "65537"}, 413),
+    "a body that is too large": ({"Host": "127.0.0.1", "X-Sandbox": "1", "Content-Length": "1048577"}, 413),
     "one of ours": ({"Host": "127.0.0.1", "X-Sandbox": "1", "Content-Length": "2"}, 200),
 }
 

@@ -21,7 +21,7 @@ from relay.sandbox.chain import CHAIN_ID, CONTRACT
 from relay.sandbox.chain.driver import ChainAway, SandboxChain
 from relay.sandbox.chain.evm import EVM
 from relay.sandbox.chain.kept import Kept
-from relay.store.engine import reading
+from relay.store.engine import reading, writing
 from relay.store.rows import addresses, chains, transfers
 from tests.rows import add
 from tests.sandbox.built import NOW
@@ -224,6 +224,24 @@ def test_the_relay_reads_it_through_reorgs(sandbox_chain: SandboxChain, engine: 
     assert {row.tx_hash: row.block_hash for row in rows} == true
     assert final == sandbox_chain.final
     assert all(row.is_final == (row.block_number <= final) for row in rows)
+
+
+def test_a_question_about_many_addresses_in_many_blocks_is_not_too_long(
+    engine: Engine, sandbox_chain: SandboxChain
+) -> None:
+    """Each block is asked for all of them."""
+    watched = [
+        {"chain": "sandbox", "address": f"0x{at:040x}", "role": "deposit", "created_at": NOW} for at in range(99)
+    ]
+    with writing(engine) as connection:
+        connection.execute(addresses.insert(), watched)
+    sandbox_chain.set_lag(60)
+    for _ in range(2):
+        sandbox_chain.mine(30)
+        assert (
+            scan(engine, read(sandbox_chain), [node(sandbox_chain)], owner="t", clock=lambda: NOW, jitter=lambda: 0)
+            == "scanned"
+        )
 
 
 def test_the_process_mines_by_itself_until_all_is_final(tmp_path: Path) -> None:
