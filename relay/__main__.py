@@ -18,6 +18,7 @@ from relay.cli.keys import keys
 from relay.cli.migrate import migrate
 from relay.cli.orders import orders
 from relay.cli.releases import release
+from relay.cli.report import report
 from relay.cli.run import run
 from relay.cli.sandbox import sandbox
 from relay.cli.shell import Commands
@@ -43,6 +44,7 @@ COMMANDS: tuple[click.Command, ...] = (
     chains,
     signatures,
     statement,
+    report,
     close,
     explain,
     audit,

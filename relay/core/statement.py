@@ -18,6 +18,7 @@ from relay.core.days import Day, spoken
 REASONS: Mapping[str, str] = {
     "amount_differs": "Credited with another amount than the provider says",
     "held": "Held: a person decides",
+    "no_callback": "Paid at the provider, and no callback came",
     "awaits_evidence": "Awaits another witness",
     "pending": "Awaits the rest of the money",
     "credited_other_day": "Paid on this day, credited on another",
@@ -30,7 +31,7 @@ REASONS: Mapping[str, str] = {
     "no_word": "Credited without a word of the provider",
 }
 # Those that no later fact will settle by itself; the others are a matter of time, or were settled before.
-DISPUTED = frozenset({"amount_differs", "refused", "unknown_order", "no_word"})
+DISPUTED = frozenset({"amount_differs", "no_callback", "refused", "unknown_order", "no_word"})
 # First seen this long ago or longer, and less than the next one's; the last has no end.
 AGES: tuple[tuple[str, timedelta], ...] = (
     ("under 1 h", timedelta()),
@@ -52,6 +53,9 @@ class Sum:
 
     def __add__(self, other: Sum) -> Sum:
         return Sum(self.count + other.count, self.micros + other.micros)
+
+
+NOTHING = Sum()
 
 
 @dataclass(frozen=True, slots=True)

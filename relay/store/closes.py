@@ -38,6 +38,12 @@ def sealed_days(connection: Connection) -> dict[str, str]:
     return {row.day: row.manifest_hash for row in connection.execute(query)}
 
 
+def between(connection: Connection, first: str, end: str) -> list[RowMapping]:
+    """Return the current versions of the days from `first` on, before `end`."""
+    named = (day_closes.c.day >= first, day_closes.c.day < end, day_closes.c.state != "reopened")
+    return list(connection.execute(select(day_closes).where(*named).order_by(day_closes.c.day)).mappings())
+
+
 def prepare(connection: Connection, row: Mapping[str, object], files: Mapping[str, tuple[str, bytes]]) -> None:
     """Store a prepared version with its files in place of one that was prepared before."""
     key = {name: row[name] for name in ("day", "version")}

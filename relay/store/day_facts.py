@@ -78,6 +78,8 @@ _ITEMS = (
                 WHEN e.micros IS NULL AND o.flags LIKE '%observed%' THEN 'credited_elsewhere'
                 WHEN e.micros IS NULL AND o.credited_micros > 0 THEN 'credited_other_day'
                 WHEN e.micros IS NULL AND o.state = 'held' THEN 'held'
+                WHEN e.micros IS NULL AND p.by_word = 'answer' AND o.state IN ('created', 'creating', 'expired')
+                    THEN 'no_callback'
                 WHEN e.micros IS NULL AND o.state = 'confirming' THEN 'awaits_evidence'
                 WHEN e.micros IS NULL AND o.state IN ('pending', 'created', 'creating') THEN 'pending'
                 WHEN e.micros IS NULL THEN 'refused'

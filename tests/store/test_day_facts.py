@@ -56,6 +56,8 @@ def stories(engine: Engine) -> dict[str, str]:
         if credited is not None:
             a_credit(engine, sequence, orderid, credited * million, at=at)
     a_provider_fact(engine, "stranger", amount_micros=11 * million)
+    a_stored_order(engine, "lost", state="created", credited_micros=0)
+    a_provider_fact(engine, "lost", amount_micros=13 * million)
     a_stored_order(engine, "earlier")
     called(engine, "earlier", 6 * million, at=BEFORE)
     a_credit(engine, 20, "earlier", 6 * million)
@@ -79,6 +81,7 @@ def stories(engine: Engine) -> dict[str, str]:
         "before us": "credited_elsewhere",
         "imported": "credited_elsewhere",
         "stranger": "unknown_order",
+        "lost": "no_callback",
         "earlier": "paid_other_day",
         "adjusted": "changed_later",
         "by a person": "no_word",
@@ -96,8 +99,8 @@ def test_each_order_has_the_one_reason_that_explains_it(engine: Engine) -> None:
     assert found == expected
     (bridge,) = bridges.values()
     assert bridge.residual == 0
-    assert (bridge.provider, bridge.relay) == (Sum(11, 73_000_000), Sum(6, 27_000_000))
-    assert answered == Sum(1, 11_000_000)
+    assert (bridge.provider, bridge.relay) == (Sum(12, 86_000_000), Sum(6, 27_000_000))
+    assert answered == Sum(2, 24_000_000)
     assert Counter(line.reason for line in bridge.lines) == Counter(set(expected.values()) - {"agrees"})
 
 

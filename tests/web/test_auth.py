@@ -57,6 +57,7 @@ PROMISED: dict[tuple[str, str], Any] = {
     ("POST", "/v1/orders/import"): SERVICE,
     ("POST", "/v1/addresses/import"): SERVICE,
     ("GET", "/v1/addresses"): SERVICE + FINANCE,
+    ("GET", "/v1/reconciliation/days/<day>"): FINANCE,
     ("GET", "/v1/sources"): OPERATOR,
     ("POST", "/v1/sources/<source>/pause"): OPERATOR,
     ("POST", "/v1/sources/<source>/resume"): OPERATOR,

@@ -7,6 +7,7 @@ from relay.web.api import (
     audit,
     callbacks,
     creation,
+    days,
     deliveries,
     endpoints,
     events,
@@ -31,6 +32,7 @@ BLUEPRINTS = tuple(
         addresses,
         sources,
         audit,
+        days,
         explain,
     )
 )

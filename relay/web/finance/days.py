@@ -15,7 +15,7 @@ from relay.core.closing import obstacles
 from relay.core.days import ONE, Calendar, Day, read_day
 from relay.core.statement import REASONS, Statement, judge
 from relay.errors import NotFound
-from relay.flows import close
+from relay.flows import close, months
 from relay.flows import days as flow
 from relay.store import closes, day_facts, day_figures
 from relay.store.engine import reading, snapshot
@@ -40,8 +40,10 @@ def finance() -> AnyResponse:
 @routes.get("/finance/<day>")
 @person(*READERS)
 def statement(day: str) -> Response:
-    """Show the statement of a day."""
+    """Show the statement of a day; of a month the chain of its closed days."""
     moment = now()
+    if months.is_month(day):
+        return _month(day)
     asked = day_of(day)
     with snapshot(runtime().engine) as connection:
         told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment)
@@ -81,6 +83,13 @@ def orders_of(day: str) -> Response:
     with reading(runtime().engine) as connection:
         rows = list(day_facts.items(connection, asked, reason=reason, limit=MOST))
     return framed("day_orders.html", "statement", day=asked, reason=reason, reasons=REASONS, rows=rows, most=MOST)
+
+
+def _month(name: str) -> Response:
+    with reading(runtime().engine) as connection:
+        first = flow.first_day(connection, calendar(), now())
+        told = months.month_of(connection, name, calendar(), first, now())
+    return framed("month.html", "statement", told=told, chart=months.chart(told.days))
 
 
 def closing_of(connection: Connection, day: Day, told: Statement, moment: datetime) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from openpyxl.reader.excel import load_workbook
 from relay.bootstrap import Runtime
 from tests.rows import a_break, a_credit, a_session, a_stored_order
 from tests.store.test_day_facts import called, stories
-from tests.web.conftest import Visitor
+from tests.web.conftest import Caller, Visitor
 
 PATH = "/finance/2026-11-23"
 
@@ -77,8 +77,8 @@ def test_what_stands_in_the_way_is_told(runtime: Runtime, pat: Visitor) -> None:
     assert (refused.status_code, words in refused.text) == (409, True)
 
 
-def test_every_surface_has_the_same_totals(runtime: Runtime, pat: Visitor) -> None:
-    """Page, CSV, workbook and manifest, to the last unit; the workbook is read by another library than wrote it."""
+def test_every_surface_has_the_same_totals(runtime: Runtime, pat: Visitor, admin: Caller) -> None:
+    """Page, CSV, workbook, manifest and API, to the last unit; the workbook is read by another library than wrote it."""
     stories(runtime.engine)
     a_break(runtime.engine, "b1", note="=1+1", owner="pat", amount_micros=20_000_001)
     text = pat.read(PATH)
@@ -88,14 +88,15 @@ def test_every_surface_has_the_same_totals(runtime: Runtime, pat: Visitor) -> No
     book = load_workbook(io.BytesIO(pat.get(f"{PATH}/statement.xlsx").data), data_only=True)
     formulas = load_workbook(io.BytesIO(pat.get(f"{PATH}/statement.xlsx").data))
     assert book.sheetnames == ["Summary", "Proof of cash", "Breaks", "Pending", "Matched", "Differences", "Parameters"]
-    for column, expected in (("provider_amount", "73.000000"), ("relay_amount", "27.000000")):
+    for column, expected in (("provider_amount", "86.000000"), ("relay_amount", "27.000000")):
         assert expected in text
         assert sum((Decimal(row[column] or 0) for row in listed), Decimal()) == Decimal(expected)
         assert manifest["files"]["orders.csv"]["totals"][column] == expected
         assert sum(control(book[name], column) for name in ("Matched", "Differences")) == Decimal(expected)
-    assert manifest["bridge"]["provider"]["amount"] == "73.000000"
+    assert manifest["bridge"]["provider"]["amount"] == "86.000000"
+    assert admin.get("/v1/reconciliation/days/2026-11-23")["figures"]["bridge"] == manifest["bridge"]
     figures = {row[0].value: row[2].value for row in book["Summary"].iter_rows(min_row=2)}
-    assert figures["Paid at the provider"] == 73
+    assert figures["Paid at the provider"] == 86
     assert figures["Held: a person decides"] == -20
     notes = [cell.value for row in formulas["Breaks"].iter_rows() for cell in row]
     assert "=1+1" in notes
@@ -118,3 +119,29 @@ def test_an_empty_day_can_be_taken_away_too(pat: Visitor) -> None:
     book = load_workbook(io.BytesIO(pat.get(f"{PATH}/statement.xlsx").data))
     assert book["Matched"]["A2"].value == "Total of 0 rows"
     assert pat.get(f"{PATH}/odd.csv").status_code == 404
+
+
+def test_a_month_is_the_chain_of_its_closed_days(runtime: Runtime, pat: Visitor, al: Visitor) -> None:
+    """Its sums are those of the manifests; an open day has none, which is not zero."""
+    a_stored_order(runtime.engine, "sh-1")
+    called(runtime.engine, "sh-1", 3_000_000)
+    a_credit(runtime.engine, 1, "sh-1", 3_000_000)
+    text = pat.read("/finance/2026-11")
+    assert "2026-11: 0 of " in text
+    assert "<svg" not in text
+    pat.post(f"{PATH}/prepare")
+    al.post(f"{PATH}/approve", manifest=hash_on(al.read(PATH)))
+    text = pat.read("/finance/2026-11")
+    assert "2026-11: 1 of " in text
+    assert "3.000000 USDT credited on closed days." in text
+    assert "does not follow" not in text
+    assert "<svg" in text
+    assert pat.get("/finance/2026-13").status_code == 404
+    assert "No day of this month has begun." in pat.read("/finance/2999-12")
+
+
+def test_a_day_for_programs(admin: Caller) -> None:
+    """Also one on which nothing happened; one that is none is not found."""
+    told = admin.get("/v1/reconciliation/days/2026-11-20")
+    assert (told["state"], told["version"], told["figures"]["bridge"]["lines"]) == ("open", None, {})
+    assert admin("GET", "/v1/reconciliation/days/monday").status_code == 404

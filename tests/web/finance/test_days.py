@@ -37,19 +37,19 @@ def test_a_day_is_proven_line_by_line(runtime: Runtime, visitor: Visitor) -> Non
     assert visitor.get("/finance").location == "/finance/2026-11-23"
     text = visitor.read("/finance/2026-11-23")
     for words in (
-        "73.000000",
+        "86.000000",
         "27.000000",
         "Held: a person decides",
         "(20.000000)",
         "Unexplained",
         ">0.000000<",
-        "1 of 11 words",
+        "2 of 12 words",
     ):
         assert words in text
     line = visitor.read("/finance/2026-11-23/orders", reason="held")
     assert "Held: a person decides: 1." in line
     assert "above limit" in line
-    assert "Every order of the day: 14." in visitor.read("/finance/2026-11-23/orders")
+    assert "Every order of the day: 15." in visitor.read("/finance/2026-11-23/orders")
 
 
 @pytest.mark.parametrize("path", ["/finance/monday", "/finance/2026-02-30", "/finance/2026-11-23/orders?reason=odd"])

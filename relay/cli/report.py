@@ -1,0 +1,100 @@
+"""Own `relay report`: the orders of days, for programs and spreadsheets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay.bootstrap import desk_of, now
+from relay.cli.close import DayType
+from relay.cli.shell import Shell, pass_shell
+from relay.core.days import ONE, Day, read_day
+from relay.core.exports import ITEMS, Control, csv_of, spelled
+from relay.core.statement import judge
+from relay.edge.workbook import Sheet, write_workbook
+from relay.flows.days import statement_of
+from relay.flows.workbook import tables
+from relay.store import closes, day_facts
+from relay.store.engine import snapshot
+
+
+@click.group()
+def report() -> None:
+    """The orders of days, for programs and spreadsheets."""
+
+
+@report.command()
+@click.option("--day", type=DayType(), help="One day, such as 2026-11-23.")
+@click.option("--from", "first", type=DayType(), help="The first of several days.")
+@click.option("--to", "last", type=DayType(), help="The last of them.")
+@click.option("--format", "kind", type=click.Choice(["csv", "xlsx", "json"]), default="csv", show_default=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Where to write it.")
+@pass_shell
+def export(shell: Shell, *, day: str | None, first: str | None, last: str | None, kind: str, out: Path) -> None:
+    """Write the orders of a day, or of several; prints rows, control totals and SHA-256 of a CSV file.
+
+    A workbook (xlsx) has one day, JSON one order a line.
+    """
+    start, end = _span(day, first, last)
+    if kind == "xlsx":
+        if start != end:
+            raise click.UsageError("a workbook has one day: --day")
+        _workbook(shell, start, out)
+        click.echo(str(out))
+        return
+    control = Control()
+    days = [desk_of(shell.runtime).calendar.day(of) for of in _days(start, end)]
+    zone = days[0].zone
+    with out.open("wb") as file:
+        rows = _items(shell, days)
+        lines = csv_of(ITEMS, rows, zone=zone, control=control) if kind == "csv" else _json(rows, zone, control)
+        for line in lines:
+            file.write(line)
+    click.echo(json.dumps({"file": str(out), **control.told()}))
+
+
+def _span(day: str | None, first: str | None, last: str | None) -> tuple[date, date]:
+    if (day is None) == (first is None or last is None) or (day is not None and (first or last)):
+        raise click.UsageError("name --day, or --from and --to")
+    start, end = read_day(day or first or ""), read_day(day or last or "")
+    if start > end:
+        raise click.UsageError("--from lies behind --to")
+    return start, end
+
+
+def _days(start: date, end: date) -> Iterator[date]:
+    while start <= end:
+        yield start
+        start += ONE
+
+
+def _items(shell: Shell, days: list[Day]) -> Iterator[Mapping[Any, Any]]:
+    for day in days:
+        with snapshot(shell.runtime.engine) as connection:
+            for row in day_facts.items(connection, day):
+                yield {**row, "business_day": day.name}
+
+
+def _json(rows: Iterator[Mapping[Any, Any]], zone: str, control: Control) -> Iterator[bytes]:
+    """The same names and spellings as in CSV; absent is null."""
+    for row in rows:
+        control.add_row(ITEMS, row)
+        named = {column.name: spelled(column, row.get(column.field), zone) or None for column in ITEMS}
+        yield control.add_bytes((json.dumps(named) + "\n").encode())
+
+
+def _workbook(shell: Shell, of: date, out: Path) -> None:
+    desk, moment = desk_of(shell.runtime), now()
+    day = desk.calendar.day(of)
+    with snapshot(desk.engine) as connection:
+        told = statement_of(connection, day, desk.sources, desk.chains, now=moment)
+        verdict = judge(told, moment, desk.calendar.day_at(moment).date)
+        row = closes.current(connection, day.name)
+        manifest = None if row is None else row["manifest"]
+        sheets = [Sheet(*table) for table in tables(connection, told, verdict, manifest=manifest, now=moment)]
+        write_workbook(out, sheets, made_at=moment)

@@ -1,0 +1,67 @@
+"""Own how programs read the statement of a business day."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from relay.bootstrap import desk_of, now
+from relay.core.actors import FINANCE
+from relay.core.closing import manifest_of
+from relay.core.days import read_day
+from relay.core.statement import judge
+from relay.errors import NotFound
+from relay.flows.close import open_items
+from relay.flows.days import statement_of
+from relay.store import closes
+from relay.store.engine import snapshot
+from relay.web.api.common import Input, Shape, Words, part
+from relay.web.auth import role
+from relay.web.context import runtime
+
+routes = part("days", "The statement of a business day, as finance closes it.")
+
+
+class DayPath(Input):
+    """A business day."""
+
+    day: Words
+
+
+class DayShape(Shape):
+    """A day as it stands now, and how it was closed; amounts in USDT, six places."""
+
+    day: str
+    verdict: str
+    sentence: str
+    state: str
+    version: int | None
+    manifest_sha256: str | None
+    figures: dict[str, Any]
+
+
+@routes.get("/reconciliation/days/<day>", responses={200: DayShape})
+@role(*FINANCE)
+def show_day(path: DayPath) -> dict[str, Any]:
+    """Tell the bridge, the chains, what is open and pending, and where the close stands; figures as a manifest names them."""
+    moment, desk = now(), desk_of(runtime())
+    try:
+        day = desk.calendar.day(read_day(path.day))
+    except ValueError:
+        raise NotFound("there is no such day; a day is named as 2026-11-23") from None
+    with snapshot(runtime().engine) as connection:
+        told = statement_of(connection, day, desk.sources, desk.chains, now=moment)
+        items = open_items(closes.breaks_of(connection, day))
+        row = closes.current(connection, day.name)
+    verdict = judge(told, moment, desk.calendar.day_at(moment).date)
+    figures = manifest_of(told, items, version=0, files={}, previous=None, decisions=())
+    left_out = ("version", "files", "previous", "decisions", "format", "day")
+    return {
+        "day": day.name,
+        "verdict": verdict.tone,
+        "sentence": verdict.sentence,
+        "state": "open" if row is None else row["state"],
+        "version": None if row is None else row["version"],
+        "manifest_sha256": None if row is None else row["manifest_hash"],
+        "figures": {name: value for name, value in json.loads(figures).items() if name not in left_out},
+    }
