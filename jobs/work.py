@@ -14,7 +14,8 @@ import jobs.poll
 import jobs.requeue
 import jobs.retention
 import jobs.scan
-import jobs.waiting  # noqa: F401
+import jobs.waiting
+import jobs.workbook  # noqa: F401
 from config import logs
 from config.settings import load
 from jobs.stopping import STOP, stop_with_parent

@@ -15,11 +15,9 @@ from relay.cli.close import DayType
 from relay.cli.shell import Shell, pass_shell
 from relay.core.days import ONE, Day, read_day
 from relay.core.exports import ITEMS, Control, csv_of, spelled
-from relay.core.statement import judge
-from relay.edge.workbook import Sheet, write_workbook
-from relay.flows.days import statement_of
-from relay.flows.workbook import tables
-from relay.store import closes, day_facts
+from relay.edge.workbook import write_workbook
+from relay.flows.workbook import write_day
+from relay.store import day_facts
 from relay.store.engine import snapshot
 
 
@@ -44,7 +42,8 @@ def export(shell: Shell, *, day: str | None, first: str | None, last: str | None
     if kind == "xlsx":
         if start != end:
             raise click.UsageError("a workbook has one day: --day")
-        _workbook(shell, start, out)
+        desk = desk_of(shell.runtime)
+        write_day(desk, desk.calendar.day(start), out, write=write_workbook, now=now())
         click.echo(str(out))
         return
     control = Control()
@@ -86,15 +85,3 @@ def _json(rows: Iterator[Mapping[Any, Any]], zone: str, control: Control) -> Ite
         control.add_row(ITEMS, row)
         named = {column.name: spelled(column, row.get(column.field), zone) or None for column in ITEMS}
         yield control.add_bytes((json.dumps(named) + "\n").encode())
-
-
-def _workbook(shell: Shell, of: date, out: Path) -> None:
-    desk, moment = desk_of(shell.runtime), now()
-    day = desk.calendar.day(of)
-    with snapshot(desk.engine) as connection:
-        told = statement_of(connection, day, desk.sources, desk.chains, now=moment)
-        verdict = judge(told, moment, desk.calendar.day_at(moment).date)
-        row = closes.current(connection, day.name)
-        manifest = None if row is None else row["manifest"]
-        sheets = [Sheet(*table) for table in tables(connection, told, verdict, manifest=manifest, now=moment)]
-        write_workbook(out, sheets, made_at=moment)

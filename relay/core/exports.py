@@ -28,6 +28,16 @@ class Column:
     kind: str = "text"
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet of a workbook: its columns and rows; with `totals` a last row sums the columns of money."""
+
+    name: str
+    columns: Sequence[Column]
+    rows: Iterable[Mapping[Any, Any]]
+    totals: bool = True
+
+
 ITEMS = (
     Column("business_day", "business_day"),
     Column("namespace", "namespace"),

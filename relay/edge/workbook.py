@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import xlsxwriter
 
 from relay.core.amounts import format_micros
-from relay.core.exports import Column
+from relay.core.exports import Sheet
 
 # Nothing that a stranger wrote becomes a formula, a link or a number.
 _PLAIN = {
@@ -27,18 +26,8 @@ _MONEY = "#,##0.000000;[Red](#,##0.000000);-"
 _LONGEST = 32_767
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A sheet: its columns and rows; with `totals` a last row sums the columns of money, once as formulas and once as text."""
-
-    name: str
-    columns: Sequence[Column]
-    rows: Iterable[Mapping[Any, Any]]
-    totals: bool = True
-
-
-def write_workbook(path: Path, sheets: Sequence[Sheet], *, made_at: datetime) -> None:
-    """Write the sheets to a file; times in UTC, as Excel has no zones."""
+def write_workbook(path: Path, sheets: Iterable[Sheet], made_at: datetime) -> None:
+    """Write the sheets to a file, one after the other; times in UTC, as Excel has no zones."""
     book = xlsxwriter.Workbook(str(path), _PLAIN)
     book.set_properties({"title": "Statement of a day", "created": made_at.astimezone(UTC).replace(tzinfo=None)})
     formats = {

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from relay.flows.committer import REJECTED_IN_ALL, REJECTED_OF_A_KIND
-from relay.store import firings, heartbeats, people, sign_ins
+from relay.store import firings, heartbeats, people, sign_ins, workbooks
 from relay.store.engine import writing
 from relay.store.intake import evict_rejected
 
@@ -16,10 +16,11 @@ log = logging.getLogger(__name__)
 
 FIRINGS_KEPT = timedelta(days=2)
 HEARTBEATS_KEPT = timedelta(days=1)
+WORKBOOKS_KEPT = timedelta(days=1)
 
 
 def retain(engine: Engine, *, now: datetime) -> None:
-    """Let go of rejected callbacks beyond their bounds, of old firings, of processes long gone, and of sessions that are over."""
+    """Let go of rejected callbacks beyond their bounds, of old firings and workbooks, of processes and sessions that are over."""
     with writing(engine) as connection:
         rejected = evict_rejected(connection, most_of_a_kind=REJECTED_OF_A_KIND, most=REJECTED_IN_ALL)
     with writing(engine) as connection:
@@ -27,4 +28,5 @@ def retain(engine: Engine, *, now: datetime) -> None:
         gone = heartbeats.prune(connection, before=now - HEARTBEATS_KEPT)
         over = people.prune(connection, now=now)
         sign_ins.prune(connection, now=now)
+        workbooks.prune(connection, before=now - WORKBOOKS_KEPT)
     log.info("retention_done", extra={"rejected": rejected, "firings": rung, "heartbeats": gone, "sessions": over})

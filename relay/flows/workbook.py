@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection
 
 from relay.core.closing import digest
+from relay.core.days import Day, read_day
 from relay.core.events import rfc3339
-from relay.core.exports import BREAKS, ITEMS, Column
-from relay.core.statement import DISPUTED, REASONS, Statement, Verdict
-from relay.store import closes, day_facts, day_figures
+from relay.core.exports import BREAKS, ITEMS, Column, Sheet
+from relay.core.statement import DISPUTED, REASONS, Statement, Verdict, judge
+from relay.flows.close import Desk
+from relay.flows.days import statement_of
+from relay.store import closes, day_facts, day_figures, workbooks
+from relay.store.engine import reading, snapshot, writing
 
-# Of sheets that a person reads; files have all rows.
-MOST = 50_000
+MOST_PENDING = 50_000
+# Above so many orders a workbook is made by a job, and its page waits for it.
+MOST_AT_ONCE = 5_000
 
-Table = tuple[str, tuple[Column, ...], Iterable[Mapping[Any, Any]], bool]
+Write = Callable[[Path, Iterable[Sheet], datetime], None]
 
 _FIGURES = (Column("what", "what"), Column("count", "count", "number"), Column("usdt", "micros", "money"))
 _CASH = (
@@ -37,23 +44,44 @@ _PENDING = (
 _PARAMETERS = (Column("name", "name"), Column("value", "value"))
 
 
-def tables(
+def write_day(desk: Desk, day: Day, path: Path, *, write: Write, now: datetime) -> None:
+    """Write the workbook of a day to a file, all from one snapshot."""
+    with snapshot(desk.engine) as connection:
+        told = statement_of(connection, day, desk.sources, desk.chains, now=now)
+        verdict = judge(told, now, desk.calendar.day_at(now).date)
+        row = closes.current(connection, day.name)
+        write(path, _sheets(connection, told, verdict, manifest=None if row is None else row["manifest"], now=now), now)
+
+
+def make_asked(desk: Desk, export_id: str, *, write: Write, now: datetime) -> None:
+    """Make the workbook that somebody has asked for, and keep it; one that is made, or was forgotten, is left alone."""
+    with reading(desk.engine) as connection:
+        asked = workbooks.find(connection, export_id)
+    if asked is None or asked["made_at"] is not None:
+        return
+    with TemporaryDirectory() as place:
+        path = Path(place) / "statement.xlsx"
+        write_day(desk, desk.calendar.day(read_day(asked["day"])), path, write=write, now=now)
+        with writing(desk.engine) as connection:
+            workbooks.keep(connection, export_id, path.read_bytes(), now=now)
+
+
+def _sheets(
     connection: Connection, told: Statement, verdict: Verdict, *, manifest: str | None, now: datetime
-) -> Iterator[Table]:
-    """Yield the sheets: name, columns, rows, and whether they are summed."""
+) -> Iterator[Sheet]:
     day = told.day
     fixed = {"business_day": day.name}
-    yield "Summary", _FIGURES, _summary(told, verdict), False
-    yield "Proof of cash", _CASH, _cash(told), False
+    yield Sheet("Summary", _FIGURES, _summary(told, verdict), totals=False)
+    yield Sheet("Proof of cash", _CASH, _cash(told), totals=False)
     found = closes.breaks_of(connection, day)
-    yield "Breaks", BREAKS, ({**row, **fixed} for row in found), True
-    yield "Pending", _PENDING, day_figures.pending_orders(connection, day, limit=MOST), True
-    # Excel adds up sheet by sheet: what agrees and what differs are together every order of the day.
-    rows = ({**row, **fixed} for row in day_facts.items(connection, day, reason="agrees", limit=MOST))
-    yield "Matched", ITEMS, rows, True
+    yield Sheet("Breaks", BREAKS, ({**row, **fixed} for row in found))
+    yield Sheet("Pending", _PENDING, day_figures.pending_orders(connection, day, limit=MOST_PENDING))
+    # What agrees and what differs are together every order of the day, on the two sheets and on the page.
+    agreeing = ({**row, **fixed} for row in day_facts.items(connection, day, reason="agrees"))
+    yield Sheet("Matched", ITEMS, agreeing)
     differing = ({**row, **fixed} for row in day_facts.items(connection, day) if row["reason"] != "agrees")
-    yield "Differences", ITEMS, differing, True
-    yield "Parameters", _PARAMETERS, _parameters(told, manifest, now), False
+    yield Sheet("Differences", ITEMS, differing)
+    yield Sheet("Parameters", _PARAMETERS, _parameters(told, manifest, now), totals=False)
 
 
 def _summary(told: Statement, verdict: Verdict) -> Iterator[dict[str, Any]]:

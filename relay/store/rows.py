@@ -46,6 +46,7 @@ sessions: Table = tables.Session.__table__  # type: ignore[attr-defined]  # as a
 day_closes: Table = tables.DayClose.__table__  # type: ignore[attr-defined]  # as above
 day_files: Table = tables.DayFile.__table__  # type: ignore[attr-defined]  # as above
 seal_keys: Table = tables.SealKey.__table__  # type: ignore[attr-defined]  # as above
+workbooks: Table = tables.Workbook.__table__  # type: ignore[attr-defined]  # as above
 sign_in_failures: Table = tables.SignInFailure.__table__  # type: ignore[attr-defined]  # as above
 
 _ORDER_FIELDS = (

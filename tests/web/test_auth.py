@@ -88,6 +88,7 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance/<day>/manifest.json"): READERS,
     ("GET", "/finance/<day>/<name>.csv"): READERS,
     ("GET", "/finance/<day>/statement.xlsx"): READERS,
+    ("GET", "/finance/<day>/workbooks/<id>"): READERS,
     ("GET", "/finance/audit"): READERS,
     ("GET", "/finance/breaks"): READERS,
     ("GET", "/finance/breaks/<id>"): READERS,

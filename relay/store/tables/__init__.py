@@ -20,7 +20,7 @@ from relay.store.tables.chain import (
     TokenEvent,
     Transfer,
 )
-from relay.store.tables.closes import DayClose, DayFile, SealKey
+from relay.store.tables.closes import DayClose, DayFile, SealKey, Workbook
 from relay.store.tables.events import Attempt, Delivery, Endpoint, Event
 from relay.store.tables.operations import APIKey, AuditEntry, Break, Firing, Heartbeat, Lease, SourceState
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
@@ -62,5 +62,6 @@ __all__ = [
     "TokenEvent",
     "Transfer",
     "User",
+    "Workbook",
     "metadata",
 ]

@@ -67,3 +67,16 @@ class SealKey(SQLModel, table=True):
     public: str
     private: str | None = None
     created_at: datetime
+
+
+class Workbook(SQLModel, table=True):
+    """A workbook that somebody asked for, made by a job and kept for a day."""
+
+    __tablename__ = "workbooks"
+
+    id: str = Field(primary_key=True)
+    day: str
+    asked_by: str
+    asked_at: datetime
+    made_at: datetime | None = None
+    content: bytes | None = Field(default=None, sa_type=LargeBinary)

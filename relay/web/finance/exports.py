@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, stream_with_context
+from flask import Blueprint, Response, redirect, stream_with_context
 from sqlalchemy import Connection
+from werkzeug.wrappers import Response as AnyResponse
 
-from relay.bootstrap import now
+from relay.bootstrap import desk_of, now
 from relay.core.days import Day
 from relay.core.exports import BREAKS, ITEMS, TRANSFERS, Column, Control, csv_of
-from relay.core.statement import judge
-from relay.edge.workbook import Sheet, write_workbook
+from relay.core.ids import time_ordered_id
+from relay.edge.workbook import write_workbook
 from relay.errors import NotFound
-from relay.flows import days as flow
 from relay.flows import workbook
-from relay.store import closes, day_facts
-from relay.store.engine import reading, snapshot
+from relay.store import closes, day_facts, workbooks
+from relay.store.engine import reading, snapshot, writing
 from relay.web.auth import person
-from relay.web.console.frame import READERS
-from relay.web.context import runtime
+from relay.web.console.frame import READERS, framed
+from relay.web.context import actor, runtime
 from relay.web.finance.closes import download
-from relay.web.finance.days import calendar, day_of
+from relay.web.finance.days import day_of
 from relay.web.pages import HEADERS
 
 routes = Blueprint("exports", __name__)
 
 NAMES = ("orders", "breaks", "transfers")
+JOB = "jobs.workbook.run"
+LOST_AFTER = timedelta(minutes=2)
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -54,19 +58,45 @@ def as_csv(day: str, name: str) -> Response:
 
 @routes.get("/finance/<day>/statement.xlsx")
 @person(*READERS)
-def as_workbook(day: str) -> Response:
-    """Hand out the day as a workbook, of the figures as they are now."""
-    asked, moment = day_of(day), now()
-    with snapshot(runtime().engine) as connection, tempfile.TemporaryDirectory() as place:
-        told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment)
-        verdict = judge(told, moment, calendar().day_at(moment).date)
-        row = closes.current(connection, asked.name)
-        manifest = None if row is None else row["manifest"]
-        sheets = [Sheet(*table) for table in workbook.tables(connection, told, verdict, manifest=manifest, now=moment)]
+def as_workbook(day: str) -> AnyResponse:
+    """Hand out the day as a workbook, of the figures as they are now; a large one is asked for first, and awaited."""
+    asked, desk = day_of(day), desk_of(runtime())
+    with reading(runtime().engine) as connection:
+        bridges, _ = day_facts.bridges(connection, asked)
+    if sum(max(one.provider.count, one.relay.count) for one in bridges.values()) > workbook.MOST_AT_ONCE:
+        return _asked(asked)
+    with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "statement.xlsx"
-        write_workbook(path, sheets, made_at=moment)
-        content = path.read_bytes()
-    return download(content, f"statement-{asked.name}.xlsx", XLSX)
+        workbook.write_day(desk, asked, path, write=write_workbook, now=now())
+        return download(path.read_bytes(), f"statement-{asked.name}.xlsx", XLSX)
+
+
+@routes.get("/finance/<day>/workbooks/<id>")
+@person(*READERS)
+def awaited(day: str, id: str) -> Response:  # noqa: A002  # named as the rule names it
+    """Hand out a workbook that was asked for, or wait for it."""
+    asked = day_of(day)
+    with reading(runtime().engine) as connection:
+        row = workbooks.find(connection, id)
+    if row is None or row["day"] != asked.name:
+        raise NotFound("this workbook was kept for a day; ask for another")
+    if row["made_at"] is not None:
+        return download(workbooks.content(row), f"statement-{asked.name}.xlsx", XLSX)
+    if now() - row["asked_at"] > LOST_AFTER:
+        # Its job may have been lost with Redis; made twice it is the same.
+        runtime().queue.enqueue(JOB, id)
+    shown = framed("awaited.html", "statement", day=asked, row=row, now=now())
+    shown.headers["Refresh"] = "3"
+    return shown
+
+
+def _asked(day: Day) -> AnyResponse:
+    moment = now()
+    export_id = time_ordered_id("exp", moment, os.urandom(10))
+    with writing(runtime().engine) as connection:
+        workbooks.ask(connection, export_id, day.name, by=actor().id, now=moment)
+    runtime().queue.enqueue(JOB, export_id)
+    return redirect(f"/finance/{day.name}/workbooks/{export_id}", code=303)
 
 
 def _streamed(day: Day, name: str) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,12 @@ import pytest
 from flask_openapi3 import OpenAPI
 from openpyxl.reader.excel import load_workbook
 
-from relay.bootstrap import Runtime
+from relay.bootstrap import Runtime, desk_of, now
+from relay.edge.workbook import write_workbook
+from relay.flows import workbook
+from relay.flows.retention import retain
+from relay.store import workbooks
+from relay.store.engine import reading
 from tests.rows import a_break, a_credit, a_session, a_stored_order
 from tests.store.test_day_facts import called, stories
 from tests.web.conftest import Caller, Visitor
@@ -145,3 +151,22 @@ def test_a_day_for_programs(admin: Caller) -> None:
     told = admin.get("/v1/reconciliation/days/2026-11-20")
     assert (told["state"], told["version"], told["figures"]["bridge"]["lines"]) == ("open", None, {})
     assert admin("GET", "/v1/reconciliation/days/monday").status_code == 404
+
+
+def test_a_large_workbook_is_made_by_a_job(runtime: Runtime, pat: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its page waits, at an address that is kept for a day; the job may come twice."""
+    stories(runtime.engine)
+    monkeypatch.setattr(workbook, "MOST_AT_ONCE", 3)
+    where = pat.get(f"{PATH}/statement.xlsx").location
+    export_id = where.rsplit("/", 1)[1]
+    waiting = pat.get(where)
+    assert "this page waits for it" in waiting.text
+    assert waiting.headers["Refresh"] == "3"
+    for _ in range(2):
+        workbook.make_asked(desk_of(runtime), export_id, write=write_workbook, now=now())
+    book = load_workbook(io.BytesIO(pat.get(where).data), data_only=True)
+    assert sum(control(book[name], "provider_amount") for name in ("Matched", "Differences")) == Decimal("86.000000")
+    assert pat.get(f"{PATH}/workbooks/exp_none").status_code == 404
+    retain(runtime.engine, now=now() + timedelta(days=2))
+    with reading(runtime.engine) as connection:
+        assert workbooks.find(connection, export_id) is None
