@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 # The two dialects that the relay makes orders in; each is the name of the source that its callbacks come to.
 V1, V2 = "crossing", "crossing-v2"
@@ -53,6 +55,12 @@ class Entry:
     denied: bool = False
     forged_from: str | None = None
     sent: list[Sent] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return the line that was spelled as JSON."""
+        payment = value["payment"] and Payment(**value["payment"])
+        return cls(**{**value, "payment": payment, "sent": [Sent(**sent) for sent in value["sent"]]})
 
     @property
     def paid(self) -> Payment | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from relay.sandbox.book import Entry, Payment, Sent
+from relay.sandbox.book import Entry
 from relay.sandbox.loopback import ask
 from relay.sandbox.plan import SOURCE, Plan
 from relay.store import board as store
@@ -107,18 +107,13 @@ def _book(answer: Any) -> Book | None:
     totals = answer["totals"]
     return Book(
         started_at=_moment(answer["started_at_s"]),
-        entries=tuple(map(_entry, answer["entries"])),
+        entries=tuple(map(Entry.of, answer["entries"])),
         armed=answer["armed"],
         orders=totals["orders"],
         paid_micros=totals["micros"],
         lost=totals["lost"],
         forged=totals["forged"],
     )
-
-
-def _entry(answer: Any) -> Entry:
-    payment = answer["payment"] and Payment(**answer["payment"])
-    return Entry(**{**answer, "payment": payment, "sent": [Sent(**sent) for sent in answer["sent"]]})
 
 
 def _ledgers(answer: Any) -> Ledgers | None:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 from relay.sandbox.book import UNIT_MICROS, V1, Entry, Payment, Sent
 from relay.sandbox.dialects import DIALECTS, Account, address_for, spell_callback
 from relay.sandbox.loopback import Call, Handler, Reply
+from relay.sandbox.shelf import Shelf
 
 # The next callback is not sent, sent three times at once, or says ten times too much.
 KNOBS = ("lose", "repeat", "scale")
@@ -29,7 +30,7 @@ TRICKS = (*KNOBS, "hide", "deny", "garble", "contradict", "claim")
 REPEATS = 3
 STRANGE = "a key of nobody's"
 LATEST = 60
-# Orders older than these are forgotten, so that a sandbox may run for days.
+# Older orders are looked for no more, so that a sandbox may run for days.
 MOST = 5_000
 
 
@@ -47,22 +48,36 @@ Post = Callable[[Request], tuple[int | None, str]]
 
 
 class Provider:
-    """The book and what is done with it; all methods may be called from several threads. `relay_url` is who is called back."""
+    """The book and what is done with it, from any thread. `relay_url` is who is called back; `shelf` keeps the book."""
 
-    def __init__(self, account: Account, *, relay_url: str, post: Post, numbers: Callable[[], int]) -> None:
+    def __init__(self, account: Account, *, relay_url: str, post: Post, shelf: Shelf | None = None) -> None:
         self.account = account
         self._relay_url = relay_url
         self._post = post
-        self._numbers = numbers
+        self._shelf = shelf or Shelf()
         self._lock = threading.Lock()
-        self._latest: deque[Entry] = deque(maxlen=LATEST)
-        self._orders: dict[str, Entry] = {}
-        self._owners: dict[str, Entry] = {}
+        known = self._shelf.lines()
+        self._latest = deque(known, maxlen=LATEST)
+        self._orders = {entry.orderid: entry for entry in known[-MOST:]}
+        self._owners = {entry.address: entry for entry in self._orders.values()}
         self._armed = dict.fromkeys(KNOBS, 0)
         self._armed_for: dict[str, frozenset[str]] = {}
-        self._totals = {"orders": 0, "micros": 0, "lost": 0, "forged": 0}
+        self._totals = {
+            "placed": len(known),
+            "orders": sum(entry.payment is not None for entry in known),
+            "micros": sum(entry.amount * UNIT_MICROS for entry in known if entry.payment),
+            "lost": sum(entry.lost for entry in known),
+            "forged": 0,
+        }
         self._last_signed: tuple[Entry, Request] | None = None
-        self._started_at_s = time.time()
+        self._started_at_s = self._shelf.began(time.time())
+
+    @property
+    def unconfirmed(self) -> dict[str, str]:
+        """The transactions of payments that wait for their confirmations, by order."""
+        with self._lock:
+            waiting = [entry for entry in self._orders.values() if not (entry.confirmed or entry.sent)]
+            return {entry.orderid: entry.payment.tx_hash for entry in waiting if entry.payment}
 
     def place(self, order: Entry) -> Entry | None:
         """Put an order into the book, with number and address; None when there is one of its name already."""
@@ -70,11 +85,13 @@ class Provider:
             if order.orderid in self._orders:
                 return None
             # BTCPay's invoices are named by letters and digits alone.
-            order.number = f"cz{self._numbers()}"
+            self._totals["placed"] += 1
+            order.number = f"cz{self._totals['placed']}"
             order.address = order.address or address_for(self.account.appid, order.orderid)
             order.callback_url = order.callback_url or f"{self._relay_url}/callbacks/{order.dialect}"
             self._orders[order.orderid] = self._owners[order.address] = order
             self._latest.append(order)
+            self._shelf.keep(order)
             if len(self._orders) > MOST:
                 oldest = self._orders.pop(next(iter(self._orders)))
                 self._owners.pop(oldest.address, None)
@@ -117,6 +134,7 @@ class Provider:
             entry.scaled = "scale" in tricks or (not entry.lost and self._disarm("scale"))
             is_repeated = "repeat" in tricks or (not entry.lost and self._disarm("repeat"))
             self._totals["lost"] += entry.lost
+            self._shelf.keep(entry)
         if entry.lost:
             return
         self._send_all(entry, self._spelled(entry, tricks), REPEATS if is_repeated else 1)
@@ -163,6 +181,7 @@ class Provider:
         entry.payment = Payment(tx_hash, time.time())
         self._totals["orders"] += 1
         self._totals["micros"] += entry.amount * UNIT_MICROS
+        self._shelf.keep(entry)
 
     def _disarm(self, knob: str) -> bool:
         armed = self._armed[knob] > 0
@@ -179,6 +198,7 @@ class Provider:
             sent = list(senders.map(self._send, [request] * copies))
         with self._lock:
             entry.sent.extend(sent)
+            self._shelf.keep(entry)
             if entry.dialect == V1 and any(one.status == 200 for one in sent):
                 self._last_signed = (entry, request)
 

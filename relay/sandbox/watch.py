@@ -14,9 +14,9 @@ from typing import Any
 
 from relay.sandbox import dialects, loopback, provider
 from relay.sandbox.chain.driver import ChainAway, SandboxChain
-from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import Plan
 from relay.sandbox.provider import Provider, Request
+from relay.sandbox.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Watcher:
         self._chain = chain
         self._later = later
         self._next: int | None = None
-        self._waiting: dict[str, str] = {}
+        self._waiting = book.unconfirmed
 
     def look(self) -> None:
         """Look at the chain once. Raises ChainAway."""
@@ -71,8 +71,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A payment provider for the sandbox, on 127.0.0.1.")
     parser.add_argument("--plan", type=Path, required=True, help="the sandbox's plan file")
     path = parser.parse_args().plan
-    plan, numbers = Plan.read(path), Numbers(path.with_name("sandbox-provider-orders"))
-    book = Provider(plan.account, relay_url=plan.relay_url, post=_post, numbers=numbers.take)
+    plan, shelf = Plan.read(path), Shelf(path.with_name("sandbox-provider.db"))
+    book = Provider(plan.account, relay_url=plan.relay_url, post=_post, shelf=shelf)
     with ThreadPoolExecutor(SENDERS) as senders:
         watcher = Watcher(book, SandboxChain(plan.chain_url), senders.submit)
         threading.Thread(target=watch_for_ever, args=(watcher,), name="watcher", daemon=True).start()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -38,8 +37,7 @@ HERE = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
 @pytest.fixture
 def provider() -> Provider:
     """A provider whose callbacks are all accepted by nobody in particular."""
-    numbers = itertools.count(1).__next__
-    return Provider(Account("A1", "a secret"), relay_url="http://relay", post=accept, numbers=numbers)
+    return Provider(Account("A1", "a secret"), relay_url="http://relay", post=accept)
 
 
 @pytest.fixture

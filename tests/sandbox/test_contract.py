@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def of_the_sandbox() -> Iterator[Side]:
         provider.call_back("sh-1")
 
     account = Account(APPID, SECRET)
-    provider = Provider(account, relay_url="", post=lambda _: (None, ""), numbers=itertools.count(1).__next__)
+    provider = Provider(account, relay_url="", post=lambda _: (None, ""))
     with serving(server(provider, port=0)) as url:
         yield Side(url, pay)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +36,7 @@ def plan(tmp_path: Path) -> Plan:
 @pytest.fixture
 def provider(plan: Plan) -> Iterator[Provider]:
     """A provider that serves at the plan's port, and whose callbacks nobody takes."""
-    made = Provider(plan.account, relay_url="", post=lambda _: (None, ""), numbers=itertools.count(1).__next__)
+    made = Provider(plan.account, relay_url="", post=lambda _: (None, ""))
     with serving(server(made, port=plan.provider_port)):
         yield made
 

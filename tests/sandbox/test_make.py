@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import threading
 from collections.abc import Iterator
@@ -38,9 +37,7 @@ class Scene:
     def __init__(self, plan: Plan, folder: Path, *, open_until: ExitStack) -> None:
         self.door = Door(plan)
         self.told: dict[str, dict[str, Any]] = {}
-        self.provider = Provider(
-            plan.account, relay_url="http://relay", post=self.door, numbers=itertools.count(1).__next__
-        )
+        self.provider = Provider(plan.account, relay_url="http://relay", post=self.door)
         self._evm = EVM()
         open_until.enter_context(
             serving(serve(chain_routes(self._evm), port=plan.chain_port, open_paths=frozenset({"/"})))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -14,6 +13,7 @@ from relay.sandbox.loopback import ask, serve
 from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import Plan, prepare
 from relay.sandbox.provider import Provider, Request, moved, routes
+from relay.sandbox.shelf import Shelf
 from tests.sandbox.built import TX_HASH, pay
 from tests.sandbox.door import Door
 from tests.sandbox.served import serving
@@ -34,7 +34,7 @@ def relay(plan: Plan) -> Door:
 @pytest.fixture
 def provider(plan: Plan, relay: Door) -> Provider:
     """A provider before that door."""
-    return Provider(plan.account, relay_url="http://relay", post=relay, numbers=itertools.count(1).__next__)
+    return Provider(plan.account, relay_url="http://relay", post=relay)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -79,7 +79,13 @@ def test_a_lost_callback_is_never_sent_and_never_repeated(provider: Provider, re
     lost, other = (pay(provider, Entry(orderid, "12", 100_000)) for orderid in ("sh-1", "sh-2"))
     assert (lost.lost, other.lost) == (True, False)
     assert [callback.orderid for callback in relay.accepted] == ["sh-2"]
-    assert provider.book()["totals"] == {"orders": 2, "micros": 200_000 * UNIT_MICROS, "lost": 1, "forged": 0}
+    assert provider.book()["totals"] == {
+        "placed": 2,
+        "orders": 2,
+        "micros": 200_000 * UNIT_MICROS,
+        "lost": 1,
+        "forged": 0,
+    }
 
 
 def test_a_repeated_callback_is_three_times_the_same(provider: Provider, relay: Door) -> None:
@@ -197,6 +203,29 @@ def test_the_oldest_orders_are_forgotten(monkeypatch: pytest.MonkeyPatch, provid
     assert [provider.find(f"sh-{number}") is None for number in (1, 2, 3)] == [True, False, False]
 
 
+def test_the_book_goes_on_after_a_restart(plan: Plan, relay: Door, tmp_path: Path) -> None:
+    """Every line as it was, with its sums and its beginning; what waits for confirmations still does."""
+
+    def start() -> Provider:
+        return Provider(plan.account, relay_url="http://relay", post=relay, shelf=Shelf(tmp_path / "book.db"))
+
+    first = start()
+    first.arm("lose", "sh-2")
+    pay(first, Entry("sh-1", "12", 100_000))
+    pay(first, Entry("sh-2", "12", 200_000))
+    first.place(Entry("sh-3", "12", 300_000))
+    fourth = first.place(Entry("sh-4", "12", 300_000))
+    assert fourth is not None
+    first.pay(fourth.address, 30_000_000, "0x4")
+    second = start()
+    assert second.book() == first.book()
+    assert second.unconfirmed == {"sh-4": "0x4"}
+    assert second.place(Entry("sh-1", "12", 100_000)) is None
+    fifth = second.place(Entry("sh-5", "12", 100_000))
+    assert fifth is not None
+    assert fifth.number == "cz5"
+
+
 def test_order_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     """The relay remembers every order for ever; two processes count together."""
     first, second = Numbers(tmp_path / "orders"), Numbers(tmp_path / "orders")
@@ -213,7 +242,7 @@ def test_a_callback_of_v1_is_a_form(plan: Plan) -> None:
         return 200, "success"
 
     post: Callable[[Request], tuple[int | None, str]] = keep
-    pay(Provider(plan.account, relay_url="", post=post, numbers=lambda: 1), Entry("sh-1", "12", 307_500))
+    pay(Provider(plan.account, relay_url="", post=post), Entry("sh-1", "12", 307_500))
     fields = {name: values[0] for name, values in parse_qs(bodies[0].decode()).items()}
     assert set(fields) == {"appid", "orderid", "localusermark", "amount", "t", "sign"}
     assert (fields["amount"], fields["localusermark"]) == ("307500", "12")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -56,7 +55,7 @@ def world() -> World:
 def provider() -> Provider:
     """A provider that calls nobody."""
     plan = Plan("A1", "s", "k", "a", 1, 2, {})
-    return Provider(plan.account, relay_url="", post=lambda _: (None, ""), numbers=itertools.count(1).__next__)
+    return Provider(plan.account, relay_url="", post=lambda _: (None, ""))
 
 
 @pytest.fixture

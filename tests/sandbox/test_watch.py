@@ -34,7 +34,7 @@ class Scene:
         self.chain = chain
         self.called: list[str] = []
         account = Account(f"A{next(APPIDS)}", "a secret")
-        self.provider = Provider(account, relay_url="", post=self._post, numbers=itertools.count(1).__next__)
+        self.provider = Provider(account, relay_url="", post=self._post)
         self.watcher = Watcher(self.provider, chain, at_once)
         self.watcher.look()
 
@@ -91,6 +91,14 @@ def test_a_payment_whose_block_was_replaced_is_waited_for(scene: Scene) -> None:
     scene.chain.reorg(1)
     scene.watcher.look()
     assert scene.called == []
+    scene.mine(CONFIRMATIONS)
+    assert len(scene.called) == 1
+
+
+def test_a_payment_is_confirmed_after_a_restart(scene: Scene) -> None:
+    """Whatever was seen before it."""
+    scene.pay(scene.order("sh-1"))
+    scene.watcher = Watcher(scene.provider, scene.chain, at_once)
     scene.mine(CONFIRMATIONS)
     assert len(scene.called) == 1
 
