@@ -58,7 +58,7 @@ block_ms = 1000
 window = 64
 rate = 100
 grace_s = {GRACE_S}
-filter_above = 100
+filter_above = 0
 tokens = [{{ contract = "{CONTRACT}", decimals = 6 }}]
 """
 
