@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from config.settings import load
 from relay.errors import Unavailable
 from relay.sandbox.book import UNIT_MICROS, Entry
@@ -84,6 +86,15 @@ def _credited(entry: Entry, order: BoardOrder, deliveries: list[BoardDelivery]) 
     return f"callback ok, {told} in {took:,} ms"
 
 
+def _gathered(engine: Engine, plan: Plan, children: Path) -> Facts:
+    """The facts now; none while the database is away."""
+    now = datetime.now(UTC)
+    try:
+        return gather(engine, plan, children=children, now=now)
+    except Unavailable:
+        return Facts(now=now)
+
+
 def main() -> None:
     """Tell the story on standard output until the process is ended."""
     parser = argparse.ArgumentParser(description="Tell what happens, one line for each order.")
@@ -92,12 +103,11 @@ def main() -> None:
     given = parser.parse_args()
     engine, plan = make_engine(load(os.environ).database_url), Plan.read(given.plan)
     told: set[tuple[str, str]] = set()
+    # What was decided before this start is no news.
+    list(lines(_gathered(engine, plan, given.children), told))
     summed_at = time.monotonic()
     while True:
-        try:
-            facts = gather(engine, plan, children=given.children, now=datetime.now(UTC))
-        except Unavailable:
-            facts = Facts(now=datetime.now(UTC))
+        facts = _gathered(engine, plan, given.children)
         for line in lines(facts, told):
             sys.stdout.write(line + "\n")
         if time.monotonic() - summed_at >= SUMMARY_S and facts.book:
