@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 BELL = "relay:bell"
 SEEN = "relay:seen:"
+CALLS = "relay:calls:"
 SEEN_TTL_S = 7 * 24 * 3600
 # Rings beyond these add nothing: whoever is woken once looks at everything that is due.
 RINGS_KEPT = 16
@@ -112,6 +113,12 @@ class RedisMemory:
     def ring(self) -> None:
         """Ring once."""
         self._note_refusals(self._exchange(_RING))
+
+    def count(self, name: str, *, ttl_s: int) -> int | None:
+        """Count one more of a name that is forgotten after `ttl_s` seconds; None when nobody counts."""
+        key = CALLS + name
+        answers = self._exchange([_command("INCR", key), _command("EXPIRE", key, str(ttl_s))])
+        return answers[0] if answers and isinstance(answers[0], int) else None
 
     def answers(self) -> bool:
         """Tell whether Redis answers now."""

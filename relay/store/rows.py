@@ -24,6 +24,7 @@ audit: Table = tables.AuditEntry.__table__  # type: ignore[attr-defined]  # as a
 api_keys: Table = tables.APIKey.__table__  # type: ignore[attr-defined]  # as above
 heartbeats: Table = tables.Heartbeat.__table__  # type: ignore[attr-defined]  # as above
 leases: Table = tables.Lease.__table__  # type: ignore[attr-defined]  # as above
+idempotency_keys: Table = tables.IdempotencyKey.__table__  # type: ignore[attr-defined]  # as above
 firings: Table = tables.Firing.__table__  # type: ignore[attr-defined]  # as above
 creations: Table = tables.Creation.__table__  # type: ignore[attr-defined]  # as above
 addresses: Table = tables.Address.__table__  # type: ignore[attr-defined]  # as above

@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import relay
 from config.logs import bind
-from relay.web import health, reverse_check
+from relay.web import docs, health, reverse_check
 from relay.web.api import BLUEPRINTS
 from relay.web.auth import guard, public
 from relay.web.callbacks import Door
@@ -17,6 +17,8 @@ from relay.web.console import BLUEPRINTS as CONSOLE
 from relay.web.console.home import front
 from relay.web.context import EXTENSION
 from relay.web.finance import BLUEPRINTS as FINANCE
+from relay.web.idempotency import answer_once
+from relay.web.limits import limit
 from relay.web.metrics import measure
 from relay.web.pages import FILTERS
 from relay.web.problems import handle_errors, invalid_input
@@ -43,11 +45,14 @@ def create_app(runtime: Runtime) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     surround(app, bind)
     guard(app)
+    limit(app)
+    answer_once(app)
     handle_errors(app)
     measure(app, runtime.engine)
     public("style sheets and pictures")(app.view_functions["static"])
     app.register_blueprint(health.routes)
     app.register_blueprint(reverse_check.routes)
+    app.register_blueprint(docs.routes)
     for api in BLUEPRINTS:
         app.register_api(api)
     for pages in (*CONSOLE, *FINANCE):

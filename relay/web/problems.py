@@ -92,7 +92,8 @@ def _of_http(error: HTTPException) -> Response:
 
 
 def _code_of(status: int) -> str:
-    return HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    # Python renames a phrase now and then; a code stays.
+    return {413: "too_large"}.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
 
 
 def _of_nobody(error: Exception) -> Response:

@@ -63,6 +63,8 @@ PROMISED: dict[tuple[str, str], Any] = {
     ("POST", "/v1/sources/<source>/resume"): OPERATOR,
     ("GET", "/v1/explain/<tx>"): SERVICE + OPERATOR + FINANCE,
     ("GET", "/v1/audit"): ("auditor",),
+    ("GET", "/docs"): None,
+    ("GET", "/problems/<code>"): None,
 }
 
 # The pages: who may open which, or press what is on it, in a session.

@@ -22,7 +22,16 @@ from relay.store.tables.chain import (
 )
 from relay.store.tables.closes import DayClose, DayFile, SealKey, Workbook
 from relay.store.tables.events import Attempt, Delivery, Endpoint, Event
-from relay.store.tables.operations import APIKey, AuditEntry, Break, Firing, Heartbeat, Lease, SourceState
+from relay.store.tables.operations import (
+    APIKey,
+    AuditEntry,
+    Break,
+    Firing,
+    Heartbeat,
+    IdempotencyKey,
+    Lease,
+    SourceState,
+)
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
 from relay.store.tables.people import Session, SignInFailure, User
 
@@ -46,6 +55,7 @@ __all__ = [
     "Event",
     "Firing",
     "Heartbeat",
+    "IdempotencyKey",
     "Inquiry",
     "Lease",
     "Match",

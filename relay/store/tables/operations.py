@@ -113,3 +113,17 @@ class Firing(SQLModel, table=True):
     scheduled_for: datetime = Field(primary_key=True)
     fence: int = Field(sa_type=BigInteger)
     fired_at: datetime
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A request that its sender may repeat: `answer` is what it was answered with, wrapped; null while it runs."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_expiry", "expires_at"),)
+
+    owner: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    answer: str | None = Field(default=None, sa_type=Text)
+    started_at: datetime
+    expires_at: datetime

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from flask import request
+from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import (
     AfterValidator,
@@ -167,3 +167,12 @@ def shown(model: type[Shape], row: Mapping[Any, Any], **more: Any) -> dict[str, 
 def listed(model: type[Shape], rows: Iterable[Mapping[Any, Any]], following: Cursor | None) -> dict[str, Any]:
     """Return the JSON of a page."""
     return {"data": [shown(model, row) for row in rows], "next": following}
+
+
+def tagged(body: Mapping[str, Any]) -> Response:
+    """Answer with a thing and its ETag; 304 to a caller who has it as it is."""
+    response = jsonify(body)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.add_etag()
+    response.make_conditional(request)
+    return response

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from flask import Response
 from sqlalchemy import RowMapping
 
 from relay.errors import NotFound
 from relay.store import events
 from relay.store.engine import reading
-from relay.web.api.common import ById, GivenMoment, Listed, ListQuery, Shape, Words, part
+from relay.web.api.common import ById, GivenMoment, Listed, ListQuery, Shape, Words, part, tagged
 from relay.web.auth import role
 from relay.web.context import actor, runtime
 
@@ -49,13 +50,13 @@ def list_events(query: EventQuery) -> dict[str, Any]:
 
 @routes.get("/events/<id>", responses={200: EventShape})
 @role("service")
-def show_event(path: ById) -> dict[str, Any]:
-    """Show one event."""
+def show_event(path: ById) -> Response:
+    """Show one event, with an ETag."""
     with reading(runtime().engine) as connection:
         row = events.find(connection, path.id)
     if row is None or not actor().reaches(row["source"]):
         raise NotFound("no such event")
-    return _shown(row)
+    return tagged(_shown(row))
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
+from flask import Response
 from pydantic import computed_field
 
 from relay.core.actors import FINANCE
@@ -26,6 +27,7 @@ from relay.web.api.common import (
     listed,
     part,
     shown,
+    tagged,
     usdt,
 )
 from relay.web.auth import role
@@ -118,7 +120,7 @@ def list_orders(query: OrderQuery) -> dict[str, Any]:
 
 @routes.get("/orders/<source>/<path:orderid>", responses={200: OrderWithTimeline})
 @role("service", *FINANCE)
-def show_order(path: OrderPath) -> dict[str, Any]:
-    """Show an order with everything that came, was announced, was sent and was disputed."""
+def show_order(path: OrderPath) -> Response:
+    """Show an order with everything that came, was announced, was sent and was disputed, with an ETag."""
     order, steps = order_with_timeline(runtime().engine, runtime().sources, path.source, path.orderid, actor=actor())
-    return shown(OrderWithTimeline, order, timeline=[asdict(step) for step in steps])
+    return tagged(shown(OrderWithTimeline, order, timeline=[asdict(step) for step in steps]))

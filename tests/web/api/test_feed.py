@@ -11,7 +11,7 @@ from relay.bootstrap import Runtime
 from relay.store import audit, rows
 from relay.store.engine import reading
 from tests.builders import NOON
-from tests.rows import a_delivery, a_key, add, an_endpoint, an_event
+from tests.rows import a_delivery, a_key, a_stored_order, add, an_endpoint, an_event
 from tests.web.conftest import Caller
 
 
@@ -133,3 +133,17 @@ def test_a_retry_that_would_be_wrong_is_refused(feed: Runtime, admin: Caller, se
     assert admin.get(f"/v1/deliveries/{sent[state]}")["state"] == state
     with reading(feed.engine) as connection:
         assert audit.head(connection).sequence == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/events/{event}", "/v1/orders/crossing/sh-1"])
+def test_a_reader_who_has_it_is_not_told_again(runtime: Runtime, admin: Caller, path: str) -> None:
+    """304 by ETag, until something changes."""
+    event = an_event(runtime.engine, 1)
+    a_stored_order(runtime.engine, "sh-1")
+    path = path.format(event=event)
+    first = admin("GET", path)
+    tag = first.headers["ETag"]
+    again = admin("GET", path, environ_overrides={"HTTP_IF_NONE_MATCH": tag})
+    assert (again.status_code, again.get_data()) == (304, b"")
+    assert admin("GET", path, environ_overrides={"HTTP_IF_NONE_MATCH": '"other"'}).status_code == 200
+    assert first.headers["Cache-Control"] == "private, no-cache"
