@@ -16,6 +16,7 @@ from relay.core.days import Day, read_day
 from relay.errors import NotFound
 from relay.flows import close as flow
 from relay.flows import day_files
+from relay.flows.days import day_named
 from relay.store import closes
 from relay.store.engine import reading, snapshot
 
@@ -43,10 +44,11 @@ def close() -> None:
 
 @close.command()
 @day_option
+@click.option("--around", default="", help="Close it although a witness was not read, because; the seal says so.")
 @pass_shell
-def prepare(shell: Shell, *, day: str) -> None:
+def prepare(shell: Shell, *, day: str, around: str) -> None:
     """Prepare a day; tells everything that stands in its way."""
-    flow.prepare(desk_of(shell.runtime), _day(shell, day), actor=shell.person, now=now())
+    flow.prepare(desk_of(shell.runtime), _day(shell, day), actor=shell.person, now=now(), around=around)
     click.echo(f"{day} is prepared; another person approves it")
 
 
@@ -138,4 +140,5 @@ def _evidence(shell: Shell, day: str) -> bytes:
 
 
 def _day(shell: Shell, name: str) -> Day:
-    return desk_of(shell.runtime).calendar.day(read_day(name))
+    with reading(shell.runtime.engine) as connection:
+        return day_named(connection, desk_of(shell.runtime).calendar, read_day(name))

@@ -16,9 +16,10 @@ from relay.cli.shell import Shell, pass_shell
 from relay.core.days import ONE, Day, read_day
 from relay.core.exports import ITEMS, Control, csv_of, spelled
 from relay.edge.workbook import write_workbook
+from relay.flows.days import day_named
 from relay.flows.workbook import write_day
 from relay.store import day_facts
-from relay.store.engine import snapshot
+from relay.store.engine import reading, snapshot
 
 
 @click.group()
@@ -42,12 +43,11 @@ def export(shell: Shell, *, day: str | None, first: str | None, last: str | None
     if kind == "xlsx":
         if start != end:
             raise click.UsageError("a workbook has one day: --day")
-        desk = desk_of(shell.runtime)
-        write_day(desk, desk.calendar.day(start), out, write=write_workbook, now=now())
+        write_day(desk_of(shell.runtime), _named(shell, start), out, write=write_workbook, now=now())
         click.echo(str(out))
         return
     control = Control()
-    days = [desk_of(shell.runtime).calendar.day(of) for of in _days(start, end)]
+    days = [_named(shell, of) for of in _days(start, end)]
     zone = days[0].zone
     with out.open("wb") as file:
         rows = _items(shell, days)
@@ -70,6 +70,11 @@ def _days(start: date, end: date) -> Iterator[date]:
     while start <= end:
         yield start
         start += ONE
+
+
+def _named(shell: Shell, of: date) -> Day:
+    with reading(shell.runtime.engine) as connection:
+        return day_named(connection, desk_of(shell.runtime).calendar, of)
 
 
 def _items(shell: Shell, days: list[Day]) -> Iterator[Mapping[Any, Any]]:

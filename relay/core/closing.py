@@ -40,10 +40,14 @@ class OpenItem:
         return [name for name, there in said if not there]
 
 
-def obstacles(statement: Statement, items: Sequence[OpenItem], now: datetime) -> list[str]:
-    """Say what stands in the way of preparing a day, a sentence each; nothing when it may be prepared."""
+def obstacles(statement: Statement, items: Sequence[OpenItem], now: datetime, *, around: str = "") -> list[str]:
+    """Say what stands in the way of preparing a day, a sentence each; nothing when it may be prepared.
+
+    With a reason (`around`) a day is closed around a witness that was not read.
+    """
     found = [] if now >= statement.day.end else ["the day is not over"]
-    found += [f"it is incomplete: {fault}" for fault in statement.faults]
+    if not around:
+        found += [f"it is incomplete: {fault}" for fault in statement.faults]
     if statement.bridge.residual:
         found.append(f"{format_micros(statement.bridge.residual)} USDT are unexplained")
     for item in items:
@@ -65,8 +69,9 @@ def manifest_of(
     files: Mapping[str, Mapping[str, Any]],
     previous: str | None,
     decisions: Sequence[Mapping[str, Any]],
+    around: str = "",
 ) -> str:
-    """Return the manifest of a day; `previous` is the SHA-256 of the sealed manifest before it."""
+    """Return the manifest of a day; `previous` is the SHA-256 of the sealed manifest before it, `around` why it is closed though incomplete."""
     day = statement.day
     return canonical(
         {
@@ -83,6 +88,8 @@ def manifest_of(
             "pending": {state: _sum(one) for state, one in statement.pending.items()},
             "needs": _sum(statement.needs),
             "not_looked_at": list(statement.gaps),
+            "incomplete": list(statement.faults),
+            "closed_around": around,
             "decisions": list(decisions),
             "files": dict(files),
             "previous": previous,

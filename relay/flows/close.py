@@ -24,7 +24,7 @@ from relay.core.sources import Source
 from relay.core.statement import Statement
 from relay.errors import Conflict, Unprocessable
 from relay.flows import day_files
-from relay.flows.days import first_day, statement_of
+from relay.flows.days import day_named, first_day, statement_of
 from relay.flows.outcomes import announce_all
 from relay.store import audit, closes
 from relay.store.engine import AUDIT_LOCK, FEED_LOCK, reading, snapshot, take_lock, writing
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 # What was on its way when the day ended has arrived by then.
 SETTLED_AFTER = timedelta(minutes=10)
 AT_A_TIME = 5
+# Who begins to close days on an old database begins with these.
+BOOKS_BEGIN = 31 * ONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,14 @@ class Draft:
     files: Mapping[str, tuple[str, bytes]]
 
 
-def prepare(desk: Desk, day: Day, *, actor: Actor | None, now: datetime) -> None:
+def prepare(desk: Desk, day: Day, *, actor: Actor | None, now: datetime, around: str = "") -> None:
     """Prepare a day, or prepare it anew; with no actor it is the clock that does.
 
+    With a reason (`around`) it is closed although a witness was not read; the seal speaks of it.
     Raises Conflict, naming all that stands in the way, or when it is sealed.
     """
     version, previous = _place(desk, day)
-    made = draft(desk, day, version=version, previous=previous, now=now)
+    made = draft(desk, day, version=version, previous=previous, now=now, around=around.strip())
     if made.obstacles:
         raise Conflict("; ".join(made.obstacles))
     who = CLOCK if actor is None else actor.id
@@ -111,7 +114,7 @@ def approve(
         row = closes.current(connection, day.name)
         if row is None or row["state"] != "prepared":
             raise Conflict("this day is not prepared")
-        _check_approval(connection, desk, row, manifest_hash, accepted=set(accepted), actor=actor)
+        _check_approval(connection, row, manifest_hash, accepted=set(accepted), actor=actor)
         sealed = seal_of(
             row["manifest"],
             day=day.name,
@@ -155,30 +158,38 @@ def by_clock(desk: Desk, *, now: datetime) -> list[str]:
     """Prepare the days that are over and clean, the oldest first, up to the first that needs a person; return which."""
     done: list[str] = []
     with reading(desk.engine) as connection:
-        day = first_day(connection, desk.calendar, now)
-        sealed = closes.sealed_days(connection)
-    while day.end + SETTLED_AFTER <= now and len(done) < AT_A_TIME:
-        if day.name not in sealed and not _is_prepared(desk, day):
+        of, sealed = oldest_open(connection, desk.calendar, now).date, closes.sealed_days(connection)
+    while len(done) < AT_A_TIME:
+        with reading(desk.engine) as connection:
+            day, known = day_named(connection, desk.calendar, of), closes.current(connection, of.isoformat())
+        if day.end + SETTLED_AFTER > now:
+            break
+        if known is None and day.name not in sealed:
             version, previous = _place(desk, day)
             made = draft(desk, day, version=version, previous=previous, now=now)
             if made.obstacles or not is_clean(made.statement, made.items):
                 break
             prepare(desk, day, actor=None, now=now)
             done.append(day.name)
-        day = desk.calendar.day(day.date + ONE)
+        of += ONE
     log.info("days_prepared", extra={"days": len(done)})
     return done
 
 
 def oldest_open(connection: Connection, calendar: Calendar, now: datetime) -> Day:
-    """Return the oldest day that is not sealed; today when all before it are."""
-    sealed, day = closes.sealed_days(connection), first_day(connection, calendar, now)
-    while day.name in sealed and day.end <= now:
-        day = calendar.day(day.date + ONE)
-    return day
+    """Return the oldest day that is not sealed; today when all before it are.
+
+    The books begin with the first day that was ever sealed; before that, with
+    the first day on which anything happened, a month ago at most.
+    """
+    sealed, today = closes.sealed_days(connection), calendar.day_at(now).date
+    of = read_day(min(sealed)) if sealed else max(first_day(connection, calendar, now).date, today - BOOKS_BEGIN)
+    while of.isoformat() in sealed and of < today:
+        of += ONE
+    return day_named(connection, calendar, of)
 
 
-def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: datetime) -> Draft:
+def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: datetime, around: str = "") -> Draft:
     """Return what a close would say now, from one snapshot, with the bytes of its files."""
     with snapshot(desk.engine) as connection:
         statement = statement_of(connection, day, desk.sources, desk.chains, now=now)
@@ -186,8 +197,16 @@ def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: date
         decisions = day_files.decisions(connection, day, found)
         controls, files = day_files.written(connection, day, found)
     items = open_items(found)
-    manifest = manifest_of(statement, items, version=version, files=controls, previous=previous, decisions=decisions)
-    return Draft(statement, items, obstacles(statement, items, now), manifest, files)
+    manifest = manifest_of(
+        statement,
+        items,
+        version=version,
+        files=controls,
+        previous=previous,
+        decisions=decisions,
+        around=around if statement.faults else "",
+    )
+    return Draft(statement, items, obstacles(statement, items, now, around=around), manifest, files)
 
 
 def since_prepared(connection: Connection, day: Day, row: RowMapping, statement: Statement) -> list[str]:
@@ -201,6 +220,7 @@ def since_prepared(connection: Connection, day: Day, row: RowMapping, statement:
         files=kept["files"],
         previous=kept["previous"],
         decisions=kept["decisions"],
+        around=kept["closed_around"],
     )
     return changes(row["manifest"], present)
 
@@ -226,31 +246,28 @@ def _place(desk: Desk, day: Day) -> tuple[int, str | None]:
     """Return which version comes now, and the hash of the sealed manifest of the day before."""
     with reading(desk.engine) as connection:
         known = closes.versions(connection, day.name)
-        previous = closes.sealed_days(connection).get(desk.calendar.day(day.date - ONE).name)
+        previous = closes.sealed_days(connection).get((day.date - ONE).isoformat())
     if known and known[0]["state"] == "sealed":
         raise Conflict("this day is sealed")
     return (known[0]["version"] + (known[0]["state"] == "reopened") if known else 1), previous
 
 
-def _is_prepared(desk: Desk, day: Day) -> bool:
-    with reading(desk.engine) as connection:
-        return closes.current(connection, day.name) is not None
-
-
 def _check_approval(
-    connection: Connection, desk: Desk, row: RowMapping, manifest_hash: str, *, accepted: set[str], actor: Actor
+    connection: Connection, row: RowMapping, manifest_hash: str, *, accepted: set[str], actor: Actor
 ) -> None:
     manifest: dict[str, Any] = json.loads(row["manifest"])
-    date = read_day(row["day"])
-    before = desk.calendar.day(date - ONE)
-    previous = closes.sealed_days(connection).get(before.name)
+    before = (read_day(row["day"]) - ONE).isoformat()
+    sealed = closes.sealed_days(connection)
+    previous = sealed.get(before)
     urgent = {item["id"] for item in manifest["open"] if item["severity"] == 1}
     if row["manifest_hash"] != manifest_hash:
         raise Conflict("it was prepared anew since you read it; read it again")
     if row["prepared_by"] == actor.id:
         raise Conflict("whoever prepared a day cannot approve it; it takes a second person")
-    if previous is None and first_day(connection, desk.calendar, row["prepared_at"]).date < date:
-        raise Conflict(f"the day before, {before.name}, is not sealed")
+    if sealed and row["day"] < min(sealed):
+        raise Conflict(f"the books begin with {min(sealed)}")
+    if sealed and previous is None:
+        raise Conflict(f"the day before, {before}, is not sealed")
     if manifest["previous"] != previous:
         raise Conflict("the day before was sealed since; prepare this one anew")
     if urgent != accepted:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection, RowMapping
 
 from relay.core.chains import Chain
-from relay.core.days import Calendar, Day
+from relay.core.days import ONE, Calendar, Day
 from relay.core.sources import Source
 from relay.core.statement import ChainDay, Statement
 from relay.store import chain as chain_store
-from relay.store import day_facts, day_figures, heartbeats
+from relay.store import closes, day_facts, day_figures, heartbeats
 
 
 def statement_of(
@@ -37,6 +37,20 @@ def statement_of(
         faults=list(_faults(connection, day, states, chains, now)),
         gaps=list(_gaps(sources, chains)),
     )
+
+
+def day_named(connection: Connection, calendar: Calendar, of: date) -> Day:
+    """Return a day by its date. What is closed keeps its bounds, and an open day begins and ends at its closed neighbours.
+
+    So a change of the zone or of the cut-off binds from the first open day on, and leaves neither a hole nor an overlap.
+    """
+    near = {row["day"]: row for row in closes.between(connection, (of - ONE).isoformat(), (of + 2 * ONE).isoformat())}
+    mine, before, after = (near.get((of + step * ONE).isoformat()) for step in (0, -1, 1))
+    if mine is not None:
+        return Day(of, mine["starts_at"], mine["ends_at"], mine["zone"])
+    day = calendar.day(of)
+    start = day.start if before is None else before["ends_at"]
+    return Day(of, start, day.end if after is None else after["starts_at"], day.zone)
 
 
 def first_day(connection: Connection, calendar: Calendar, now: datetime) -> Day:

@@ -16,7 +16,7 @@ from relay.core.events import rfc3339
 from relay.core.exports import BREAKS, ITEMS, Column, Sheet
 from relay.core.statement import DISPUTED, REASONS, Statement, Verdict, judge
 from relay.flows.close import Desk
-from relay.flows.days import statement_of
+from relay.flows.days import day_named, statement_of
 from relay.store import closes, day_facts, day_figures, workbooks
 from relay.store.engine import reading, snapshot, writing
 
@@ -57,11 +57,12 @@ def make_asked(desk: Desk, export_id: str, *, write: Write, now: datetime) -> No
     """Make the workbook that somebody has asked for, and keep it; one that is made, or was forgotten, is left alone."""
     with reading(desk.engine) as connection:
         asked = workbooks.find(connection, export_id)
-    if asked is None or asked["made_at"] is not None:
+        day = None if asked is None else day_named(connection, desk.calendar, read_day(asked["day"]))
+    if asked is None or day is None or asked["made_at"] is not None:
         return
     with TemporaryDirectory() as place:
         path = Path(place) / "statement.xlsx"
-        write_day(desk, desk.calendar.day(read_day(asked["day"])), path, write=write, now=now)
+        write_day(desk, day, path, write=write, now=now)
         with writing(desk.engine) as connection:
             workbooks.keep(connection, export_id, path.read_bytes(), now=now)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from base64 import b64decode
+from dataclasses import replace
 from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -17,16 +18,18 @@ from sqlalchemy.exc import IntegrityError
 
 from relay.bootstrap import new_event_id
 from relay.core.actors import Actor
+from relay.core.chains import NodeURL
 from relay.core.days import Calendar
 from relay.edge.seals import Sealer
 from relay.errors import Conflict, Unprocessable
 from relay.evidence import verify
 from relay.flows import breaks, close, day_files
 from relay.flows.close import Desk
-from relay.flows.days import statement_of
+from relay.flows.days import day_named, statement_of
 from relay.store import audit, closes, people, rows
 from relay.store.engine import reading, writing
 from tests.builders import NOON, a_source
+from tests.nodes.scripted import a_chain
 from tests.rows import a_break, a_credit, a_person, a_stored_order, a_stored_transfer
 from tests.store.test_day_facts import called
 
@@ -140,28 +143,67 @@ def test_every_open_item_needs_owner_reason_and_amount(engine: Engine) -> None:
     assert state(engine) == [(1, "sealed")]
 
 
-def test_a_day_that_is_not_over_is_not_closed(engine: Engine) -> None:
-    """Nor one whose neighbour before it is open."""
+def test_days_are_closed_one_after_the_other(engine: Engine) -> None:
+    """One that is not over is not; the books begin with the first that was sealed, and each names the one before."""
     desk = a_desk(engine)
-    a_paid_day(engine, at=NOON - timedelta(days=1), orderid="sh-0")
-    a_paid_day(engine, sequence=2)
+    before, after = (Calendar().day(date(2026, 11, day)) for day in (22, 24))
+    a_paid_day(engine)
     with pytest.raises(Conflict, match="not over"):
         close.prepare(desk, DAY, actor=PAT, now=NOON)
-    close.prepare(desk, DAY, actor=PAT, now=NEXT)
-    with pytest.raises(Conflict, match="2026-11-22, is not sealed"):
-        approved(desk)
-    before = Calendar().day(date(2026, 11, 22))
-    close.prepare(desk, before, actor=PAT, now=NEXT)
-    approved(desk, before)
-    with pytest.raises(Conflict, match="prepare this one anew"):
-        approved(desk)
-    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    later = NEXT + timedelta(days=1)
+    for day in (before, DAY, after):
+        close.prepare(desk, day, actor=PAT, now=later)
     approved(desk)
+    with pytest.raises(Conflict, match="prepare this one anew"):
+        approved(desk, after)
+    with pytest.raises(Conflict, match="the books begin with 2026-11-23"):
+        approved(desk, before)
+    close.prepare(desk, after, actor=PAT, now=later)
+    approved(desk, after, now=later)
     with reading(engine) as connection:
         sealed = closes.sealed_days(connection)
-        manifest = json.loads(closes.current(connection, DAY.name)["manifest"])  # type: ignore[index]  # it was sealed
-        assert close.oldest_open(connection, Calendar(), NEXT).name == "2026-11-24"
-    assert manifest["previous"] == sealed["2026-11-22"]
+        manifest = json.loads(closes.current(connection, after.name)["manifest"])  # type: ignore[index]  # it was sealed
+        assert close.oldest_open(connection, Calendar(), later).name == "2026-11-25"
+    assert manifest["previous"] == sealed["2026-11-23"]
+    gap = Calendar().day(date(2026, 11, 26))
+    close.prepare(desk, gap, actor=PAT, now=later + timedelta(days=3))
+    with pytest.raises(Conflict, match="2026-11-25, is not sealed"):
+        approved(desk, gap)
+
+
+def test_the_books_of_an_old_database_begin_a_month_ago_at_most(engine: Engine) -> None:
+    """Nobody has to close years."""
+    a_paid_day(engine, at=NOON - timedelta(days=400))
+    with reading(engine) as connection:
+        assert close.oldest_open(connection, Calendar(), NOON).name == "2026-10-23"
+
+
+def test_a_change_of_zone_binds_from_the_first_open_day(engine: Engine) -> None:
+    """What is closed keeps its bounds; its neighbours begin and end there, without hole or overlap."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    moved = Calendar("Asia/Hong_Kong")
+    with reading(engine) as connection:
+        days = [day_named(connection, moved, DAY.date + timedelta(days=step)) for step in (-1, 0, 1, 2)]
+    assert days[1] == DAY
+    assert [one.end for one in days[:-1]] == [one.start for one in days[1:]]
+    assert days[3] == moved.day(date(2026, 11, 25))
+
+
+def test_a_day_is_closed_around_a_witness_only_with_a_reason(engine: Engine) -> None:
+    """Which the manifest, and so the seal, speaks of; a reason where nothing is missing says nothing."""
+    a_paid_day(engine)
+    chain = a_chain(nodes=(NodeURL(name="own", url="https://node.example"),))
+    desk = replace(a_desk(engine), chains={chain.name: chain})
+    with pytest.raises(Conflict, match="was not read yet"):
+        close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT, around="the node is being moved")
+    with reading(engine) as connection:
+        told = json.loads(closes.current(connection, DAY.name)["manifest"])  # type: ignore[index]  # it was prepared
+    assert (told["closed_around"], len(told["incomplete"])) == ("the node is being moved", 1)
+    clean = close.draft(a_desk(engine), DAY, version=1, previous=None, now=NEXT, around="no need")
+    assert json.loads(clean.manifest)["closed_around"] == ""
 
 
 def test_the_clock_prepares_what_needs_nobody(engine: Engine) -> None:

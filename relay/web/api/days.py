@@ -12,7 +12,7 @@ from relay.core.days import read_day
 from relay.core.statement import judge
 from relay.errors import NotFound
 from relay.flows.close import open_items
-from relay.flows.days import statement_of
+from relay.flows.days import day_named, statement_of
 from relay.store import closes
 from relay.store.engine import snapshot
 from relay.web.api.common import Input, Shape, Words, part
@@ -46,10 +46,11 @@ def show_day(path: DayPath) -> dict[str, Any]:
     """Tell the bridge, the chains, what is open and pending, and where the close stands; figures as a manifest names them."""
     moment, desk = now(), desk_of(runtime())
     try:
-        day = desk.calendar.day(read_day(path.day))
+        of = read_day(path.day)
     except ValueError:
         raise NotFound("there is no such day; a day is named as 2026-11-23") from None
     with snapshot(runtime().engine) as connection:
+        day = day_named(connection, desk.calendar, of)
         told = statement_of(connection, day, desk.sources, desk.chains, now=moment)
         items = open_items(closes.breaks_of(connection, day))
         row = closes.current(connection, day.name)

@@ -27,7 +27,8 @@ routes = Blueprint("closes", __name__)
 @person("preparer", "approver")
 def prepare(day: str) -> AnyResponse:
     """Prepare the close of a day, or prepare it anew."""
-    close.prepare(desk_of(runtime()), day_of(day), actor=actor(), now=now())
+    around = request.form.get("around", "")
+    close.prepare(desk_of(runtime()), day_of(day), actor=actor(), now=now(), around=around)
     return _back(day)
 
 

@@ -115,6 +115,8 @@ def calendar() -> Calendar:
 def day_of(text: str) -> Day:
     """Return the day that a path names; NotFound for anything else."""
     try:
-        return calendar().day(read_day(text))
+        of = read_day(text)
     except ValueError:
         raise NotFound("there is no such day; a day is named as 2026-11-23") from None
+    with reading(runtime().engine) as connection:
+        return flow.day_named(connection, calendar(), of)
