@@ -217,7 +217,7 @@ def _greet(plan: _Plan, url: str) -> None:
         people = plan.environment.get("RELAY_SANDBOX_PEOPLE", "")
         rows = [
             ("board", f"{url}/"),
-            ("console", f"{url}/console  {people}"),
+            ("finance", f"{url}/finance  {people}"),
             ("API", f"{url}/openapi.json"),
             ("demo key", f"{key}  (every role)"),
             *rows,

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, g, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import now
+from relay.core.actors import Actor
 from relay.core.addresses import client_group
 from relay.core.people import TOKEN_BYTES
 from relay.errors import TooMany, Unauthorized
@@ -22,7 +23,7 @@ from relay.web.pages import page
 
 routes = Blueprint("sign_in", __name__)
 
-LANDING = "/console"
+LANDING, FINANCE = "/console", "/finance"
 
 
 @routes.get("/sign-in")
@@ -42,7 +43,7 @@ def enter() -> AnyResponse:
     token = urlsafe_b64encode(os.urandom(TOKEN_BYTES)).decode()
     name = request.form.get("name", "")
     try:
-        flow.sign_in(
+        person = flow.sign_in(
             runtime().engine,
             name,
             request.form.get("password", ""),
@@ -53,7 +54,7 @@ def enter() -> AnyResponse:
         )
     except (Unauthorized, TooMany) as error:
         return _form(error.http_status, name=name, fault=error)
-    answer = redirect(local(request.form.get("next", "")), code=303)
+    answer = redirect(local(request.form.get("next", ""), landing_of(person)), code=303)
     answer.set_cookie(
         session_cookie(),
         token,
@@ -74,11 +75,16 @@ def leave() -> AnyResponse:
     return answer
 
 
-def local(path: str) -> str:
+def landing_of(person: Actor) -> str:
+    """Return where a person begins: whoever works with money at the day that is to be closed, others at the console."""
+    return FINANCE if person.roles & {"preparer", "approver", "auditor"} else LANDING
+
+
+def local(path: str, landing: str) -> str:
     """Return where to go after signing in: a path of ours, never another host's."""
     parts = urlsplit(path.replace("\\", "/"))
     is_ours = path.startswith("/") and not parts.scheme and not parts.netloc and path.isprintable()
-    return path if is_ours and path != "/" else LANDING
+    return path if is_ours and path != "/" else landing
 
 
 def _form(status: int = 200, *, name: str = "", fault: Unauthorized | TooMany | None = None) -> Response:

@@ -9,7 +9,8 @@ from flask import Blueprint, Response, redirect, request
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from relay.bootstrap import now
+from relay.bootstrap import desk_of, now
+from relay.core.days import ONE
 from relay.errors import NotFound
 from relay.flows import breaks as flow
 from relay.store import audit, break_list, lookup, people
@@ -31,7 +32,7 @@ PER_PAGE = 50
 def listed() -> Response:
     """List what the query asks for, a page at a time."""
     query = {name: value for name, value in request.args.items() if value}
-    filters = filters_of(query)
+    filters = filters_of(query, desk_of(runtime()).calendar)
     with reading(runtime().engine) as connection:
         if "q" in query:
             # Whoever looks for one thing wants it in whatever state it is.
@@ -100,10 +101,15 @@ def searched_keys(connection: Connection, text: str) -> set[tuple[str, str]]:
 
 def views() -> list[tuple[str, str]]:
     """Return the saved views: what most days ask for, each a query of its own."""
+    yesterday = desk_of(runtime()).calendar.day_at(now() - ONE).name
     return [
         ("To act today", "/finance/breaks?state=open"),
         ("Mine", f"/finance/breaks?state=open&owner={actor().name}"),
         ("Held money", "/finance/orders?state=held"),
+        (
+            "Recovered yesterday",
+            f"/finance/breaks?state=resolved&class=missing_callback&from={yesterday}&to={yesterday}",
+        ),
         ("Resolved", "/finance/breaks?state=resolved"),
     ]
 

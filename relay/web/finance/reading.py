@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
 
 from relay.core.amounts import parse_usdt
+from relay.core.days import Calendar, Day, read_day
 from relay.errors import Unprocessable
 from relay.store.break_list import Filters
 
 STATES = ("open", "resolved", "all")
 
 
-def filters_of(query: Mapping[str, str]) -> Filters:
-    """Return the filters that a query names; Unprocessable for one that cannot be read."""
+def filters_of(query: Mapping[str, str], calendar: Calendar) -> Filters:
+    """Return the filters that a query names, days being business days; Unprocessable for one that cannot be read."""
     state = query.get("state") or "open"
     if state not in STATES:
         raise Unprocessable(f"state is one of {', '.join(STATES)}", pointer="/state")
-    since, until = _day(query, "from"), _day(query, "to")
+    first, last = _day(query, "from", calendar), _day(query, "to", calendar)
     return Filters(
         state=state,
         severity=_severity(query.get("severity", "")),
         kind=query.get("class") or None,
         owner=query.get("owner") or None,
         namespace=query.get("source") or None,
-        since=since,
-        until=None if until is None else until + timedelta(days=1),
+        since=None if first is None else first.start,
+        until=None if last is None else last.end,
         least_micros=_micros(query, "least"),
         most_micros=_micros(query, "most"),
     )
@@ -37,13 +37,12 @@ def _severity(text: str) -> int | None:
     return int(text) if text else None
 
 
-def _day(query: Mapping[str, str], name: str) -> datetime | None:
+def _day(query: Mapping[str, str], name: str, calendar: Calendar) -> Day | None:
     text = query.get(name, "")
     try:
-        found = date.fromisoformat(text) if text else None
+        return calendar.day(read_day(text)) if text else None
     except ValueError:
         raise Unprocessable(f"{name} is a day, such as 2026-11-23", pointer=f"/{name}") from None
-    return None if found is None else datetime(found.year, found.month, found.day, tzinfo=UTC)
 
 
 def _micros(query: Mapping[str, str], name: str) -> int | None:

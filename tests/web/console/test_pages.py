@@ -87,7 +87,17 @@ def test_too_many_guesses_are_told_when_to_come_again(runtime: Runtime, app: Ope
 )
 def test_signing_in_never_leads_elsewhere(path: str, leads: str) -> None:
     """The way back is a path of ours."""
-    assert local(path) == leads
+    assert local(path, "/console") == leads
+
+
+@pytest.mark.parametrize(
+    ("role", "landing"), [("preparer", "/finance"), ("auditor", "/finance"), ("operator", "/console")]
+)
+def test_one_begins_where_ones_work_is(runtime: Runtime, app: OpenAPI, role: str, landing: str) -> None:
+    """Unless one wanted to go somewhere."""
+    a_person(runtime.engine, "pat", role, password=STORED)
+    inside = Visitor(app.test_client()).post("/sign-in", name="pat", password=PASSWORD, next="")
+    assert inside.location == landing
 
 
 def test_the_landing_page_says_how_the_house_stands(runtime: Runtime, app: OpenAPI) -> None:
