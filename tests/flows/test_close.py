@@ -37,6 +37,8 @@ DAY = Calendar().day(date(2026, 11, 23))
 NEXT = DAY.end + timedelta(hours=9)
 PAT, AL = (people.person(name, [role]) for name, role in (("pat", "preparer"), ("al", "approver")))
 SEALER = Sealer(b"7" * 32)
+# What speaks of rules and not of the database is tried once.
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def a_desk(engine: Engine) -> Desk:
@@ -109,6 +111,7 @@ def test_the_database_itself_refuses_one_person_in_both_places(engine: Engine) -
         connection.execute(update(rows.day_closes).values(state="sealed"))
 
 
+@ON_SQLITE
 def test_the_same_facts_give_the_same_manifest(engine: Engine) -> None:
     """Byte for byte, whenever it is made."""
     desk = a_desk(engine)
@@ -171,6 +174,7 @@ def test_days_are_closed_one_after_the_other(engine: Engine) -> None:
         approved(desk, gap)
 
 
+@ON_SQLITE
 def test_the_books_of_an_old_database_begin_a_month_ago_at_most(engine: Engine) -> None:
     """Nobody has to close years."""
     a_paid_day(engine, at=NOON - timedelta(days=400))
@@ -178,6 +182,7 @@ def test_the_books_of_an_old_database_begin_a_month_ago_at_most(engine: Engine) 
         assert close.oldest_open(connection, Calendar(), NOON).name == "2026-10-23"
 
 
+@ON_SQLITE
 def test_a_change_of_zone_binds_from_the_first_open_day(engine: Engine) -> None:
     """What is closed keeps its bounds; its neighbours begin and end there, without hole or overlap."""
     desk = a_desk(engine)
@@ -191,6 +196,7 @@ def test_a_change_of_zone_binds_from_the_first_open_day(engine: Engine) -> None:
     assert days[3] == moved.day(date(2026, 11, 25))
 
 
+@ON_SQLITE
 def test_a_day_is_closed_around_a_witness_only_with_a_reason(engine: Engine) -> None:
     """Which the manifest, and so the seal, speaks of; a reason where nothing is missing says nothing."""
     a_paid_day(engine)
@@ -282,6 +288,7 @@ def verified(path: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@ON_SQLITE
 def test_an_auditor_verifies_it_alone(archive: Path) -> None:
     """With the key from elsewhere too; another key is told."""
     code, said = verified(archive, "--key", SEALER.public)
@@ -292,7 +299,7 @@ def test_an_auditor_verifies_it_alone(archive: Path) -> None:
     assert (code, "BAD  seal" in said) == (1, True)
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize(
     "name",
     ["orders.csv", "breaks.csv", "transfers.csv", "callbacks.jsonl", "audit.jsonl", "manifest.json", "seal.json"],
