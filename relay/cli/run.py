@@ -25,6 +25,7 @@ PATIENCE_S = 22.0
 FIRST_PORT = 8000
 ANSWERS_WITHIN_S = 60.0
 BACKLOG = 1024
+SETTINGS = "settings.json"
 # What a sandbox consists of, whatever is set elsewhere.
 OWN_PARTS = ("RELAY_SANDBOX", "RELAY_SOURCES", "RELAY_CHAINS", "CHAIN_SANDBOX_RPC_URLS", "PUBLIC_URL")
 
@@ -57,6 +58,7 @@ def run(*, sandbox: bool, var: Path) -> None:
             if interrupts.count:
                 _say("ending; what is under way is finished first, once more Ctrl-C ends it now")
             supervisor.stop(patience_s=PATIENCE_S, hurried=lambda: interrupts.count > 1)
+            plan.settings.unlink(missing_ok=True)
             plan.listener.close()
     if failure is not None:
         raise click.ClickException(failure)
@@ -101,6 +103,11 @@ class _Plan:
         return cls(var, sandbox, environment, _local_listener(port) if sandbox else _listener(port))
 
     @property
+    def settings(self) -> Path:
+        """Where the settings of the running sandbox lie, for commands beside it."""
+        return self.var / SETTINGS
+
+    @property
     def port(self) -> int:
         """Where the web process answers."""
         return int(self.listener.getsockname()[1])
@@ -137,6 +144,8 @@ def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str |
     if plan.sandbox and not _start_counterparts(supervisor, plan):
         return "the sandbox's endpoints could not be registered"
     supervisor.add(_web(plan))
+    if plan.sandbox:
+        _note_settings(plan)
     supervisor.add(plan.python("worker", "jobs.worker"))
     supervisor.add(plan.python("clock", "jobs.clock"))
     url = f"http://127.0.0.1:{plan.port}"
@@ -195,6 +204,14 @@ def _web(plan: _Plan) -> Program:
         app = f"relay.sandbox.wsgi:make_app({str(plan.facts[1])!r}, {str(plan.var.resolve() / 'children.json')!r})"
     web = plan.python("web", "gunicorn", "-c", _ROOT / "config" / "gunicorn.conf.py", "--bind", f"fd://{taken}", app)
     return replace(web, inherits=(taken,))
+
+
+def _note_settings(plan: _Plan) -> None:
+    """Leave what this run has set for `sandbox do`, readable by its owner alone."""
+    ours = {name: value for name, value in plan.environment.items() if os.environ.get(name) != value}
+    plan.settings.unlink(missing_ok=True)
+    with os.fdopen(os.open(plan.settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(ours, file)
 
 
 def _await(supervisor: Supervisor, url: str, word: str, interrupts: Interrupts) -> bool:

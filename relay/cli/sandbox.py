@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import click
+
+from relay.cli.run import SETTINGS
 
 _VAR = click.option(
     "--var",
@@ -19,7 +23,7 @@ _VAR = click.option(
 
 @click.group()
 def sandbox() -> None:
-    """Order, or make trouble, while `run --sandbox` runs."""
+    """Order, make trouble, and run commands, while `run --sandbox` runs."""
 
 
 @sandbox.command()
@@ -36,6 +40,19 @@ def order(dialect: str, var: Path) -> None:
 def make(trouble: str, var: Path) -> None:
     """Let something go wrong that ends in one class of break, such as missing_callback; an unknown word lists them."""
     _start("relay.sandbox.make", var, trouble)
+
+
+@sandbox.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_VAR
+@click.argument("words", nargs=-1, required=True)
+def do(words: tuple[str, ...], var: Path) -> None:
+    """Run another command with the sandbox's settings: sandbox do orders list."""
+    try:
+        settings = json.loads((var / SETTINGS).read_text())
+    except OSError as error:
+        raise click.ClickException(f"no sandbox runs on {var}/; `make run` starts one") from error
+    command = (sys.executable, "-m", "relay", *words)
+    sys.exit(subprocess.run(command, env={**os.environ, **settings}, check=False).returncode)
 
 
 def _start(module: str, var: Path, word: str) -> None:

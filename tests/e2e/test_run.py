@@ -178,15 +178,17 @@ def test_trouble_is_made_and_orders_are_added_beside_it(sandbox: Run) -> None:
     orderid = made.stdout.split()[-1]
     until(lambda: sandbox.order("crossing", orderid)["state"] == "held", what="a conflict that is held")
     assert json.loads(ran("sandbox", "order", *var, "btcpay").stdout)["orderid"] > orderid
+    assert orderid in ran("sandbox", "do", *var, "orders", "list", "--state", "held").stdout
     unknown = ran("sandbox", "make", *var, "everything")
     assert (unknown.returncode, "missing_callback" in unknown.stderr) == (2, True)
 
 
 def test_without_a_sandbox_nothing_is_made(tmp_path: Path) -> None:
     """The way to start one is told."""
-    refused = ran("sandbox", "order", "--var", str(tmp_path), "crossing")
-    assert refused.returncode == 1
-    assert "make run" in refused.stderr
+    for words in (("order", "--var", str(tmp_path), "crossing"), ("do", "--var", str(tmp_path), "doctor")):
+        refused = ran("sandbox", *words)
+        assert refused.returncode == 1
+        assert "make run" in refused.stderr
 
 
 def test_the_chain_is_read_and_shown(sandbox: Run) -> None:
@@ -242,7 +244,7 @@ def test_a_lost_callback_is_shown_as_unexplained(sandbox: Run) -> None:
 
 def test_keys_and_data_are_kept_for_their_owner(sandbox: Run) -> None:
     """What `run` makes under `var/` is readable by nobody else where it is secret."""
-    for name in ("sandbox.json", "redis/server.conf"):
+    for name in ("sandbox.json", "settings.json", "redis/server.conf"):
         assert stat.S_IMODE((sandbox.var / name).stat().st_mode) == 0o600
     assert sandbox.plan().admin_key in sandbox.await_line("demo key")
     logs = {path.name for path in (sandbox.var / "log").iterdir()}
