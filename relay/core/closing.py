@@ -58,7 +58,8 @@ def obstacles(statement: Statement, items: Sequence[OpenItem], now: datetime, *,
 
 def is_clean(statement: Statement, items: Sequence[OpenItem]) -> bool:
     """Tell whether a day is one that the clock may prepare: no dispute, nothing open, nothing held."""
-    return not items and not statement.needs.count and not statement.bridge.disputed.count
+    alone = statement.chain_alone.count
+    return not (items or statement.needs.count or statement.bridge.disputed.count or alone)
 
 
 def manifest_of(
@@ -87,6 +88,7 @@ def manifest_of(
             "open": [_item(item) for item in items],
             "pending": {state: _sum(one) for state, one in statement.pending.items()},
             "needs": _sum(statement.needs),
+            "chain_alone": _sum(statement.chain_alone),
             "not_looked_at": list(statement.gaps),
             "incomplete": list(statement.faults),
             "closed_around": around,

@@ -29,6 +29,7 @@ REASONS: Mapping[str, str] = {
     "refused": "Paid at the provider, not credited here",
     "unknown_order": "Paid at the provider, unknown here",
     "no_word": "Credited without a word of the provider",
+    "chain_alone": "Paid on the chain; neither provider nor relay speaks of it",
 }
 # Those that no later fact will settle by itself; the others are a matter of time, or were settled before.
 DISPUTED = frozenset({"amount_differs", "no_callback", "refused", "unknown_order", "no_word"})
@@ -133,7 +134,8 @@ class Statement:
     """Everything that the page of a day tells, and every export of it.
 
     `answered` is how much of the provider's word came by asking or by a
-    statement; the rest are its callbacks alone. `open_breaks` are by severity,
+    statement; the rest are its callbacks alone. `chain_alone` is matched
+    money that neither provider nor relay speaks of. `open_breaks` are by severity,
     those first seen before the day's end. `faults` make the day incomplete,
     `gaps` name what was not looked at at all.
     """
@@ -141,6 +143,7 @@ class Statement:
     day: Day
     bridges: Mapping[str, Bridge]
     answered: Sum
+    chain_alone: Sum
     chains: Sequence[ChainDay]
     open_breaks: Mapping[int, Sum] = field(default_factory=dict)
     opened: Sum = Sum()
@@ -183,8 +186,12 @@ def judge(statement: Statement, now: datetime, today: date) -> Verdict:
     if disputed.count:
         orders = "1 order differs" if disputed.count == 1 else f"{disputed.count} orders differ"
         return Verdict("bad", f"{name} does not agree: {orders}, {short(disputed.micros)} USDT.{asks}")
+    alone = statement.chain_alone
+    paid = f"{alone.count} {'order is' if alone.count == 1 else 'orders are'} paid on the chain alone, {short(alone.micros)} USDT"
     if now < statement.day.end:
-        return Verdict("wait", f"{name} is not over; so far it agrees.{asks}")
+        return Verdict("wait", f"{name} is not over; so far {paid if alone.count else 'it agrees'}.{asks}")
+    if alone.count:
+        return Verdict("bad", f"{name} does not agree: {paid}.{asks}")
     return Verdict("wait" if needs.count else "good", f"{name} agrees.{asks or ' Nothing needs you.'}")
 
 

@@ -19,7 +19,7 @@ def statement_of(
     connection: Connection, day: Day, sources: Mapping[str, Source], chains: Mapping[str, Chain], *, now: datetime
 ) -> Statement:
     """Return the statement of a day, as the connection's transaction sees it."""
-    bridges, answered = day_facts.bridges(connection, day)
+    bridges, answered, alone = day_facts.bridges(connection, day)
     opened, resolved = day_figures.turned(connection, day)
     states = chain_store.states(connection)
     moved = day_figures.moved(connection, day)
@@ -27,6 +27,7 @@ def statement_of(
         day=day,
         bridges=bridges,
         answered=answered,
+        chain_alone=alone,
         chains=[_chain(chain, states.get(name), moved.get(name, {})) for name, chain in chains.items()],
         open_breaks=day_figures.open_breaks(connection, day),
         opened=opened,

@@ -100,6 +100,7 @@ def _summary(told: Statement, verdict: Verdict) -> Iterator[dict[str, Any]]:
         "count": sum(line.sum.count for line in disputed),
         "micros": bridge.disputed.micros,
     }
+    yield {"what": REASONS["chain_alone"], "count": told.chain_alone.count, "micros": told.chain_alone.micros}
     yield {"what": "Needs a person", "count": told.needs.count, "micros": told.needs.micros}
 
 

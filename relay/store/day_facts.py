@@ -69,7 +69,9 @@ _ITEMS = (
             coalesce(p.micros, 0) - coalesce(e.micros, 0) AS difference_micros,
             o.source, o.appid, o.user_ref, o.provider_order_id, o.state, o.held_reason, o.flags, o.credited_micros,
             CASE
-                WHEN p.micros IS NULL AND e.micros IS NULL THEN 'chain_only'
+                WHEN p.micros IS NULL AND e.micros IS NULL THEN
+                    CASE WHEN o.credited_micros > 0 OR o.flags LIKE '%observed%' OR o.state IN ('reversed', 'refunded')
+                        THEN 'chain_only' ELSE 'chain_alone' END
                 WHEN p.micros = e.micros THEN 'agrees'
                 WHEN p.micros IS NOT NULL AND e.micros IS NOT NULL THEN
                     CASE WHEN o.state IN ('reversed', 'refunded') THEN 'taken_back' ELSE 'amount_differs' END
@@ -116,8 +118,8 @@ def items(
         yield from rows.mappings()
 
 
-def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum]:
-    """Return the bridge of each namespace, and how much of the provider's word was an answer or a statement.
+def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum, Sum]:
+    """Return the bridge of each namespace, how much of the provider's word was an answer or a statement, and what is on the chain alone.
 
     Totals and lines are read by statements of their own.
     """
@@ -129,11 +131,16 @@ def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum]:
         answered += Sum(row[2], int(row.micros or 0)) if row.by_word == "answer" else Sum()
     credited = {row.namespace: Sum(row[1], int(row.micros or 0)) for row in connection.execute(_CREDITED, asked)}
     lines: dict[str, list[Line]] = defaultdict(list)
+    alone = Sum()
     for row in connection.execute(_LINES, asked):
+        if row.reason == "chain_alone":
+            # Money that neither of the two speaks of lies on no bridge between them.
+            alone += Sum(row[2], int(row.chain))
+            continue
         lines[row.namespace].append(Line(row.namespace, row.reason, Sum(row[2], int(row.micros)), int(row.gross)))
     names = sorted(paid.keys() | credited.keys() | lines.keys())
     found = {name: Bridge(paid[name], credited.get(name, Sum()), tuple(lines[name])) for name in names}
-    return found, answered
+    return found, answered, alone
 
 
 def first_moment(connection: Connection) -> datetime | None:
@@ -191,6 +198,6 @@ _CREDITED = text(
 )
 _LINES = _bound(
     f"""{_ITEMS} SELECT namespace, reason, count(*), sum(difference_micros) AS micros,
-        sum(abs(difference_micros)) AS gross
+        sum(abs(difference_micros)) AS gross, sum(coalesce(chain_micros, 0)) AS chain
     FROM items WHERE reason NOT IN ('agrees', 'chain_only') GROUP BY namespace, reason ORDER BY namespace, reason"""
 )

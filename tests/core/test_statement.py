@@ -16,7 +16,7 @@ DAY = Calendar().day(date(2026, 11, 22))
 HELD = Line("crossing", "held", Sum(1, 20_000_000), 20_000_000)
 EXPLAINED = Bridge(Sum(3, 50_000_000), Sum(2, 30_000_000), (HELD,))
 ODD = Line("crossing", "unknown_order", Sum(1, 20_000_000), 20_000_000)
-FULL = Statement(day=DAY, bridges={"crossing": EXPLAINED}, answered=Sum(), chains=())
+FULL = Statement(day=DAY, bridges={"crossing": EXPLAINED}, answered=Sum(), chain_alone=Sum(), chains=())
 TODAY = date(2026, 11, 23)
 
 
@@ -40,6 +40,16 @@ TODAY = date(2026, 11, 23)
             {"bridges": {"x": replace(EXPLAINED, lines=(ODD,))}},
             "bad",
             "Yesterday does not agree: 1 order differs, 20.00 USDT.",
+        ),
+        (
+            {"chain_alone": Sum(1, 20_000_000)},
+            "bad",
+            "Yesterday does not agree: 1 order is paid on the chain alone, 20.00 USDT.",
+        ),
+        (
+            {"day": Calendar().day(TODAY), "chain_alone": Sum(2, 20_000_000)},
+            "wait",
+            "Today is not over; so far 2 orders are paid on the chain alone, 20.00 USDT.",
         ),
         ({"day": Calendar().day(TODAY)}, "wait", "Today is not over; so far it agrees."),
     ],

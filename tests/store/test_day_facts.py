@@ -95,7 +95,7 @@ def test_each_order_has_the_one_reason_that_explains_it(engine: Engine) -> None:
     expected = stories(engine)
     with reading(engine) as connection:
         found = {row["orderid"]: row["reason"] for row in day_facts.items(connection, DAY)}
-        bridges, answered = day_facts.bridges(connection, DAY)
+        bridges, answered, _ = day_facts.bridges(connection, DAY)
     assert found == expected
     (bridge,) = bridges.values()
     assert bridge.residual == 0
@@ -137,7 +137,7 @@ def test_an_answer_counts_before_a_callback_and_two_dialects_count_once(engine: 
     a_provider_fact(engine, "sh-2", occurred_at=None, changed_at=NOON)
     a_provider_fact(engine, "sh-3", status="pending")
     with reading(engine) as connection:
-        bridges, answered = day_facts.bridges(connection, DAY)
+        bridges, answered, _ = day_facts.bridges(connection, DAY)
         (row, _) = day_facts.items(connection, DAY)
     assert bridges["crossing"].provider == answered == Sum(2, 6_000_000)
     assert (row["by_word"], row["provider_micros"]) == ("answer", 3_000_000)
@@ -163,7 +163,7 @@ def test_a_generated_day_meets_its_known_totals(engine: Engine) -> None:
             paid += Sum(1, micros)
             credited += Sum(1, micros) if is_credited else Sum()
     with reading(engine) as connection:
-        bridges, _ = day_facts.bridges(connection, DAY)
+        bridges, *_ = day_facts.bridges(connection, DAY)
         listed = list(day_facts.items(connection, DAY))
     bridge = bridges["crossing"]
     assert (bridge.provider, bridge.relay, bridge.residual) == (paid, credited, 0)
@@ -186,15 +186,20 @@ def test_what_moved_on_a_chain_is_told_apart(engine: Engine) -> None:
     for tx, (recipient, columns) in enumerate(moved, start=1):
         a_stored_transfer(engine, tx, recipient, **columns)
     a_match(engine, f"0x{1:064x}", "sh-1")
+    a_match(engine, f"0x{2:064x}", "sh-2")
+    a_stored_order(engine, "sh-2")
     with reading(engine) as connection:
         (chain,) = day_figures.moved(connection, DAY).values()
-        (item,) = day_facts.items(connection, DAY)
+        item, other = day_facts.items(connection, DAY)
+        found, _, alone = day_facts.bridges(connection, DAY)
     assert chain["received"] == Sum(2, 8_000_000)
     assert chain["collected"] == Sum(1, 7_000_000)
-    assert chain["matched"] == Sum(1, 3_000_000)
+    assert chain["matched"] == Sum(2, 8_000_000)
     assert chain["unfinal"] == Sum(1, 3_000_000)
     assert chain["block"] == 7
-    assert (item["orderid"], item["reason"], item["chain_micros"]) == ("sh-1", "chain_only", 3_000_000)
+    assert (item["orderid"], item["reason"], item["chain_micros"]) == ("sh-1", "chain_alone", 3_000_000)
+    assert (other["orderid"], other["reason"]) == ("sh-2", "chain_only")
+    assert (found, alone) == ({}, Sum(1, 3_000_000))
 
 
 def test_what_is_open_is_counted_once(engine: Engine) -> None:

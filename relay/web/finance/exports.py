@@ -62,7 +62,7 @@ def as_workbook(day: str) -> AnyResponse:
     """Hand out the day as a workbook, of the figures as they are now; a large one is asked for first, and awaited."""
     asked, desk = day_of(day), desk_of(runtime())
     with reading(runtime().engine) as connection:
-        bridges, _ = day_facts.bridges(connection, asked)
+        bridges, *_ = day_facts.bridges(connection, asked)
     if sum(max(one.provider.count, one.relay.count) for one in bridges.values()) > workbook.MOST_AT_ONCE:
         return _asked(asked)
     with tempfile.TemporaryDirectory() as place:
