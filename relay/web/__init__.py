@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import relay
 from config.logs import bind
-from relay.web import docs, health, reverse_check
+from relay.web import catalogue, docs, health, reverse_check
 from relay.web.api import BLUEPRINTS
 from relay.web.auth import guard, public
 from relay.web.callbacks import Door
@@ -53,6 +53,7 @@ def create_app(runtime: Runtime) -> OpenAPI:
     app.register_blueprint(health.routes)
     app.register_blueprint(reverse_check.routes)
     app.register_blueprint(docs.routes)
+    app.register_blueprint(catalogue.routes)
     for api in BLUEPRINTS:
         app.register_api(api)
     for pages in (*CONSOLE, *FINANCE):

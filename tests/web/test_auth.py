@@ -64,6 +64,7 @@ PROMISED: dict[tuple[str, str], Any] = {
     ("GET", "/v1/explain/<tx>"): SERVICE + OPERATOR + FINANCE,
     ("GET", "/v1/audit"): ("auditor",),
     ("GET", "/docs"): None,
+    ("GET", "/events/catalogue"): None,
     ("GET", "/problems/<code>"): None,
 }
 
