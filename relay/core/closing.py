@@ -117,7 +117,10 @@ def seal_of(
 
 
 def changes(before: str, after: str) -> list[str]:
-    """Say what differs between two manifests of a day, a line each: what an approver has to know."""
+    """Say what differs between two manifests of a day, a line each: what an approver has to know.
+
+    One that an older release wrote may lack what later ones say: that is no difference.
+    """
     old, new = json.loads(before), json.loads(after)
     found = [
         f"{witness}: {old['bridge'][witness]['amount']} became {new['bridge'][witness]['amount']}"
@@ -128,8 +131,8 @@ def changes(before: str, after: str) -> list[str]:
     found += [f"{len(are - were)} breaks were opened"] if are - were else []
     found += [f"{len(were - are)} breaks were resolved"] if were - are else []
     if not found and digest(before) != digest(after):
-        names = sorted(name for name in new if new[name] != old.get(name))
-        found.append(f"other figures: {', '.join(names).replace('_', ' ')}")
+        names = sorted(name for name in new.keys() & old.keys() if new[name] != old[name])
+        found += [f"other figures: {', '.join(names).replace('_', ' ')}"] if names else []
     return found
 
 

@@ -220,7 +220,7 @@ def since_prepared(connection: Connection, day: Day, row: RowMapping, statement:
         files=kept["files"],
         previous=kept["previous"],
         decisions=kept["decisions"],
-        around=kept["closed_around"],
+        around=kept.get("closed_around", ""),
     )
     return changes(row["manifest"], present)
 

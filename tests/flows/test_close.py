@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from relay.bootstrap import new_event_id
 from relay.core.actors import Actor
 from relay.core.chains import NodeURL
+from relay.core.closing import canonical
 from relay.core.days import Calendar
 from relay.edge.seals import Sealer
 from relay.errors import Conflict, Unprocessable
@@ -236,6 +237,24 @@ def test_what_changed_since_is_told(engine: Engine) -> None:
         statement = statement_of(connection, DAY, desk.sources, desk.chains, now=NEXT)
         told = close.since_prepared(connection, DAY, row, statement)  # type: ignore[arg-type]  # it was prepared
     assert told == ["provider: 3.000000 became 6.000000", "relay: 3.000000 became 6.000000", "1 breaks were opened"]
+
+
+@ON_SQLITE
+def test_a_manifest_of_an_older_release_is_still_read(engine: Engine) -> None:
+    """Names that were added since are no difference."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    with reading(engine) as connection:
+        kept = json.loads(closes.current(connection, DAY.name)["manifest"])  # type: ignore[index]  # it was prepared
+    for name in ("closed_around", "incomplete", "chain_alone"):
+        del kept[name]
+    with writing(engine) as connection:
+        connection.execute(update(rows.day_closes).values(manifest=canonical(kept)))
+    with reading(engine) as connection:
+        row = closes.current(connection, DAY.name)
+        statement = statement_of(connection, DAY, desk.sources, desk.chains, now=NEXT)
+        assert close.since_prepared(connection, DAY, row, statement) == []  # type: ignore[arg-type]  # it was prepared
 
 
 def test_a_sealed_day_is_opened_again_by_two(engine: Engine) -> None:
