@@ -87,7 +87,8 @@ def month_of(connection: Connection, name: str, calendar: Calendar, first: Day, 
 def chart(days: Sequence[DayLine], *, width: int = 900, height: int = 160) -> list[dict[str, Any]]:
     """Return the bars of a month: of each day what agrees and, on top, what differs; whole pixels of a picture."""
     highest = max((day.relay.micros + day.gross_micros for day in days), default=0) or 1
-    step = width // max(len(days), 1)
+    # As wide in a month that has begun as in a whole one.
+    step = width // 31
     bars = []
     for place, day in enumerate(days):
         agrees, differs = (value * height // highest for value in (max(day.relay.micros, 0), day.gross_micros))
