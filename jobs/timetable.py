@@ -19,6 +19,7 @@ class Entry:
 
 TIMETABLE = (
     Entry("jobs.requeue.run", CronTrigger(second="*/10", timezone=UTC), timedelta(seconds=10)),
+    Entry("jobs.replay.run", CronTrigger(second="3-59/5", timezone=UTC), timedelta(seconds=5)),
     Entry("jobs.waiting.run", CronTrigger(second="4-59/10", timezone=UTC), timedelta(seconds=10)),
     Entry("jobs.create.run", CronTrigger(second="*/5", timezone=UTC), timedelta(seconds=5)),
     Entry("jobs.poll.run", CronTrigger(second="7-59/10", timezone=UTC), timedelta(seconds=10)),

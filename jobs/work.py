@@ -11,6 +11,7 @@ import jobs.close
 import jobs.create
 import jobs.explain
 import jobs.poll
+import jobs.replay
 import jobs.requeue
 import jobs.retention
 import jobs.scan

@@ -223,22 +223,25 @@ _STOP = with_rows(
     """,
     types_of(orders, ("namespace", "orderid")),
 )
-# An endpoint that is paused or disabled misses nothing: its deliveries wait for it. One of kind per_order is told of
-# the orders whose own URL lies under its prefix, by the rule of core.notify_urls.covers.
-_FAN_OUT = text(
-    """
-    INSERT INTO deliveries (event_sequence, endpoint_id, state, attempts, failures, unknowns, due_at, created_at)
-    SELECT e.sequence, p.id, CASE p.state WHEN 'enabled' THEN 'pending' ELSE 'paused' END, 0, 0, 0, :now, :now
-    FROM events e JOIN endpoints p ON p.deleted_at IS NULL
+# Whether endpoint p wants event e. One of kind per_order is told of the orders whose own URL lies under its prefix, by
+# the rule of core.notify_urls.covers.
+WANTED = """
+    p.deleted_at IS NULL
         AND CASE WHEN p.event_types IS NULL THEN e.type LIKE 'recharge.%'
             ELSE replace(p.event_types, ',' || e.type || ',', '') <> p.event_types END
         AND (p.sources IS NULL OR e.source IS NULL OR replace(p.sources, ',' || e.source || ',', '') <> p.sources)
         AND (p.kind = 'fixed' OR substr(e.notify_url, 1, length(p.url)) = p.url
             AND (substr(p.url, length(p.url)) = '/' OR substr(e.notify_url, length(p.url) + 1, 1) IN ('', '/', '?')))
-    WHERE e.sequence BETWEEN :first AND :last
-    ORDER BY e.sequence, p.id
-    """
-).bindparams(bindparam("now", type_=events.c.created_at.type))
+"""
+# An endpoint that is paused or disabled misses nothing: its deliveries wait for it.
+NEW_DELIVERY = f"""
+    INSERT INTO deliveries (event_sequence, endpoint_id, state, attempts, failures, unknowns, due_at, created_at)
+    SELECT e.sequence, p.id, CASE p.state WHEN 'enabled' THEN 'pending' ELSE 'paused' END, 0, 0, 0, :now, :now
+    FROM events e JOIN endpoints p ON {WANTED}
+"""
+_FAN_OUT = text(f"{NEW_DELIVERY} WHERE e.sequence BETWEEN :first AND :last ORDER BY e.sequence, p.id").bindparams(
+    bindparam("now", type_=events.c.created_at.type)
+)
 
 
 def open_break(connection: Connection, finding: Finding, *, now: datetime) -> bool:

@@ -17,6 +17,7 @@ callbacks: Table = tables.CallbackRow.__table__  # type: ignore[attr-defined]  #
 events: Table = tables.Event.__table__  # type: ignore[attr-defined]  # as above
 endpoints: Table = tables.Endpoint.__table__  # type: ignore[attr-defined]  # as above
 deliveries: Table = tables.Delivery.__table__  # type: ignore[attr-defined]  # as above
+replays: Table = tables.Replay.__table__  # type: ignore[attr-defined]  # as above
 attempts: Table = tables.Attempt.__table__  # type: ignore[attr-defined]  # as above
 breaks: Table = tables.Break.__table__  # type: ignore[attr-defined]  # as above
 source_states: Table = tables.SourceState.__table__  # type: ignore[attr-defined]  # as above

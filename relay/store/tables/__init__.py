@@ -21,7 +21,7 @@ from relay.store.tables.chain import (
     Transfer,
 )
 from relay.store.tables.closes import DayClose, DayFile, SealKey, Workbook
-from relay.store.tables.events import Attempt, Delivery, Endpoint, Event
+from relay.store.tables.events import Attempt, Delivery, Endpoint, Event, Replay
 from relay.store.tables.operations import (
     APIKey,
     AuditEntry,
@@ -63,6 +63,7 @@ __all__ = [
     "Pace",
     "Poll",
     "ProviderFact",
+    "Replay",
     "ScanRange",
     "SealKey",
     "Session",

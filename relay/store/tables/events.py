@@ -129,3 +129,37 @@ class Attempt(SQLModel, table=True):
     latency_ms: int | None = None
     error: str | None = None
     answer: str | None = Field(default=None, sa_type=Text)
+
+
+class Replay(SQLModel, table=True):
+    """A wish to send events again: which, to whom, and how far it has come.
+
+    `cursor` is the sequence of the last event that was gone through, `last` that of the last to go through.
+    """
+
+    __tablename__ = "replays"
+    __table_args__ = (
+        partial("ix_replays_running", "id", where="state = 'running'"),
+        CheckConstraint("state IN ('running', 'done', 'cancelled')", name="state"),
+        CheckConstraint("which IN ('failed', 'missing', 'all')", name="which"),
+    )
+
+    id: str = Field(primary_key=True)
+    created_by: str
+    owner: str | None = None
+    scope: str | None = None
+    endpoint_id: str | None = None
+    type: str | None = None
+    source: str | None = None
+    orderid: str | None = None
+    since: datetime
+    until: datetime
+    which: str
+    rate: int
+    state: str = "running"
+    cursor: int = Field(sa_type=BigInteger)
+    last: int = Field(sa_type=BigInteger)
+    sent: int = 0
+    created_at: datetime
+    moved_at: datetime
+    finished_at: datetime | None = None

@@ -15,6 +15,7 @@ from relay.web.api import (
     imports,
     orders,
     releases,
+    replays,
     sources,
 )
 
@@ -28,6 +29,7 @@ BLUEPRINTS = tuple(
         orders,
         creation,
         releases,
+        replays,
         imports,
         addresses,
         sources,
