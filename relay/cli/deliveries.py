@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from relay.bootstrap import now
@@ -31,7 +33,7 @@ def list_deliveries(
     shell: Shell, state: str | None, endpoint: str | None, orderid: str | None, limit: int, *, as_json: bool
 ) -> None:
     """List deliveries, newest first."""
-    wanted = {"state": state, "endpoint": endpoint, "orderid": orderid}
+    wanted: dict[str, Any] = {"state": state, "endpoint": endpoint, "orderid": orderid}
     with reading(shell.runtime.engine) as connection:
         found = pages(lambda after, most: store.page(connection, owner=None, after=after, limit=most, **wanted), limit)
         show(found, COLUMNS, as_json=as_json)

@@ -33,6 +33,7 @@ def page(
     endpoint: str | None = None,
     event: str | None = None,
     orderid: str | None = None,
+    undelivered: bool = False,
 ) -> Page:
     """List deliveries, newest first; with an owner, those to their endpoints."""
     wanted = {
@@ -42,6 +43,8 @@ def page(
         events.c.orderid: orderid,
     }
     query = _of(owner).where(*(column == value for column, value in wanted.items() if value is not None))
+    if undelivered:
+        query = query.where(deliveries.c.state != "delivered")
     return read_page(connection, query, deliveries.c.id, after=after, limit=limit)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, exists, func, select
 
 from relay.core.ids import time_ordered_id
 from relay.store.paging import Cursor, Page, read_page
-from relay.store.rows import events
+from relay.store.rows import deliveries, events
 
 # How far the clocks of our processes may be apart where an id's time is compared.
 _SKEW = timedelta(minutes=1)
@@ -26,10 +26,13 @@ def page(
     source: str | None = None,
     orderid: str | None = None,
     since: datetime | None = None,
+    unsent: bool = False,
 ) -> Page:
     """List events, oldest first, of the sources in scope (None: of all, and those that have none)."""
     wanted = {events.c.type: type, events.c.source: source, events.c.orderid: orderid}
     query = select(events).where(*(column == value for column, value in wanted.items() if value is not None))
+    if unsent:
+        query = query.where(~exists().where(deliveries.c.event_sequence == events.c.sequence))
     if scope is not None:
         query = query.where(events.c.source.in_(sorted(scope)))
     if since is not None:

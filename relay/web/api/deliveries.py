@@ -17,12 +17,13 @@ routes = part("deliveries", "One event on its way to one endpoint.")
 
 
 class DeliveryQuery(ListQuery):
-    """Which deliveries; `endpoint` and `event` are ids."""
+    """Which deliveries; `endpoint` and `event` are ids, `undelivered` leaves out what has arrived."""
 
     state: Literal["pending", "sending", "delivered", "dead", "paused", "held"] | None = None
     endpoint: Words | None = None
     event: Words | None = None
     orderid: Words | None = None
+    undelivered: bool = False
 
 
 class DeliveryShape(Shape):

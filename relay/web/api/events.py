@@ -20,12 +20,16 @@ routes = part("events", "What happened, in the order of commit.")
 
 
 class EventQuery(ListQuery):
-    """Which events. `after` is the `sequence` of the last one that was read; keep it, and nothing is missed or repeated."""
+    """Which events. `after` is the `sequence` of the last one that was read; keep it, and nothing is missed or repeated.
+
+    `unsent` keeps only what no endpoint was to be told.
+    """
 
     type: Words | None = None
     source: Words | None = None
     orderid: Words | None = None
     since: GivenMoment | None = None
+    unsent: bool = False
 
 
 class EventShape(Shape):

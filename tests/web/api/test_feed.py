@@ -147,3 +147,15 @@ def test_a_reader_who_has_it_is_not_told_again(runtime: Runtime, admin: Caller, 
     assert (again.status_code, again.get_data()) == (304, b"")
     assert admin("GET", path, environ_overrides={"HTTP_IF_NONE_MATCH": '"other"'}).status_code == 200
     assert first.headers["Cache-Control"] == "private, no-cache"
+
+
+def test_what_has_not_arrived_can_be_listed(runtime: Runtime, admin: Caller) -> None:
+    """Deliveries that are not delivered, and events that nobody was to be told."""
+    shop = an_endpoint(runtime.engine)
+    for sequence, state in enumerate(("delivered", "dead", "pending"), start=1):
+        an_event(runtime.engine, sequence, body='{"type": "relay.test", "timestamp": "", "data": {}}')
+        a_delivery(runtime.engine, sequence, shop, state=state)
+    an_event(runtime.engine, 4, body='{"type": "relay.test", "timestamp": "", "data": {}}')
+    found = admin.get("/v1/deliveries", undelivered="true")["data"]
+    assert [one["state"] for one in found] == ["pending", "dead"]
+    assert [one["sequence"] for one in admin.get("/v1/events", unsent="true")["data"]] == [4]
