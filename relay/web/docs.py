@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -153,9 +154,9 @@ _LIMITS = {
 
 def _limits(schema: Document) -> str:
     flat = {**next((one for one in schema.get("anyOf", []) if one.get("type") != "null"), {}), **schema}
-    found = [words.format(f"{flat[name]:g}") for name, words in _LIMITS.items() if name in flat]
+    found = [words.format(int(flat[name])) for name, words in _LIMITS.items() if name in flat]
     if flat.get("default") not in (None, "", {}):
-        found.append(f"{flat['default']} when left out")
+        found.append(f"{json.dumps(flat['default'])} when left out")
     return ", ".join(filter(None, [flat.get("description", ""), *found]))
 
 
