@@ -17,6 +17,7 @@ from relay.cli.explain import explain
 from relay.cli.keys import keys
 from relay.cli.migrate import migrate
 from relay.cli.orders import orders
+from relay.cli.reconcile import reconcile
 from relay.cli.releases import release
 from relay.cli.report import report
 from relay.cli.run import run
@@ -44,6 +45,7 @@ COMMANDS: tuple[click.Command, ...] = (
     chains,
     signatures,
     statement,
+    reconcile,
     report,
     close,
     explain,

@@ -28,6 +28,7 @@ from relay.flows.creation import Creator
 from relay.flows.endpoints import Office
 from relay.flows.forwarding import Forwarder
 from relay.flows.intake import Intake
+from relay.flows.reconcile import Bench
 from relay.ports import Queue
 from relay.store import closes
 from relay.store.engine import AUDIT_LOCK, make_engine, writing
@@ -110,6 +111,17 @@ def desk_of(runtime: Runtime) -> Desk:
     settings = runtime.settings
     calendar = Calendar(settings.business_timezone, settings.business_cutoff)
     return Desk(runtime.engine, runtime.sources, settings.chains, calendar, new_event_id)
+
+
+def bench_of(runtime: Runtime, owner: str) -> Bench:
+    """Return what a run of the reconciler works with; `owner` names the process that holds its lease."""
+    return Bench(
+        engine=runtime.engine,
+        sources=runtime.sources,
+        chains=runtime.settings.chains,
+        new_id=new_event_id,
+        owner=owner,
+    )
 
 
 def sealer_of(runtime: Runtime) -> Sealer:

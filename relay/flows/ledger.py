@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +57,7 @@ class Ledger:
         """Write everything, as the last words of the transaction."""
         for finding in self._findings:
             if store.open_break(connection, finding, now=self._now):
-                self._announce_break(finding)
+                self.announce_break(finding)
         store.write(connection, self.rows, now=self._now)
 
     def _announce(
@@ -94,8 +94,8 @@ class Ledger:
         }
         self.rows.events.append(row)
 
-    def _announce_break(self, finding: Finding) -> None:
-        row = self._event("reconciliation.break.opened")
+    def announce_break(self, finding: Finding) -> None:
+        """Note that a break has opened, for those who subscribe to that."""
         namespace, orderid = finding.key
         data = {
             "break_id": finding.id,
@@ -105,10 +105,13 @@ class Ledger:
             "orderid": orderid,
             "evidence": dict(finding.evidence),
         }
-        row["body"] = operation_body(
-            row["type"], event_id=row["id"], sequence=row["sequence"], now=self._now, data=data
-        )
-        row |= {"source": finding.source, "namespace": namespace, "orderid": orderid}
+        self.announce_operation("reconciliation.break.opened", data)
+        self.rows.events[-1] |= {"source": finding.source, "namespace": namespace, "orderid": orderid}
+
+    def announce_operation(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """Note an operational event."""
+        row = self._event(event_type)
+        row["body"] = operation_body(event_type, event_id=row["id"], sequence=row["sequence"], now=self._now, data=data)
         self.rows.events.append(row)
 
     def _event(self, event_type: str) -> dict[str, Any]:

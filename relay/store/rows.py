@@ -49,6 +49,11 @@ day_closes: Table = tables.DayClose.__table__  # type: ignore[attr-defined]  # a
 day_files: Table = tables.DayFile.__table__  # type: ignore[attr-defined]  # as above
 seal_keys: Table = tables.SealKey.__table__  # type: ignore[attr-defined]  # as above
 workbooks: Table = tables.Workbook.__table__  # type: ignore[attr-defined]  # as above
+dirty: Table = tables.Dirty.__table__  # type: ignore[attr-defined]  # as above
+dirty_work: Table = tables.DirtyWork.__table__  # type: ignore[attr-defined]  # as above
+match_states: Table = tables.MatchState.__table__  # type: ignore[attr-defined]  # as above
+runs: Table = tables.Run.__table__  # type: ignore[attr-defined]  # as above
+recoveries: Table = tables.Recovery.__table__  # type: ignore[attr-defined]  # as above
 sign_in_failures: Table = tables.SignInFailure.__table__  # type: ignore[attr-defined]  # as above
 
 _ORDER_FIELDS = (

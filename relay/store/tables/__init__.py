@@ -34,6 +34,8 @@ from relay.store.tables.operations import (
 )
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
 from relay.store.tables.people import Session, SignInFailure, User
+from relay.store.tables.reconciliation import Dirty, DirtyWork, MatchState, Recovery, Run
+from relay.store.tables.triggers import create as make_triggers
 
 __all__ = [
     "APIKey",
@@ -51,6 +53,8 @@ __all__ = [
     "DayClose",
     "DayFile",
     "Delivery",
+    "Dirty",
+    "DirtyWork",
     "Endpoint",
     "Event",
     "Firing",
@@ -59,11 +63,14 @@ __all__ = [
     "Inquiry",
     "Lease",
     "Match",
+    "MatchState",
     "Order",
     "Pace",
     "Poll",
     "ProviderFact",
+    "Recovery",
     "Replay",
+    "Run",
     "ScanRange",
     "SealKey",
     "Session",
@@ -74,5 +81,6 @@ __all__ = [
     "Transfer",
     "User",
     "Workbook",
+    "make_triggers",
     "metadata",
 ]

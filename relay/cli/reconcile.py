@@ -1,0 +1,85 @@
+"""Own `relay reconcile`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from relay.bootstrap import bench_of, now
+from relay.cli.output import as_json
+from relay.cli.shell import Shell, pass_shell
+from relay.core.amounts import format_micros
+from relay.core.events import rfc3339
+from relay.flows import reconcile as flow
+from relay.flows import recovery
+
+BREAKS_FOUND = 3
+
+
+@click.group()
+def reconcile() -> None:
+    """The join of callbacks, providers and chains."""
+
+
+@reconcile.command()
+@pass_shell
+def run(shell: Shell) -> None:
+    """Judge what changed, recover what is missing; exit 3 when breaks are open."""
+    runtime = shell.runtime
+    bench = bench_of(runtime, shell.person.id)
+    ended = flow.reconcile(bench, now=now())
+    recovered = 0 if ended == "busy" else recovery.recover(bench, runtime.intake, now=now())
+    if recovered:
+        ended = flow.reconcile(bench, now=now())
+        runtime.memory.ring()
+    found = flow.status(runtime.engine)
+    count = sum(one["count"] for one in found["open"].values())
+    click.echo(f"{ended}; {recovered} recovered; {count} breaks are open")
+    if ended == "incomplete":
+        click.echo(found["run"]["reason"])
+    if count:
+        raise SystemExit(BREAKS_FOUND)
+
+
+@reconcile.command()
+@as_json
+@pass_shell
+def status(shell: Shell, *, as_json: bool) -> None:
+    """Show the last run, what is open, and what a brake has stopped."""
+    found = flow.status(shell.runtime.engine)
+    if as_json:
+        run = found["run"]
+        if run is not None:
+            times = {name: rfc3339(run[name]) for name in ("finished_at", "last_checked")}
+            found["run"] = run | times | {"manifest": json.loads(run["manifest"])}
+        click.echo(json.dumps(found))
+        return
+    run = found["run"]
+    if run is None:
+        click.echo("no run yet")
+    else:
+        reason = f" ({run['reason']})" if run["reason"] else ""
+        click.echo(
+            f"{run['state']}{reason}, checked {rfc3339(run['last_checked'])}, manifest {run['manifest_hash'][:12]}"
+        )
+    for kind, one in found["open"].items():
+        click.echo(f"{kind}: {one['count']}, {format_micros(one['micros'])} USDT")
+    stopped = found["stopped"]
+    if stopped["count"]:
+        click.echo(f"a brake has stopped {stopped['count']}, {format_micros(stopped['micros'])} USDT")
+
+
+@reconcile.command()
+@click.argument("source")
+@click.argument("orderids", nargs=-1)
+@click.option("--refuse", is_flag=True, help="Do not credit them; they stay breaks.")
+@pass_shell
+def release(shell: Shell, source: str, orderids: tuple[str, ...], *, refuse: bool) -> None:
+    """Release what a source's brake has stopped: the orders named, or all of them."""
+    bench = bench_of(shell.runtime, shell.person.id)
+    count = recovery.decide(
+        bench, shell.runtime.intake, orderids, release=not refuse, source=source, actor=shell.person, now=now()
+    )
+    shell.runtime.memory.ring()
+    click.echo(f"{count} {'refused' if refuse else 'credited'}")

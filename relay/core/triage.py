@@ -1,0 +1,299 @@
+"""Own how the three witnesses of an order are judged together: its verdict, its breaks, and whether it is recovered.
+
+Pure; the same story, terms and moment always give the same judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from relay.core.amounts import format_micros
+from relay.core.events import rfc3339
+
+# Grows when the same facts would be judged otherwise; each run names it.
+RULES = 1
+# Both witnesses agree: a callback that is under way is left this long, and the promise of two minutes holds.
+LONGEST_WAIT_S = 45
+# The longest that a chain we read takes to call a block final, doubled.
+FINALITY_S = 1800
+_LATE_STATES = frozenset({"creating", "created", "pending", "expired", "failed"})
+_ENDED = frozenset({"failed", "expired"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What is known of one order; amounts in micro-USDT, None where a witness is silent.
+
+    `told_*` are the callbacks that say paid, `provider_*` the provider's
+    answers, `final_*` the matched transfers in final blocks, `open_count`
+    those whose block is not final yet.
+    """
+
+    namespace: str
+    orderid: str
+    source: str
+    state: str
+    credited_micros: int = 0
+    amount_micros: int | None = None
+    flags: str = ""
+    registered: bool = False
+    address: str | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+    told_micros: int | None = None
+    told_at: datetime | None = None
+    provider_status: str | None = None
+    provider_micros: int | None = None
+    provider_unit: int = 1
+    provider_tx: str | None = None
+    provider_occurred: datetime | None = None
+    provider_at: datetime | None = None
+    asked_at: datetime | None = None
+    final_micros: int = 0
+    final_count: int = 0
+    open_count: int = 0
+    first_tx: str | None = None
+    last_tx: str | None = None
+    paid_at: datetime | None = None
+    settled_at: datetime | None = None
+    dead: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The identity of the order."""
+        return (self.namespace, self.orderid)
+
+    @property
+    def is_provider_paid(self) -> bool:
+        """The provider says paid, and how much."""
+        return self.provider_status == "succeeded" and self.provider_micros is not None
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The order's flags."""
+        return frozenset(self.flags.split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a source's configuration says of its orders; `reads_chain`: one of its chains is read."""
+
+    grace_s: int = 300
+    recover: str = "off"
+    credits: bool = True
+    live_from: datetime | None = None
+    tolerance_micros: int = 0
+    unit_micros: int = 1
+    owns_addresses: bool = True
+    reads_chain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A disagreement that is a break from `due_at` on, and pending before."""
+
+    kind: str
+    due_at: datetime
+    micros: int | None
+    evidence: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A payment to be credited though its callback never came; `micros` in whole units of the source."""
+
+    micros: int
+    tx_hash: str | None
+    occurred_at: datetime | None
+    evidence: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How an order stands; `due_at` is when time alone will change that."""
+
+    verdict: str
+    breaks: tuple[Found, ...] = ()
+    flags: frozenset[str] = frozenset()
+    drift_micros: int | None = None
+    due_at: datetime | None = None
+    wish: Wish | None = field(default=None)
+
+
+def judge(story: Story, terms: Terms, now: datetime) -> Judged:
+    """Judge one order with the facts of now."""
+    if not terms.credits or "observed" in story.words or _is_before_us(story, terms):
+        return Judged(verdict="observed", flags=_flags(story), drift_micros=_drift(story))
+    found = [*_owed(story, terms), *_unbacked(story, terms), *_differing(story, terms), *_behind(story, now)]
+    due = tuple(one for one in found if one.due_at <= now)
+    waiting = [one.due_at for one in found if one.due_at > now]
+    wish = _wish(story, terms) if any(one.kind == "missing_callback" for one in due) else None
+    return Judged(
+        verdict=_verdict(story, is_broken=bool(due), is_waiting=bool(waiting)),
+        breaks=due,
+        flags=_flags(story),
+        drift_micros=_drift(story),
+        due_at=min(waiting, default=None),
+        wish=wish,
+    )
+
+
+def _is_before_us(story: Story, terms: Terms) -> bool:
+    """Whoever ran before us credited what is older than `live_from`; it is reported, and never recovered."""
+    moment = story.provider_occurred or story.paid_at or story.created_at
+    return terms.live_from is not None and moment < terms.live_from and story.credited_micros == 0
+
+
+def _verdict(story: Story, *, is_broken: bool, is_waiting: bool) -> str:
+    if is_broken:
+        return "break"
+    if is_waiting or story.open_count or story.state in ("confirming", "held"):
+        return "pending"
+    if story.credited_micros or story.told_micros is not None or story.is_provider_paid or story.final_count:
+        return "matched"
+    return "unpaid"
+
+
+def _flags(story: Story) -> frozenset[str]:
+    paid = _said(story)
+    late = story.expires_at is not None and story.paid_at is not None and story.paid_at > story.expires_at
+    computed = {
+        "late": late,
+        "partial": bool(story.final_count and paid is not None and story.final_micros < paid),
+        "over": bool(story.final_count and paid is not None and story.final_micros > paid),
+        "split": story.final_count > 1,
+    }
+    return story.words & {"late", "partial", "conflict", "recovered", "clock"} | {
+        name for name, is_so in computed.items() if is_so
+    }
+
+
+def _said(story: Story) -> int | None:
+    return story.provider_micros if story.is_provider_paid else story.told_micros
+
+
+def _drift(story: Story) -> int | None:
+    """Credited less what backs it; None where no other witness speaks."""
+    if story.final_count:
+        return story.credited_micros - story.final_micros
+    if story.is_provider_paid:
+        return story.credited_micros - (story.provider_micros or 0)
+    return None
+
+
+def _owed(story: Story, terms: Terms) -> Iterator[Found]:
+    if story.told_micros is not None or story.credited_micros or story.state not in _LATE_STATES:
+        return
+    if story.is_provider_paid or (terms.recover == "chain" and story.registered and story.final_count):
+        can = _wish(story, terms) is not None
+        wait = min(terms.grace_s, LONGEST_WAIT_S) if can else terms.grace_s
+        yield _found(
+            "missing_callback", _agreed_at(story), wait, _said(story) or story.final_micros, _three_sides(story)
+        )
+    elif story.final_count:
+        since = story.settled_at or story.created_at
+        yield _found("paid_unannounced", since, terms.grace_s, story.final_micros, _three_sides(story))
+    if (
+        story.final_count
+        and story.expires_at is not None
+        and story.paid_at is not None
+        and story.paid_at > story.expires_at
+    ):
+        told = {"expires_at": rfc3339(story.expires_at), "paid_at": rfc3339(story.paid_at)}
+        yield _found("late_payment", story.paid_at, 0, story.final_micros, told)
+
+
+def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
+    if story.told_at is not None and story.provider_status is not None and story.asked_at is not None:
+        is_silent = story.provider_status not in ("succeeded", *_ENDED, "refunded")
+        if is_silent and story.asked_at > story.told_at:
+            yield _found("callback_unconfirmed", story.told_at, terms.grace_s, story.told_micros, _three_sides(story))
+    if story.credited_micros and story.provider_status in _ENDED:
+        since = story.provider_at or story.created_at
+        yield _found("status_conflict", since, 0, story.credited_micros, _three_sides(story))
+    if story.credited_micros and terms.reads_chain and story.address and not (story.final_count or story.open_count):
+        since = story.told_at or story.provider_at or story.created_at
+        told = {"address": story.address, "credited": format_micros(story.credited_micros), "chain": "no transfer"}
+        yield _found("phantom_credit", since, FINALITY_S + terms.grace_s, story.credited_micros, told)
+
+
+def _differing(story: Story, terms: Terms) -> Iterator[Found]:
+    unit = max(terms.unit_micros, story.provider_unit)
+    if story.told_micros is not None and story.is_provider_paid and story.told_at is not None:
+        apart = story.told_micros - (story.provider_micros or 0)
+        if abs(apart) >= unit:
+            since = max(story.told_at, story.provider_at or story.told_at)
+            yield _found("amount_mismatch", since, 0, abs(apart), _three_sides(story))
+    said = _said(story)
+    if said is not None and story.final_count and story.settled_at is not None:
+        less = said - story.final_micros
+        if less >= max(unit, terms.tolerance_micros + 1):
+            yield _found("underpaid", story.settled_at, terms.grace_s, less, _three_sides(story))
+        if -less >= unit:
+            yield _found("overpaid", story.settled_at, 0, -less, _three_sides(story))
+    if story.provider_tx and story.first_tx and story.last_tx and story.settled_at is not None:
+        named, ours = _plain(story.provider_tx), {_plain(story.first_tx), _plain(story.last_tx)}
+        if named not in ours and story.final_count <= len(ours):
+            told = {"provider": story.provider_tx, "chain": story.first_tx}
+            yield _found("tx_mismatch", story.settled_at, terms.grace_s, None, told)
+
+
+def _behind(story: Story, now: datetime) -> Iterator[Found]:
+    if story.dead:
+        yield _found("delivery_gap", now, 0, story.credited_micros or None, {"dead_deliveries": str(story.dead)})
+
+
+def _agreed_at(story: Story) -> datetime:
+    moments = [one for one in (story.provider_at, story.settled_at) if one is not None]
+    return max(moments, default=story.created_at)
+
+
+def _wish(story: Story, terms: Terms) -> Wish | None:
+    """What would be recovered, where the witnesses that `recover` names agree; an expired order waits for a person."""
+    micros = _agreed_micros(story, terms)
+    if micros is None:
+        return None
+    floored = micros - micros % terms.unit_micros
+    if floored <= 0:
+        return None
+    return Wish(
+        micros=floored,
+        tx_hash=story.first_tx if story.final_count == 1 else story.provider_tx,
+        occurred_at=story.provider_occurred or story.paid_at,
+        evidence=_three_sides(story),
+    )
+
+
+def _agreed_micros(story: Story, terms: Terms) -> int | None:
+    said = story.provider_micros if story.is_provider_paid else None
+    unit = max(terms.unit_micros, story.provider_unit)
+    match terms.recover:
+        case "provider":
+            return said
+        case "provider+chain" if said is not None and story.final_count and abs(said - story.final_micros) < unit:
+            return said
+        case "chain" if story.final_count and story.registered and terms.owns_addresses:
+            in_time = story.expires_at is None or (story.paid_at is not None and story.paid_at <= story.expires_at)
+            return story.final_micros if in_time else None
+        case _:
+            return None
+
+
+def _three_sides(story: Story) -> dict[str, str]:
+    told = "no callback" if story.told_micros is None else f"{format_micros(story.told_micros)}"
+    provider = story.provider_status or "silent"
+    if story.provider_micros is not None:
+        provider = f"{provider} {format_micros(story.provider_micros)}"
+    chain = f"{format_micros(story.final_micros)} in {story.final_count}" if story.final_count else "no final transfer"
+    sides = {"callback": told, "provider": provider, "chain": chain, "credited": format_micros(story.credited_micros)}
+    return sides | ({"tx_hash": story.first_tx} if story.first_tx else {})
+
+
+def _found(kind: str, since: datetime, wait_s: int, micros: int | None, evidence: Mapping[str, str]) -> Found:
+    return Found(kind, since + timedelta(seconds=wait_s), micros, evidence)
+
+
+def _plain(tx_hash: str) -> str:
+    return tx_hash.lower().removeprefix("0x")

@@ -1,0 +1,337 @@
+"""Own a run: what changed is judged by all witnesses together, breaks open and clear, and the run says what it saw."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from relay.core.breaks import CLASSES, DERIVED
+from relay.core.chains import Chain
+from relay.core.orders import Finding
+from relay.core.sources import Source
+from relay.core.triage import RULES, Judged, Story, Terms, judge
+from relay.errors import RelayError
+from relay.flows.ledger import Ledger
+from relay.store import chain as chain_states
+from relay.store import intake, leases, polls, recoveries, runs
+from relay.store import reconciling as store
+from relay.store.engine import reading, writing
+
+log = logging.getLogger(__name__)
+
+LEASE, LEASE_S = "reconcile", 120
+# Orders of one transaction, and how many one run takes from the log; the next one goes on.
+PAGE, MOST = 500, 20_000
+# Breaks that one run announces one by one; what is beyond is one alert.
+MOST_TOLD = 200
+# A chain that nobody has read for so long says nothing about what is missing.
+STALE_AFTER = timedelta(minutes=5)
+
+
+class LeaseLost(RelayError):
+    """Another process has taken over; what was not committed is its to do."""
+
+    code = "lease_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What a run works with."""
+
+    engine: Engine
+    sources: Mapping[str, Source]
+    chains: Mapping[str, Chain]
+    new_id: Callable[[datetime], str]
+    owner: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has seen so far."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    micros: Counter[str] = field(default_factory=Counter)
+    opened: int = 0
+    cleared: int = 0
+    changed: int = 0
+    told: int = 0
+    keys: Any = field(default_factory=sha256)
+
+
+def reconcile(bench: Bench, *, now: datetime) -> str:
+    """Judge what changed and what is due; return `complete`, `incomplete`, or `busy` while another process runs.
+
+    A process that dies in between leaves its orders in the work of the next,
+    and no run that counts. Raises LeaseLost when it was overtaken.
+    """
+    with writing(bench.engine) as connection:
+        fence = leases.take(connection, LEASE, owner=bench.owner, now=now, ttl_s=LEASE_S)
+        if fence is None:
+            return "busy"
+        store.take(connection, now=now, most=MOST)
+    tally = Tally()
+    try:
+        while _page(bench, fence, tally, now):
+            pass
+        return _finish(bench, fence, tally, now)
+    finally:
+        with writing(bench.engine) as connection:
+            leases.release(connection, LEASE, owner=bench.owner, now=now)
+
+
+def stale_chains(connection: Connection, chains: Mapping[str, Chain], now: datetime) -> dict[str, str]:
+    """Return the chains that are on and cannot be believed to be read, each with the reason."""
+    known = chain_states.states(connection)
+    reasons = {}
+    for name, chain in sorted(chains.items()):
+        row = known.get(name)
+        if not chain.is_on:
+            continue
+        if row is None or row["scanned_at"] is None:
+            reasons[name] = "not read yet"
+        elif row["stopped"] is not None:
+            reasons[name] = f"stopped: {row['stopped']}"
+        elif now - row["scanned_at"] > STALE_AFTER:
+            reasons[name] = "not read for five minutes"
+    return reasons
+
+
+def terms_of(source: Source | None, chains: Mapping[str, Chain]) -> Terms:
+    """Return what a source's configuration says; of one that is configured no longer nothing is recovered."""
+    if source is None:
+        return Terms()
+    return Terms(
+        grace_s=source.grace_s,
+        recover=source.recover,
+        credits=source.credits,
+        live_from=source.live_from,
+        tolerance_micros=source.tolerance_micros,
+        unit_micros=source.adapter.unit_micros,
+        owns_addresses=source.address_kind == "dedicated",
+        reads_chain=any(name in chains and chains[name].is_on for name in source.chains),
+    )
+
+
+def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
+    """Judge a page of orders in one transaction; return how many there were."""
+    with writing(bench.engine) as connection:
+        _still_ours(connection, bench, fence, now)
+        keys = store.work(connection, limit=PAGE)
+        if not keys:
+            return 0
+        found, known = store.stories(connection, keys)
+        judged = [(one, judge(one, terms_of(bench.sources.get(one.source), bench.chains), now)) for one in found]
+        tally.changed += store.write_states(connection, [_state(*one, now) for one in judged])
+        recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])
+        recoveries.withdraw(connection, [story.key for story, one in judged if one.wish is None])
+        _ask(connection, bench, judged, now)
+        fresh = _settle_breaks(connection, judged, known, tally, now)
+        store.done(connection, keys)
+        _count(judged, tally)
+        _tell(connection, bench, fresh, tally, now)
+    return len(keys)
+
+
+def _still_ours(connection: Connection, bench: Bench, fence: int, now: datetime) -> None:
+    if leases.take(connection, LEASE, owner=bench.owner, now=now, ttl_s=LEASE_S) != fence:
+        raise LeaseLost("another process reconciles now")
+
+
+def _state(story: Story, judged: Judged, now: datetime) -> dict[str, Any]:
+    return {
+        "namespace": story.namespace,
+        "orderid": story.orderid,
+        "verdict": judged.verdict,
+        "kinds": " ".join(sorted(one.kind for one in judged.breaks)),
+        "flags": " ".join(sorted(judged.flags)),
+        "drift_micros": judged.drift_micros,
+        "due_at": judged.due_at,
+        "changed_at": now,
+    }
+
+
+def _recovery(story: Story, judged: Judged, now: datetime) -> dict[str, Any]:
+    wish = judged.wish
+    assert wish is not None  # noqa: S101  # the caller chose those that have one
+    return {
+        "namespace": story.namespace,
+        "orderid": story.orderid,
+        "source": story.source,
+        "state": "due",
+        "amount_micros": wish.micros,
+        "occurred_at": wish.occurred_at,
+        "tx_hash": wish.tx_hash,
+        "evidence": _spelled(wish.evidence),
+        "found_at": now,
+        "applied_at": None,
+        "decided_by": None,
+    }
+
+
+def _ask(connection: Connection, bench: Bench, judged: Sequence[tuple[Story, Judged]], now: datetime) -> None:
+    """Money is there and nobody has said so: the provider is asked at once, not in its turn."""
+    for story, one in judged:
+        source = bench.sources.get(story.source)
+        is_owed = story.final_count and story.told_micros is None and not story.is_provider_paid
+        if is_owed and one.verdict == "pending" and source is not None and source.adapter.query and source.base_url:
+            polls.request_poll(connection, source, story.orderid, reason="transfer", due_at=now, now=now)
+
+
+def _settle_breaks(
+    connection: Connection,
+    judged: Sequence[tuple[Story, Judged]],
+    known: Mapping[str, Mapping[str, Any]],
+    tally: Tally,
+    now: datetime,
+) -> list[Finding]:
+    """Open, change and clear what differs from what is kept; return what is new to people."""
+    rows, fresh, wanted = [], [], set()
+    for story, one in judged:
+        for found in one.breaks:
+            finding = Finding(
+                kind=found.kind,
+                severity=CLASSES[found.kind].severity,
+                source=story.source,
+                key=story.key,
+                amount_micros=found.micros,
+                evidence=found.evidence,
+            )
+            wanted.add(finding.id)
+            before = known.get(finding.id)
+            if _stands(before, finding):
+                continue
+            rows.append(_break(finding, now))
+            if before is None or before["state"] != "open":
+                fresh.append(finding)
+    gone = [row["id"] for row in known.values() if row["kind"] in DERIVED and row["state"] == "open"]
+    cleared = set(gone) - wanted
+    store.open_breaks(connection, rows)
+    store.clear_breaks(connection, cleared, now=now)
+    tally.opened += len(fresh)
+    tally.cleared += len(cleared)
+    return fresh
+
+
+def _stands(before: Mapping[str, Any] | None, finding: Finding) -> bool:
+    """What a person has resolved stays so until the facts change."""
+    if before is None or (before["state"] == "resolved" and before["resolved_by"] == "reconciler"):
+        return False
+    return bool(before["evidence"] == _spelled(finding.evidence) and before["amount_micros"] == finding.amount_micros)
+
+
+def _break(finding: Finding, now: datetime) -> dict[str, Any]:
+    namespace, orderid = finding.key
+    return {
+        "id": finding.id,
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "state": "open",
+        "namespace": namespace,
+        "orderid": orderid,
+        "amount_micros": finding.amount_micros,
+        "evidence": _spelled(finding.evidence),
+        "first_seen": now,
+        "last_seen": now,
+    }
+
+
+def _count(judged: Sequence[tuple[Story, Judged]], tally: Tally) -> None:
+    for story, one in judged:
+        tally.verdicts[one.verdict] += 1
+        tally.micros["credited"] += story.credited_micros
+        tally.micros["callback"] += story.told_micros or 0
+        tally.micros["provider"] += (story.provider_micros or 0) if story.is_provider_paid else 0
+        tally.micros["chain"] += story.final_micros
+        kinds = ",".join(sorted(found.kind for found in one.breaks))
+        tally.keys.update(f"{story.namespace}\x1f{story.orderid}\x1f{one.verdict}\x1f{kinds}\x1e".encode())
+
+
+def _tell(connection: Connection, bench: Bench, fresh: Sequence[Finding], tally: Tally, now: datetime) -> None:
+    """Announce new breaks, the worst first; beyond the cap one alert tells the number."""
+    if not fresh:
+        return
+    room = max(0, MOST_TOLD - tally.told)
+    ordered = sorted(fresh, key=lambda one: (one.severity, -(one.amount_micros or 0)))
+    known, feed = intake.open_orders(connection, [])
+    ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
+    for finding in ordered[:room]:
+        ledger.announce_break(finding)
+    if len(ordered) > room and tally.told <= MOST_TOLD:
+        ledger.announce_operation("relay.alert", {"reason": "many_breaks", "not_told": len(ordered) - room})
+        tally.told = MOST_TOLD + 1
+    else:
+        tally.told += len(ordered[:room])
+    ledger.write(connection)
+
+
+def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
+    """Write the run, its manifest last; a look that found nothing new is only noted."""
+    with writing(bench.engine) as connection:
+        _still_ours(connection, bench, fence, now)
+        stale = stale_chains(connection, bench.chains, now)
+        state = "incomplete" if stale else "complete"
+        reason = "; ".join(f"{name} {why}" for name, why in stale.items())
+        before = runs.last(connection)
+        is_news = before is None or (before["state"], before["reason"]) != (state, reason)
+        if before is not None and not tally.verdicts and not is_news:
+            runs.touch(connection, before["id"], now=now)
+            return state
+        manifest = _manifest(connection, tally, state, reason)
+        digest = sha256(manifest.encode()).hexdigest()
+        if stale and is_news:
+            _tell_incomplete(connection, bench, reason, now)
+        columns = {"kind": "incremental", "state": state, "reason": reason, "fence": fence, "finished_at": now}
+        runs.add(connection, **columns, last_checked=now, manifest=manifest, manifest_hash=digest)
+    told = {"state": state, "judged": tally.verdicts.total(), "opened": tally.opened, "cleared": tally.cleared}
+    log.info("run_finished", extra=told)
+    return state
+
+
+def _tell_incomplete(connection: Connection, bench: Bench, reason: str, now: datetime) -> None:
+    known, feed = intake.open_orders(connection, [])
+    ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
+    ledger.announce_operation("reconciliation.run.incomplete", {"reason": reason})
+    ledger.write(connection)
+
+
+def _manifest(connection: Connection, tally: Tally, state: str, reason: str) -> str:
+    """No time, id or duration: the same cut and facts give the same bytes."""
+    return _spelled(
+        {
+            "format": 1,
+            "rules": RULES,
+            "state": state,
+            "reason": reason,
+            "cut": runs.cut(connection),
+            "judged": dict(tally.verdicts),
+            "micros": dict(tally.micros),
+            "opened": tally.opened,
+            "cleared": tally.cleared,
+            "open": runs.open_by_kind(connection),
+            "orders_sha256": tally.keys.hexdigest(),
+        }
+    )
+
+
+def _spelled(value: Mapping[str, Any]) -> str:
+    return json.dumps(dict(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def status(engine: Engine) -> dict[str, Any]:
+    """Return the newest run, what is open, and what a brake has stopped."""
+    with reading(engine) as connection:
+        row = runs.last(connection)
+        stopped = recoveries.waiting(connection, "stopped")
+        return {
+            "run": None if row is None else dict(row),
+            "open": runs.open_by_kind(connection),
+            "stopped": {"count": len(stopped), "micros": sum(one["amount_micros"] for one in stopped)},
+        }

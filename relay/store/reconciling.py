@@ -1,0 +1,217 @@
+"""Own the statements of a run: changed orders are taken, their facts read by the page, and only what differs is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, text
+
+from relay.core.triage import Story
+from relay.store.bulk import given, types_of, with_ids, with_rows
+from relay.store.engine import together
+from relay.store.rows import breaks, dirty, dirty_work, match_states, orders
+
+Key = tuple[str, str]
+_TIME = orders.c.created_at.type
+
+
+def take(connection: Connection, *, now: datetime, most: int) -> int:
+    """Move visible rows of the log, and orders whose time has come, to the work of this run; return how many rows.
+
+    What commits later stays for the next run. The caller commits before it
+    reads facts, so that a change is either seen or taken again.
+    """
+    ids = list(connection.scalars(select(dirty.c.id).order_by(dirty.c.id).limit(most)))
+    keys: set[Key] = set()
+    if ids:
+        taken = connection.execute(_TAKE.on(connection), given(ids))
+        keys = {(row.namespace, row.orderid) for row in taken}
+    due = select(match_states.c.namespace, match_states.c.orderid).where(
+        text("due_at IS NOT NULL"), match_states.c.due_at <= now
+    )
+    keys |= {(row.namespace, row.orderid) for row in connection.execute(due.limit(most))}
+    if keys:
+        connection.execute(_WORK.on(connection), given(_named(keys)))
+    return len(keys)
+
+
+def work(connection: Connection, *, limit: int) -> list[Key]:
+    """Return orders that are to be judged."""
+    query = select(dirty_work.c.namespace, dirty_work.c.orderid)
+    rows = connection.execute(query.order_by(dirty_work.c.namespace, dirty_work.c.orderid).limit(limit))
+    return [(row.namespace, row.orderid) for row in rows]
+
+
+def done(connection: Connection, keys: Collection[Key]) -> None:
+    """Strike orders from the work."""
+    connection.execute(_DONE.on(connection), given(_named(keys)))
+
+
+def stories(connection: Connection, keys: Collection[Key]) -> tuple[list[Story], dict[str, Mapping[str, Any]]]:
+    """Return what the witnesses of orders say, and the derived breaks that they have, by id."""
+    asked = given(_named(keys))
+    rows, known = together(connection, (_STORIES.on(connection), asked), (_BREAKS.on(connection), asked))
+    return [Story(**row) for row in rows], {row["id"]: row for row in known}
+
+
+def write_states(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Write how orders stand; return how many had stood otherwise."""
+    return connection.execute(_STATES.on(connection), given(rows)).rowcount if rows else 0
+
+
+def open_breaks(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Open breaks, or open them again, or note what changed about them; an owner and a note stay."""
+    if rows:
+        connection.execute(_OPEN.on(connection), given(rows))
+
+
+def clear_breaks(connection: Connection, ids: Collection[str], *, now: datetime) -> None:
+    """Close breaks whose cause is gone."""
+    if ids:
+        rows = [{"id": one, "resolved_at": now} for one in sorted(ids)]
+        connection.execute(_CLEAR.on(connection), given(rows))
+
+
+def mark(connection: Connection, keys: Collection[Key]) -> None:
+    """Have orders looked at by the next run."""
+    connection.execute(insert(dirty), _named(keys))
+
+
+def mark_all(connection: Connection) -> None:
+    """Have every order looked at again, as after a change of rules or a restored database."""
+    connection.execute(text("INSERT INTO dirty (namespace, orderid) SELECT namespace, orderid FROM orders"))
+
+
+def state_of(connection: Connection, key: Key) -> RowMapping | None:
+    """Return how an order stood when it was looked at last."""
+    mine = (match_states.c.namespace == key[0], match_states.c.orderid == key[1])
+    return connection.execute(select(match_states).where(*mine)).mappings().first()
+
+
+def _named(keys: Collection[Key]) -> list[dict[str, str]]:
+    return [{"namespace": namespace, "orderid": orderid} for namespace, orderid in sorted(keys)]
+
+
+_KEY = types_of(orders, ("namespace", "orderid"))
+_TAKE = with_ids("DELETE FROM dirty WHERE id IN (SELECT id FROM {rows} AS g) RETURNING namespace, orderid")
+_WORK = with_rows(
+    """
+    INSERT INTO dirty_work (namespace, orderid) SELECT namespace, orderid FROM {rows} AS g WHERE true
+    ON CONFLICT DO NOTHING
+    """,
+    _KEY,
+)
+_DONE = with_rows(
+    """
+    DELETE FROM dirty_work WHERE EXISTS (SELECT 1 FROM {rows} AS g
+        WHERE g.namespace = dirty_work.namespace AND g.orderid = dirty_work.orderid)
+    """,
+    _KEY,
+)
+# Each witness is summed once for all orders of the page; every join goes by an index of the order's key.
+_STORIES = with_rows(
+    """
+    WITH g AS (SELECT namespace, orderid FROM {rows} AS r),
+    told AS (
+        SELECT c.namespace, c.orderid, sum(c.amount_micros) AS told_micros, min(c.received_at) AS told_at
+        FROM g JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid
+            AND c.verdict = 'accepted' AND c.status = 'succeeded'
+        GROUP BY c.namespace, c.orderid),
+    heard AS (
+        SELECT f.*, row_number() OVER (PARTITION BY f.namespace, f.orderid ORDER BY
+            CASE f.status WHEN 'succeeded' THEN 0 WHEN 'refunded' THEN 1 ELSE 2 END, f.changed_at DESC, f.source) AS place
+        FROM g JOIN provider_facts f ON f.namespace = g.namespace AND f.orderid = g.orderid),
+    moved AS (
+        SELECT m.namespace, m.orderid,
+            sum(CASE WHEN t.is_final THEN t.amount_micros ELSE 0 END) AS final_micros,
+            sum(CASE WHEN t.is_final THEN 1 ELSE 0 END) AS final_count,
+            sum(CASE WHEN t.is_final THEN 0 ELSE 1 END) AS open_count,
+            min(CASE WHEN t.is_final THEN t.tx_hash END) AS first_tx,
+            max(CASE WHEN t.is_final THEN t.tx_hash END) AS last_tx,
+            min(t.block_time) AS paid_at, max(coalesce(m.final_at, m.matched_at)) AS settled_at
+        FROM g JOIN matches m ON m.namespace = g.namespace AND m.orderid = g.orderid AND m.reversed_at IS NULL
+        JOIN transfers t ON t.chain = m.chain AND t.tx_hash = m.tx_hash AND t.log_index = m.log_index
+            AND t.orphaned_at IS NULL
+        GROUP BY m.namespace, m.orderid),
+    sent AS (
+        SELECT e.namespace, e.orderid, count(*) AS dead
+        FROM g JOIN events e ON e.namespace = g.namespace AND e.orderid = g.orderid
+        JOIN deliveries d ON d.event_sequence = e.sequence AND d.state = 'dead'
+        GROUP BY e.namespace, e.orderid)
+    SELECT o.namespace, o.orderid, o.source, o.state, o.credited_micros, o.amount_micros, o.flags, o.registered,
+        o.address, o.created_at, o.expires_at,
+        CAST(told.told_micros AS BIGINT) AS told_micros, told.told_at,
+        CASE WHEN h.source IS NULL THEN NULL ELSE coalesce(h.status, 'unknown') END AS provider_status,
+        h.amount_micros AS provider_micros, coalesce(h.unit_micros, 1) AS provider_unit, h.tx_hash AS provider_tx,
+        h.occurred_at AS provider_occurred, h.changed_at AS provider_at, h.checked_at AS asked_at,
+        CAST(coalesce(moved.final_micros, 0) AS BIGINT) AS final_micros,
+        coalesce(moved.final_count, 0) AS final_count, coalesce(moved.open_count, 0) AS open_count,
+        moved.first_tx, moved.last_tx, moved.paid_at, moved.settled_at, coalesce(sent.dead, 0) AS dead
+    FROM g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid
+    LEFT JOIN told ON told.namespace = g.namespace AND told.orderid = g.orderid
+    LEFT JOIN heard h ON h.namespace = g.namespace AND h.orderid = g.orderid AND h.place = 1
+    LEFT JOIN moved ON moved.namespace = g.namespace AND moved.orderid = g.orderid
+    LEFT JOIN sent ON sent.namespace = g.namespace AND sent.orderid = g.orderid
+    """,
+    _KEY,
+    registered=orders.c.registered.type,
+    **dict.fromkeys(
+        (
+            "created_at",
+            "expires_at",
+            "told_at",
+            "provider_occurred",
+            "provider_at",
+            "asked_at",
+            "paid_at",
+            "settled_at",
+        ),
+        _TIME,
+    ),
+)
+_BREAKS = with_rows(
+    """
+    SELECT b.id, b.kind, b.state, b.evidence, b.amount_micros, b.severity, b.resolved_by
+    FROM {rows} AS g JOIN breaks b ON b.namespace = g.namespace AND b.orderid = g.orderid
+    """,
+    _KEY,
+)
+_STATE_COLUMNS = tuple(match_states.c.keys())
+_COMPARED = ("verdict", "kinds", "flags", "drift_micros", "due_at")
+_STATES = with_rows(
+    f"""
+    INSERT INTO match_states ({", ".join(_STATE_COLUMNS)}) SELECT {", ".join(_STATE_COLUMNS)} FROM {{rows}} AS g WHERE true
+    ON CONFLICT (namespace, orderid) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _STATE_COLUMNS[2:])}
+    WHERE {" OR ".join(f"match_states.{name} IS DISTINCT FROM excluded.{name}" for name in _COMPARED)}
+    """,
+    types_of(match_states, _STATE_COLUMNS),
+)
+_NEW_BREAK = (
+    "id",
+    "kind",
+    "severity",
+    "state",
+    "namespace",
+    "orderid",
+    "amount_micros",
+    "evidence",
+    "first_seen",
+    "last_seen",
+)
+_OPEN = with_rows(
+    f"""
+    INSERT INTO breaks ({", ".join(_NEW_BREAK)}) SELECT {", ".join(_NEW_BREAK)} FROM {{rows}} AS g WHERE true
+    ON CONFLICT (id) DO UPDATE SET state = 'open', amount_micros = excluded.amount_micros,
+        evidence = excluded.evidence, last_seen = excluded.last_seen, resolved_at = NULL, resolved_by = NULL
+    """,
+    types_of(breaks, _NEW_BREAK),
+)
+_CLEAR = with_rows(
+    """
+    UPDATE breaks SET state = 'resolved', resolved_at = g.resolved_at, resolved_by = 'reconciler'
+    FROM {rows} AS g WHERE breaks.id = g.id AND breaks.state = 'open'
+    """,
+    types_of(breaks, ("id", "resolved_at")),
+)

@@ -1,0 +1,68 @@
+"""Own what was found to be paid without a callback, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, select, tuple_, update
+
+from relay.store.bulk import given, types_of, with_rows
+from relay.store.rows import recoveries
+
+Key = tuple[str, str]
+_COLUMNS = tuple(recoveries.c.keys())
+
+
+def propose(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Note payments that are to be recovered; of one that still waits, what the witnesses say now."""
+    if rows:
+        connection.execute(_PROPOSE.on(connection), given(rows))
+
+
+def withdraw(connection: Connection, keys: Collection[Key]) -> None:
+    """Give up what waits to be recovered and is not to be any more: it was paid, or a witness has changed its mind."""
+    if keys:
+        rows = [{"namespace": namespace, "orderid": orderid} for namespace, orderid in sorted(keys)]
+        connection.execute(_WITHDRAW.on(connection), given(rows))
+
+
+def waiting(connection: Connection, state: str, source: str | None = None) -> list[RowMapping]:
+    """Return recoveries that are `due` or `stopped`, the largest first."""
+    query = select(recoveries).where(recoveries.c.state == state)
+    if source is not None:
+        query = query.where(recoveries.c.source == source)
+    return list(connection.execute(query.order_by(recoveries.c.amount_micros.desc(), recoveries.c.orderid)).mappings())
+
+
+def applied_since(connection: Connection, source: str, since: datetime) -> tuple[int, int]:
+    """Return how many of a source's payments were recovered by themselves since a moment, and their micros."""
+    # What a person released does not count: it was looked at.
+    mine = (recoveries.c.source == source, recoveries.c.applied_at > since, recoveries.c.decided_by.is_(None))
+    count, micros = connection.execute(select(func.count(), func.sum(recoveries.c.amount_micros)).where(*mine)).one()
+    return count, int(micros or 0)
+
+
+def move(connection: Connection, keys: Collection[Key], state: str, *, since: str, **columns: Any) -> int:
+    """Move recoveries from the state `since` to another; return how many still stood there."""
+    mine = (tuple_(recoveries.c.namespace, recoveries.c.orderid).in_(sorted(keys)), recoveries.c.state == since)
+    return connection.execute(update(recoveries).where(*mine).values(state=state, **columns)).rowcount
+
+
+_PROPOSE = with_rows(
+    f"""
+    INSERT INTO recoveries ({", ".join(_COLUMNS)}) SELECT {", ".join(_COLUMNS)} FROM {{rows}} AS g WHERE true
+    ON CONFLICT (namespace, orderid) DO UPDATE SET amount_micros = excluded.amount_micros, evidence = excluded.evidence,
+        tx_hash = excluded.tx_hash, occurred_at = excluded.occurred_at
+    WHERE recoveries.state IN ('due', 'stopped') AND recoveries.evidence <> excluded.evidence
+    """,
+    types_of(recoveries, _COLUMNS),
+)
+_WITHDRAW = with_rows(
+    """
+    DELETE FROM recoveries WHERE state IN ('due', 'stopped') AND EXISTS (SELECT 1 FROM {rows} AS g
+        WHERE g.namespace = recoveries.namespace AND g.orderid = recoveries.orderid)
+    """,
+    types_of(recoveries, ("namespace", "orderid")),
+)

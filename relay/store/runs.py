@@ -1,0 +1,57 @@
+"""Own what is kept of runs: where the sources stood, what was found, and whether it counts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+from relay.store.paging import Page
+from relay.store.rows import breaks, callbacks, chains, events, runs
+
+
+def cut(connection: Connection) -> dict[str, Any]:
+    """Return where every source stands: newest callback and event, and the last final block of each chain with its hash."""
+    read = connection.execute(select(chains.c.name, chains.c.final_number, chains.c.final_hash).order_by(chains.c.name))
+    return {
+        "callback": connection.scalar(select(func.max(callbacks.c.id))) or 0,
+        "event": connection.scalar(select(func.max(events.c.sequence))) or 0,
+        "chains": {row.name: {"block": row.final_number, "hash": row.final_hash} for row in read},
+    }
+
+
+def open_by_kind(connection: Connection) -> dict[str, dict[str, int]]:
+    """Return how many breaks of each kind are open, and their micros."""
+    query = select(breaks.c.kind, func.count().label("count"), func.sum(breaks.c.amount_micros).label("micros"))
+    rows = connection.execute(query.where(breaks.c.state == "open").group_by(breaks.c.kind).order_by(breaks.c.kind))
+    return {row.kind: {"count": row[1], "micros": int(row.micros or 0)} for row in rows}
+
+
+def last(connection: Connection) -> RowMapping | None:
+    """Return the newest run."""
+    return connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
+
+
+def touch(connection: Connection, run_id: int, *, now: datetime) -> None:
+    """Note that a later look found nothing new."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(last_checked=now))
+
+
+def add(connection: Connection, **columns: Any) -> int:
+    """Write a run that has ended; return its id."""
+    return int(connection.execute(insert(runs).values(columns)).inserted_primary_key[0])  # type: ignore[index]  # an insert of one row has one
+
+
+def find(connection: Connection, run_id: int) -> RowMapping | None:
+    """Return one run."""
+    return connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
+
+
+def page(connection: Connection, *, after: int | None, limit: int) -> Page:
+    """List runs, the newest first."""
+    query = select(runs).order_by(runs.c.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(runs.c.id < after)
+    rows = list(connection.execute(query).mappings())
+    return Page(rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None)

@@ -1,0 +1,126 @@
+"""Own the triggers that append an order's key to `dirty` with each change of a fact, in the writer's own transaction.
+
+The database writes the log, so that no writer forgets it: neither one of ours,
+nor a process of the release before that still runs, nor a person's statement.
+On Postgres they fire once a statement where rows come in batches.
+A table that is made anew by a migration loses its triggers, and has to be given them again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, event
+
+from relay.store.tables.base import metadata
+
+_ORDER_CHANGES = (
+    "version",
+    "state",
+    "credited_micros",
+    "amount_micros",
+    "expected_micros",
+    "flags",
+    "address",
+    "expires_at",
+)
+_MATCH_CHANGES = ("namespace", "orderid", "final_at", "reversed_at")
+_MOVED = "SELECT m.namespace, m.orderid FROM matches m WHERE m.chain = {0}chain AND m.tx_hash = {0}tx_hash AND m.log_index = {0}log_index"
+_TOLD = "SELECT e.namespace, e.orderid FROM events e WHERE e.sequence = NEW.event_sequence AND e.orderid IS NOT NULL"
+_NEW = "VALUES (NEW.namespace, NEW.orderid)"
+
+
+def _differs(names: tuple[str, ...], word: str, old: str = "OLD", new: str = "NEW") -> str:
+    return " OR ".join(f"{old}.{name} {word} {new}.{name}" for name in names)
+
+
+def _sqlite(name: str, on: str, values: str, when: str = "") -> str:
+    condition = f" WHEN {when}" if when else ""
+    return f"CREATE TRIGGER {name} AFTER {on} FOR EACH ROW{condition} BEGIN INSERT INTO dirty (namespace, orderid) {values}; END"
+
+
+_DEAD = "OLD.state <> NEW.state AND 'dead' IN (OLD.state, NEW.state)"
+SQLITE = (
+    _sqlite("dirty_orders_new", "INSERT ON orders", _NEW),
+    _sqlite("dirty_orders", "UPDATE ON orders", _NEW, _differs(_ORDER_CHANGES, "IS NOT")),
+    _sqlite("dirty_callbacks", "INSERT ON callbacks", _NEW, "NEW.verdict <> 'rejected'"),
+    _sqlite("dirty_facts_new", "INSERT ON provider_facts", _NEW),
+    _sqlite("dirty_facts", "UPDATE ON provider_facts", _NEW, "OLD.changed_at IS NOT NEW.changed_at"),
+    _sqlite("dirty_matches_new", "INSERT ON matches", _NEW),
+    _sqlite("dirty_matches", "UPDATE ON matches", _NEW, _differs(_MATCH_CHANGES, "IS NOT")),
+    _sqlite(
+        "dirty_transfers",
+        "UPDATE ON transfers",
+        _MOVED.format("NEW."),
+        "OLD.is_final <> NEW.is_final OR OLD.orphaned_at IS NOT NEW.orphaned_at",
+    ),
+    _sqlite("dirty_deliveries", "UPDATE ON deliveries", _TOLD, _DEAD),
+)
+
+
+def _function(name: str, values: str) -> str:
+    return (
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"INSERT INTO dirty (namespace, orderid) {values}; RETURN NULL; END $$"
+    )
+
+
+def _batch(name: str, table: str, values: str) -> tuple[str, str]:
+    """What an INSERT of many rows appends."""
+    fired = f"CREATE TRIGGER {name} AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
+    return _function(name, values), fired
+
+
+def _each(name: str, table: str, values: str, when: str) -> tuple[str, str]:
+    """What an UPDATE appends for each row that changed."""
+    return (
+        _function(name, values),
+        f"CREATE TRIGGER {name} AFTER UPDATE ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {name}()",
+    )
+
+
+_FRESH = "SELECT namespace, orderid FROM fresh"
+_DISTINCT = "IS DISTINCT FROM"
+POSTGRES = (
+    *_batch("dirty_orders_new", "orders", _FRESH),
+    *_each("dirty_orders", "orders", _NEW, _differs(_ORDER_CHANGES, _DISTINCT)),
+    *_batch("dirty_callbacks", "callbacks", f"{_FRESH} WHERE verdict <> 'rejected'"),
+    *_batch("dirty_facts_new", "provider_facts", _FRESH),
+    *_each("dirty_facts", "provider_facts", _NEW, _differs(("changed_at",), _DISTINCT)),
+    *_batch("dirty_matches_new", "matches", _FRESH),
+    *_each("dirty_matches", "matches", _NEW, _differs(_MATCH_CHANGES, _DISTINCT)),
+    *_each("dirty_transfers", "transfers", _MOVED.format("NEW."), _differs(("is_final", "orphaned_at"), _DISTINCT)),
+    *_each("dirty_deliveries", "deliveries", _TOLD, _DEAD),
+)
+_TABLES = {
+    "orders_new": "orders",
+    "orders": "orders",
+    "callbacks": "callbacks",
+    "facts_new": "provider_facts",
+    "facts": "provider_facts",
+    "matches_new": "matches",
+    "matches": "matches",
+    "transfers": "transfers",
+    "deliveries": "deliveries",
+}
+
+
+def create(connection: Connection) -> None:
+    """Make the triggers; the tables are there."""
+    for statement in SQLITE if connection.dialect.name == "sqlite" else POSTGRES:
+        connection.exec_driver_sql(statement)
+
+
+def drop(connection: Connection) -> None:
+    """Take the triggers away."""
+    for name, table in _TABLES.items():
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"DROP TRIGGER dirty_{name}")
+        else:
+            connection.exec_driver_sql(f"DROP TRIGGER dirty_{name} ON {table}")
+            connection.exec_driver_sql(f"DROP FUNCTION dirty_{name}()")
+
+
+@event.listens_for(metadata, "after_create")
+def _after_create(_: Any, connection: Connection, **__: Any) -> None:
+    create(connection)

@@ -1,0 +1,355 @@
+"""Runs on both databases: facts change, breaks open and clear, what is missing is recovered once."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, insert, select, text, update
+
+from relay.core.actors import Actor
+from relay.core.sources import Brake, Source
+from relay.errors import Unprocessable
+from relay.flows.committer import Committer
+from relay.flows.intake import Intake
+from relay.flows.reconcile import LEASE, Bench, LeaseLost, _page, reconcile, status
+from relay.flows.reconcile import Tally as ATally
+from relay.flows.recovery import decide, recover
+from relay.store import leases, reconciling
+from relay.store.engine import make_engine, reading, writing
+from relay.store.rows import (
+    breaks,
+    callbacks,
+    dirty,
+    dirty_work,
+    events,
+    match_states,
+    orders,
+    recoveries,
+    runs,
+)
+from relay.store.rows import (
+    leases as lease_rows,
+)
+from tests.builders import NOON, a_callback, a_source
+from tests.fakes import FakeMemory, numbered_ids
+from tests.rows import a_match, a_provider_fact, a_stored_order, a_stored_transfer
+
+PERSON = Actor(id="key_1", name="Ada", roles=frozenset({"approver"}))
+LATER = NOON + timedelta(minutes=10)
+LIVE = a_source(recover="provider+chain", chains=("ethereum",))
+
+
+class House:
+    """Runs as the processes do, at a time of its own."""
+
+    def __init__(self, engine: Engine, source: Source = LIVE, *, owner: str = "me") -> None:
+        self.engine, self.source, self.at = engine, source, LATER
+        self.new_id = numbered_ids(owner)
+        self.bench = Bench(engine=engine, sources={source.name: source}, chains={}, new_id=self.new_id, owner=owner)
+        committer = Committer(engine, FakeMemory(), clock=lambda: self.at, new_id=self.new_id)
+        self.door = Intake(self.bench.sources, committer, clock=lambda: self.at)
+
+    def run(self) -> str:
+        """One round of the job."""
+        ended = reconcile(self.bench, now=self.at)
+        if recover(self.bench, self.door, now=self.at):
+            ended = reconcile(self.bench, now=self.at)
+        return ended
+
+    def count(self, table: Any, **columns: Any) -> int:
+        with reading(self.engine) as connection:
+            query = (
+                select(func.count()).select_from(table).where(*(table.c[name] == one for name, one in columns.items()))
+            )
+            return int(connection.scalar(query) or 0)
+
+    def open(self) -> set[str]:
+        with reading(self.engine) as connection:
+            return set(connection.scalars(select(breaks.c.kind).where(breaks.c.state == "open")))
+
+    def order(self, orderid: str) -> Any:
+        with reading(self.engine) as connection:
+            return connection.execute(select(orders).where(orders.c.orderid == orderid)).mappings().one()
+
+
+def an_unpaid(engine: Engine, number: int) -> str:
+    """An order that was registered and not credited."""
+    orderid = f"lost-{number}"
+    a_stored_order(
+        engine, orderid, state="created", credited_micros=0, amount_micros=None, amount_raw=None, registered=True
+    )
+    return orderid
+
+
+def a_lost_callback(engine: Engine, number: int = 1) -> str:
+    """A paid order whose callback never came: provider and chain agree."""
+    orderid = an_unpaid(engine, number)
+    a_provider_fact(engine, orderid)
+    a_match(engine, a_stored_transfer(engine, number, "0x" + "a" * 40), orderid)
+    return orderid
+
+
+def test_a_missing_callback_is_recovered_once(engine: Engine) -> None:
+    """Through the door, with its origin; the real one that comes later changes nothing."""
+    house = House(engine)
+    orderid = a_lost_callback(engine)
+    assert house.run() == "complete"
+    assert (house.order(orderid)["state"], house.order(orderid)["credited_micros"]) == ("succeeded", 3_000_000)
+    assert "recovered" in house.order(orderid)["flags"]
+    assert house.count(events, type="recharge.succeeded") == 1
+    assert house.count(callbacks, origin="reconciler") == 1
+    assert house.open() == set()
+    assert house.count(breaks, kind="missing_callback", state="resolved") == 1
+    verdict = house.door.accept(a_callback(orderid=orderid), house.source)
+    house.run()
+    assert verdict == "duplicate"
+    assert house.count(events, type="recharge.succeeded") == 1
+
+
+def test_nothing_is_recovered_before_its_time_or_without_evidence(engine: Engine) -> None:
+    """Neither at once, nor by one witness of two, nor what is older than `live_from`."""
+    house = House(engine)
+    a_provider_fact(engine, an_unpaid(engine, 1))
+    house.run()
+    assert house.open() == {"missing_callback"}
+    early = House(engine)
+    early.at = NOON + timedelta(seconds=5)
+    a_lost_callback(engine, 2)
+    early.run()
+    assert house.count(match_states, orderid="lost-2", verdict="pending") == 1
+    old = House(engine, replace(LIVE, live_from=LATER))
+    old.run()
+    assert house.count(match_states, orderid="lost-2", verdict="observed") == 1
+    assert house.count(events, type="recharge.succeeded") == 0
+
+
+def test_time_alone_makes_a_break(engine: Engine) -> None:
+    """The due index brings an order back of which nothing changed."""
+    house = House(engine, replace(LIVE, recover="off"))
+    a_lost_callback(engine)
+    house.at = NOON + timedelta(seconds=5)
+    house.run()
+    assert (house.open(), house.count(dirty)) == (set(), 0)
+    house.at = NOON + timedelta(seconds=301)
+    house.run()
+    assert house.open() == {"missing_callback"}
+
+
+def test_a_run_without_change_writes_nothing(engine: Engine) -> None:
+    """But its lease and when it looked."""
+    house = House(engine, replace(LIVE, recover="off"))
+    a_lost_callback(engine)
+    house.run()
+    before = house_rows(engine)
+    house.at = LATER + timedelta(minutes=1)
+    assert house.run() == "complete"
+    after = house_rows(engine)
+    assert after.pop("runs") != before.pop("runs")
+    assert after == before
+    assert house.count(runs) == 1
+    with reading(engine) as connection:
+        assert connection.scalar(select(runs.c.last_checked)) == house.at
+
+
+def house_rows(engine: Engine) -> dict[str, Any]:
+    """Everything that a run writes."""
+    with reading(engine) as connection:
+        return {
+            table.name: sorted(map(str, connection.execute(select(table)).all()))
+            for table in (breaks, match_states, events, recoveries, dirty, dirty_work, runs, callbacks, orders)
+        }
+
+
+def test_facts_that_are_looked_at_again_have_the_same_manifest(engine: Engine) -> None:
+    """Same cut, same facts, same bytes, but for what opened."""
+    house = House(engine, replace(LIVE, recover="off"))
+    a_lost_callback(engine)
+    found = []
+    for _ in range(3):
+        with writing(engine) as connection:
+            reconciling.mark_all(connection)
+        house.run()
+        with reading(engine) as connection:
+            found.append(connection.scalars(select(runs.c.manifest_hash).order_by(runs.c.id.desc())).first())
+    assert found[1] == found[2]
+
+
+def test_every_change_of_a_fact_is_logged(engine: Engine) -> None:
+    """By whoever writes it; what changes nothing, and what was refused, is not."""
+    house = House(engine)
+    orderid = a_lost_callback(engine)
+    cases: list[tuple[Any, int]] = [
+        (update(orders).values(state="created"), 0),
+        (update(orders).values(state="pending"), 1),
+        (text("UPDATE provider_facts SET checked_at = checked_at"), 0),
+        (text("UPDATE provider_facts SET changed_at = '2026-11-24 00:00:00'"), 1),
+        (text("UPDATE transfers SET is_final = (1 = 0)"), 1),
+        (text("UPDATE matches SET final_at = NULL"), 1),
+    ]
+    for statement, logged in cases:
+        with writing(engine) as connection:
+            connection.execute(dirty.delete())
+            connection.execute(statement)
+        assert house.count(dirty, orderid=orderid) == logged, str(statement)
+
+
+def test_a_person_s_word_stands_until_the_facts_change(engine: Engine) -> None:
+    """A resolved break does not open again by itself; with other facts it does."""
+    house = House(engine, replace(LIVE, recover="off"))
+    orderid = a_lost_callback(engine)
+    house.run()
+    with writing(engine) as connection:
+        connection.execute(update(breaks).values(state="resolved", resolved_by="key_1"))
+        reconciling.mark(connection, [("crossing", orderid)])
+    house.run()
+    assert house.open() == set()
+    with writing(engine) as connection:
+        connection.execute(
+            text("UPDATE provider_facts SET amount_micros = 9000000, changed_at = '2026-11-24 00:00:00'")
+        )
+    house.at = LATER + timedelta(days=2)
+    house.run()
+    assert "missing_callback" in house.open()
+
+
+def test_the_brake_stops_all_of_it(engine: Engine) -> None:
+    """Over the rolling window, not the run; one alert; a person releases or refuses."""
+    house = House(engine, replace(LIVE, brake=Brake(count=2, micros=100_000_000, window_s=3600)))
+    a_lost_callback(engine, 1)
+    house.run()
+    house.at += timedelta(minutes=1)
+    for number in (2, 3):
+        a_lost_callback(engine, number)
+    house.run()
+    house.run()
+    assert house.count(events, type="recharge.succeeded") == 1
+    assert house.count(events, type="relay.alert") == 1
+    assert status(engine)["stopped"] == {"count": 2, "micros": 6_000_000}
+    asked: dict[str, Any] = {"source": "crossing", "actor": PERSON, "now": house.at}
+    with pytest.raises(Unprocessable):
+        decide(house.bench, house.door, ["lost-9"], release=True, **asked)
+    assert decide(house.bench, house.door, ["lost-2"], release=True, **asked) == 1
+    assert decide(house.bench, house.door, [], release=False, **asked) == 1
+    assert house.count(events, type="recharge.succeeded") == 2
+    house.run()
+    assert house.open() == {"missing_callback"}
+
+
+def test_a_witness_that_changes_its_mind_takes_the_recovery_back(engine: Engine) -> None:
+    """What a brake has stopped is released by what holds now, not by what was believed then."""
+    house = House(engine, replace(LIVE, brake=Brake(count=0, micros=0, window_s=3600)))
+    a_lost_callback(engine)
+    house.run()
+    assert status(engine)["stopped"]["count"] == 1
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE provider_facts SET status = 'failed', changed_at = '2026-11-24 00:00:00'"))
+    house.run()
+    assert status(engine)["stopped"]["count"] == 0
+    assert decide(house.bench, house.door, [], release=True, source="crossing", actor=PERSON, now=house.at) == 0
+    assert house.count(events, type="recharge.succeeded") == 0
+
+
+def test_a_run_that_died_is_gone_on_with(engine: Engine) -> None:
+    """What it took and did not judge is in the work; it left no run that counts."""
+    house = House(engine)
+    orderid = a_lost_callback(engine)
+    with writing(engine) as connection:
+        leases.take(connection, LEASE, owner="dead", now=LATER, ttl_s=10)
+        reconciling.take(connection, now=LATER, most=10)
+    assert (house.count(dirty), house.count(dirty_work), house.count(runs)) == (0, 1, 0)
+    assert reconcile(house.bench, now=LATER) == "busy"
+    house.at = LATER + timedelta(seconds=11)
+    house.run()
+    assert house.order(orderid)["state"] == "succeeded"
+    assert house.count(dirty_work) == 0
+
+
+def test_whoever_lost_the_lease_writes_nothing(engine: Engine) -> None:
+    """The fence is looked at in the transaction that writes."""
+    house = House(engine)
+    a_lost_callback(engine)
+    with writing(engine) as connection:
+        fence = leases.take(connection, LEASE, owner="me", now=LATER, ttl_s=10)
+        reconciling.take(connection, now=LATER, most=10)
+        connection.execute(update(lease_rows).values(owner="other", fence=9, expires_at=LATER + timedelta(hours=1)))
+    with pytest.raises(LeaseLost):
+        _page(house.bench, fence or 0, ATally(), LATER)
+    assert (house.count(match_states), house.count(dirty_work)) == (0, 1)
+
+
+def test_recovery_that_died_before_its_note_credits_once(engine: Engine) -> None:
+    """The door says duplicate, and the note is written then."""
+    house = House(engine)
+    a_lost_callback(engine)
+    reconcile(house.bench, now=house.at)
+    recover(house.bench, house.door, now=house.at)
+    with writing(engine) as connection:
+        connection.execute(update(recoveries).values(state="due", applied_at=None))
+    house.run()
+    assert house.count(events, type="recharge.succeeded") == 1
+    assert house.count(recoveries, state="applied") == 1
+
+
+def test_nothing_is_lost_and_nobody_waits(postgres_url: str) -> None:
+    """A change that commits after a run took the log is the next run's, and its writer does not wait for the run."""
+    engine = make_engine(postgres_url, pool_size=6)
+    house = House(engine, replace(LIVE, recover="off"))
+    with engine.connect() as slow:
+        begun = slow.begin()
+        slow.execute(insert(orders), an_order_row("slow"))
+        with writing(engine) as run:
+            reconciling.take(run, now=LATER, most=100)
+            # The run has its transaction open; a writer comes and goes.
+            with writing(engine) as quick:
+                quick.execute(text("SET LOCAL lock_timeout = '2s'"))
+                quick.execute(insert(orders), an_order_row("quick"))
+        begun.commit()
+    house.run()
+    assert {house.count(match_states, orderid=one) for one in ("slow", "quick")} == {1}
+    engine.dispose()
+
+
+def an_order_row(orderid: str) -> dict[str, Any]:
+    """The columns of an order."""
+    moment: datetime = NOON
+    return {
+        "namespace": "crossing",
+        "orderid": orderid,
+        "source": "crossing",
+        "state": "created",
+        "version": 1,
+        "credited_micros": 0,
+        "registered": True,
+        "flags": "",
+        "created_at": moment,
+        "updated_at": moment,
+    }
+
+
+def test_two_clocks_at_once_end_as_one(engine: Engine) -> None:
+    """Whoever comes second is busy or finds nothing; each payment is credited once."""
+    for number in range(1, 6):
+        a_lost_callback(engine, number)
+    houses = [House(engine, owner="a"), House(engine, owner="b")]
+    failed: list[BaseException] = []
+
+    def work(house: House) -> None:
+        try:
+            for _ in range(3):
+                house.run()
+        except BaseException as error:  # noqa: BLE001  # the test tells what any thread died of
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(house,)) for house in houses]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    houses[0].run()
+    assert failed == []
+    assert houses[0].count(events, type="recharge.succeeded") == 5
+    assert houses[0].open() == set()
