@@ -59,10 +59,13 @@ _PROPOSE = with_rows(
     """,
     types_of(recoveries, _COLUMNS),
 )
+# What was said at the door and not noted yet is no wish any more: it is noted by saying it again.
 _WITHDRAW = with_rows(
     """
     DELETE FROM recoveries WHERE state IN ('due', 'stopped') AND EXISTS (SELECT 1 FROM {rows} AS g
         WHERE g.namespace = recoveries.namespace AND g.orderid = recoveries.orderid)
+    AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.namespace = recoveries.namespace
+        AND c.orderid = recoveries.orderid AND c.origin = 'reconciler')
     """,
     types_of(recoveries, ("namespace", "orderid")),
 )
