@@ -3,6 +3,8 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell $(name) -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $(name))))
 CHROMIUM := $(shell command -v chromium)
 VENV := .venv/bin
+# A process for each core, each with servers of its own; the tests of a file stay together, since they share what is slow to start.
+PYTEST := $(VENV)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help run test check format lock migration bench fuzz
 .DEFAULT_GOAL := help
@@ -16,9 +18,9 @@ run: .venv/.installed ## Start everything on this machine, with a sandbox and th
 test: .venv/.installed-dev ## Run the whole suite on real parts
 ifeq ($(CHROMIUM),)
 	@echo "Without the browser's tests, which need Chromium: apt-get install chromium"
-	@$(VENV)/python -m pytest -m "not browser"
+	@$(PYTEST) -m "not browser"
 else
-	@$(VENV)/python -m pytest
+	@$(PYTEST)
 endif
 
 check: .venv/.installed-dev ## Check format, lint and types, then run the suite
