@@ -76,6 +76,7 @@ def test_the_deadline_spans_the_whole_exchange(drip: bytes) -> None:
         ("https://" + "x" * 70 + ".example/", "dns"),
         ("http://api.example/", "not_encrypted"),
     ],
+    ids=["nobody listens", "no such name", "no possible name", "in the clear"],
 )
 def test_what_never_left_says_so(url: str, error: str) -> None:
     """Then asking again is safe. Nothing is sent in the clear off this machine."""

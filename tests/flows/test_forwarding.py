@@ -142,7 +142,11 @@ def test_a_request_that_is_not_whole_is_not_told(engine: Engine) -> None:
     assert (handler.told, kept(engine)) == ([], [("rejected", "malformed")])
 
 
-@pytest.mark.parametrize("url", [f"postgresql://postgres@127.0.0.1:{free_port()}/none", "sqlite:////nowhere/relay.db"])
+@pytest.mark.parametrize(
+    "url",
+    [f"postgresql://postgres@127.0.0.1:{free_port()}/none", "sqlite:////nowhere/relay.db"],
+    ids=["postgres", "sqlite"],
+)
 def test_without_our_database_the_handler_is_told_all_the_same(url: str) -> None:
     """What we could not store is our loss, not the provider's."""
     engine, started = make_engine(url), time.monotonic()
