@@ -21,6 +21,8 @@ CANARY = "canary-7f3a"
 def log() -> Iterator[logging.Logger]:
     """A logger; the loggers of the process are put back as they were."""
     loggers = [logging.getLogger(name) for name in (None, *ADOPTED, *QUIET)]
+    # A request that another test made in this process may still be bound.
+    bind()
     before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     yield logging.getLogger("relay.somewhere")
     for logger, handlers, propagate, level in before:
