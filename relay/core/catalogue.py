@@ -20,6 +20,7 @@ _WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 _AMOUNT: Schema = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{6}$", "description": "USDT with six places"}
 _AMOUNT_OR_NULL: Schema = {**_AMOUNT, "type": ["string", "null"]}
+_EVIDENCE: Schema = {"type": "object", "additionalProperties": True}
 
 
 def _object(**properties: Schema) -> Schema:
@@ -133,8 +134,13 @@ CATALOGUE: Mapping[str, Entry] = {
             "break_id": _TEXT,
             "class": _TEXT,
             "severity": _WHOLE,
-            "evidence": {"type": "object", "additionalProperties": True},
+            "evidence": _EVIDENCE,
         },
+    ),
+    "reconciliation.run.incomplete": Entry(
+        "A run could not see everything: a chain is not read. Told once, until that changes.",
+        "Alert; what the run found holds, what it did not find is not proven.",
+        {**_IDENTITY, "reason": _TEXT},
     ),
     "reconciliation.report.ready": Entry(
         "A business day was approved and sealed.",
@@ -145,6 +151,19 @@ CATALOGUE: Mapping[str, Entry] = {
             "version": _WHOLE,
             "manifest_sha256": _TEXT,
             "state": {"const": "sealed"},
+        },
+    ),
+    "relay.alert": Entry(
+        "A person is needed. brake_pulled: more is to be recovered than a source's brake allows, and nothing of it is; "
+        "many_breaks: more breaks opened at once than are told one by one.",
+        "Alert; reason names what to look at.",
+        {**_IDENTITY, "reason": {"enum": ["brake_pulled", "many_breaks"]}},
+        {
+            "source": _TEXT,
+            "count": _WHOLE,
+            "amount": _AMOUNT,
+            "largest": {"type": "array", "items": _object(orderid=_TEXT, amount=_AMOUNT, evidence=_EVIDENCE)},
+            "not_told": _WHOLE,
         },
     ),
     "relay.test": Entry("Somebody tests an endpoint.", "Verify it, answer 2xx, do nothing.", _ENDPOINT),

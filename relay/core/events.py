@@ -30,7 +30,9 @@ OPERATION_TYPES = (
     "delivery.exhausted",
     "endpoint.disabled",
     "reconciliation.break.opened",
+    "reconciliation.run.incomplete",
     "reconciliation.report.ready",
+    "relay.alert",
     "relay.test",
 )
 EVENT_TYPES = RECHARGE_TYPES + OPERATION_TYPES
