@@ -27,6 +27,8 @@ _ORDER_CHANGES = (
 _MATCH_CHANGES = ("namespace", "orderid", "final_at", "reversed_at")
 _MOVED = "SELECT m.namespace, m.orderid FROM matches m WHERE m.chain = {0}chain AND m.tx_hash = {0}tx_hash AND m.log_index = {0}log_index"
 _TOLD = "SELECT e.namespace, e.orderid FROM events e WHERE e.sequence = NEW.event_sequence AND e.orderid IS NOT NULL"
+# A request that was refused may name no order; nothing that the log wants may keep a callback from being stored.
+_OF_ORDER = "{0}namespace IS NOT NULL AND {0}orderid IS NOT NULL AND {0}verdict <> 'rejected'"
 _NEW = "VALUES (NEW.namespace, NEW.orderid)"
 
 
@@ -43,7 +45,7 @@ _DEAD = "OLD.state <> NEW.state AND 'dead' IN (OLD.state, NEW.state)"
 SQLITE = (
     _sqlite("dirty_orders_new", "INSERT ON orders", _NEW),
     _sqlite("dirty_orders", "UPDATE ON orders", _NEW, _differs(_ORDER_CHANGES, "IS NOT")),
-    _sqlite("dirty_callbacks", "INSERT ON callbacks", _NEW, "NEW.verdict <> 'rejected'"),
+    _sqlite("dirty_callbacks", "INSERT ON callbacks", _NEW, _OF_ORDER.format("NEW.")),
     _sqlite("dirty_facts_new", "INSERT ON provider_facts", _NEW),
     _sqlite("dirty_facts", "UPDATE ON provider_facts", _NEW, "OLD.changed_at IS NOT NEW.changed_at"),
     _sqlite("dirty_matches_new", "INSERT ON matches", _NEW),
@@ -84,7 +86,7 @@ _DISTINCT = "IS DISTINCT FROM"
 POSTGRES = (
     *_batch("dirty_orders_new", "orders", _FRESH),
     *_each("dirty_orders", "orders", _NEW, _differs(_ORDER_CHANGES, _DISTINCT)),
-    *_batch("dirty_callbacks", "callbacks", f"{_FRESH} WHERE verdict <> 'rejected'"),
+    *_batch("dirty_callbacks", "callbacks", f"{_FRESH} WHERE {_OF_ORDER.format('')}"),
     *_batch("dirty_facts_new", "provider_facts", _FRESH),
     *_each("dirty_facts", "provider_facts", _NEW, _differs(("changed_at",), _DISTINCT)),
     *_batch("dirty_matches_new", "matches", _FRESH),
