@@ -103,11 +103,9 @@ _WORK = with_rows(
     """,
     _KEY,
 )
+# A row-value IN is a look-up by key; EXISTS would read the page's rows again for each order of the work.
 _DONE = with_rows(
-    """
-    DELETE FROM dirty_work WHERE EXISTS (SELECT 1 FROM {rows} AS g
-        WHERE g.namespace = dirty_work.namespace AND g.orderid = dirty_work.orderid)
-    """,
+    "DELETE FROM dirty_work WHERE (namespace, orderid) IN (SELECT g.namespace, g.orderid FROM {rows} AS g)",
     _KEY,
 )
 # Each witness is summed once for all orders of the page; every join goes by an index of the order's key.

@@ -62,8 +62,8 @@ _PROPOSE = with_rows(
 # What was said at the door and not noted yet is no wish any more: it is noted by saying it again.
 _WITHDRAW = with_rows(
     """
-    DELETE FROM recoveries WHERE state IN ('due', 'stopped') AND EXISTS (SELECT 1 FROM {rows} AS g
-        WHERE g.namespace = recoveries.namespace AND g.orderid = recoveries.orderid)
+    DELETE FROM recoveries WHERE state IN ('due', 'stopped')
+    AND (namespace, orderid) IN (SELECT g.namespace, g.orderid FROM {rows} AS g)
     AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.namespace = recoveries.namespace
         AND c.orderid = recoveries.orderid AND c.origin = 'reconciler')
     """,
