@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, func, insert, select, text, update
 
 from relay.core.actors import Actor
+from relay.core.chains import NodeURL
 from relay.core.sources import Brake, Source
 from relay.errors import Unprocessable
 from relay.flows.committer import Committer
@@ -23,6 +24,7 @@ from relay.store.engine import make_engine, reading, writing
 from relay.store.rows import (
     breaks,
     callbacks,
+    chains,
     dirty,
     dirty_work,
     events,
@@ -36,7 +38,8 @@ from relay.store.rows import (
 )
 from tests.builders import NOON, a_callback, a_source
 from tests.fakes import FakeMemory, numbered_ids
-from tests.rows import a_match, a_provider_fact, a_stored_order, a_stored_transfer
+from tests.nodes.scripted import a_chain
+from tests.rows import a_match, a_provider_fact, a_stored_order, a_stored_transfer, add
 
 PERSON = Actor(id="key_1", name="Ada", roles=frozenset({"approver"}))
 LATER = NOON + timedelta(minutes=10)
@@ -237,6 +240,20 @@ def test_the_brake_stops_all_of_it(engine: Engine) -> None:
     assert house.count(events, type="recharge.succeeded") == 2
     house.run()
     assert house.open() == {"missing_callback"}
+
+
+def test_a_chain_that_is_not_read_makes_a_run_incomplete(engine: Engine) -> None:
+    """It says why, once, and recovers nothing of the sources that need the chain until it is read again."""
+    house = House(engine)
+    chain = a_chain(name="ethereum", nodes=(NodeURL(name="one", url="https://node.example"),))
+    house.bench = replace(house.bench, chains={"ethereum": chain})
+    orderid = a_lost_callback(engine)
+    assert [house.run(), house.run()] == ["incomplete", "incomplete"]
+    assert house.count(events, type="reconciliation.run.incomplete") == 1
+    assert (house.order(orderid)["credited_micros"], house.count(recoveries, state="due")) == (0, 1)
+    add(engine, chains, name="ethereum", chain_id=1, scanned_at=house.at)
+    assert house.run() == "complete"
+    assert house.order(orderid)["credited_micros"] == 3_000_000
 
 
 def test_a_witness_that_changes_its_mind_takes_the_recovery_back(engine: Engine) -> None:
