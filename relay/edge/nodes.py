@@ -22,7 +22,37 @@ from relay.ports import NodeError
 sys.setrecursionlimit(1_000)
 
 TIMEOUT_S = 20.0
+# Forty answers of the most logs that a node gives are far below; a node that sends more would fill the memory.
+MOST_BYTES = 64 * 1024 * 1024
 _SLOW_DOWN = 429
+_PIECE = 65_536
+
+
+class TooLarge(RequestException):
+    """The answer is longer than is read."""
+
+
+class Bounded(requests.Session):
+    """A session that reads so many bytes of an answer, and so long, at most."""
+
+    def __init__(self, most_bytes: int, deadline_s: float) -> None:
+        super().__init__()
+        self._most, self._deadline_s = most_bytes, deadline_s
+
+    def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
+        """Send, and read the whole answer within the bounds. Raises TooLarge or ReadTimeout."""
+        until = time.monotonic() + self._deadline_s
+        response = super().send(request, **given | {"stream": True})
+        body = bytearray()
+        with response:
+            for piece in response.iter_content(_PIECE):
+                body += piece
+                if len(body) > self._most:
+                    raise TooLarge
+                if time.monotonic() > until:
+                    raise ReadTimeout
+        response._content = bytes(body)  # noqa: SLF001  # where the library keeps what it has read
+        return response
 
 
 class HTTPNode:
@@ -34,6 +64,7 @@ class HTTPNode:
         *,
         rate: int,
         timeout_s: float = TIMEOUT_S,
+        most_bytes: int = MOST_BYTES,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -41,7 +72,7 @@ class HTTPNode:
         self._clock, self._sleep = clock, sleep
         self._apart_s = 1 / rate
         self._next_at = 0.0
-        session = requests.Session()
+        session = Bounded(most_bytes, 2 * timeout_s)
         session.trust_env = False
         session.max_redirects = 0
         headers = {
@@ -110,6 +141,8 @@ def _error(given: object) -> NodeError:
 def _word(error: Exception) -> str:
     if isinstance(error, ConnectTimeout | ReadTimeout):
         return "timeout"
+    if isinstance(error, TooLarge):
+        return "too_large"
     if isinstance(error, HTTPError):
         limited = error.response is not None and error.response.status_code == _SLOW_DOWN
         return "rate_limited" if limited else "http_error"
