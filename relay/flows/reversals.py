@@ -73,7 +73,12 @@ def _testimonies(court: Court, lost: Sequence[Suspect]) -> dict[TransferKey, str
         if testimony.is_enough:
             words[one.moved.key] = testimony.words
         else:
-            told = {"chain": chain.name, "tx_hash": one.moved.tx_hash, "gone": testimony.gone, "nodes": testimony.asked}
+            told = {
+                "chain": chain.name,
+                "tx_hash": one.moved.tx_hash,
+                "gone": testimony.agree,
+                "nodes": testimony.asked,
+            }
             log.warning("loss_unconfirmed", extra=told)
     return words
 

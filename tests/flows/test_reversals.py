@@ -181,6 +181,6 @@ def test_a_chain_that_is_configured_no_longer_states_nothing(story: Story) -> No
 def test_nodes_that_contradict_each_other_are_told_apart() -> None:
     """Who is silent is no witness."""
     found = ask_whether_gone([GONE, REVERTED, SILENT, REFUSES], "0x1")
-    assert (found.gone, found.asked, found.contradicted, found.is_enough) == (2, 4, False, True)
+    assert (found.agree, found.asked, found.contradicted, found.is_enough) == (2, 4, False, True)
     assert not ask_whether_gone([], "0x1").is_enough
     assert not ask_whether_gone([GONE, GONE, STANDS], "0x1").is_enough
