@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import relay
 from relay.errors import Unavailable
+from relay.flows.token_health import banner
 from relay.store import heartbeats
 from relay.store.engine import reading
 from relay.store.migrate import revision_state
@@ -41,7 +42,11 @@ def readyz() -> Response:
     required = _database_checks()
     if any(verdict != "ok" for verdict in required.values()):
         return _report(503, "unavailable", required)
-    optional = {"redis": "ok" if runtime().memory.answers() else "does not answer", **_silence(datetime.now(UTC))}
+    optional = {
+        "redis": "ok" if runtime().memory.answers() else "does not answer",
+        **_silence(datetime.now(UTC)),
+        "tokens": _tokens(),
+    }
     degraded = any(verdict != "ok" for verdict in optional.values())
     return _report(200, "degraded" if degraded else "ready", required | optional)
 
@@ -80,6 +85,11 @@ def _silence(now: datetime) -> dict[str, str]:
     with reading(runtime().engine) as connection:
         seen = heartbeats.last_seen(connection)
     return {kind: _sign_of_life(seen.get(kind), now) for kind in ("worker", "clock")}
+
+
+def _tokens() -> str:
+    with reading(runtime().engine) as connection:
+        return banner(connection) or "ok"
 
 
 def _sign_of_life(seen: datetime | None, now: datetime) -> str:

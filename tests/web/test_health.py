@@ -46,8 +46,19 @@ def test_a_dead_committer_is_the_one_reason_to_be_replaced(
 def test_all_parts_in_place_is_ready(runtime: Runtime, app: OpenAPI) -> None:
     """Every check is named."""
     everyone_is_alive(runtime)
-    checks = dict.fromkeys(("database", "revision", "redis", "worker", "clock"), "ok")
+    checks = dict.fromkeys(("database", "revision", "redis", "worker", "clock", "tokens"), "ok")
     assert ask(app, "/readyz") == (200, {"status": "ready", "checks": checks})
+
+
+def test_a_token_that_is_paused_is_named(runtime: Runtime, app: OpenAPI) -> None:
+    """Callbacks are stored all the same."""
+    everyone_is_alive(runtime)
+    event = {"chain": "ethereum", "tx_hash": "0x01", "log_index": 0, "block_number": 7, "block_hash": "0x02"}
+    more = {"contract": "0x" + "a6" * 20, "kind": "Pause", "seen_at": datetime.now(UTC)}
+    add(runtime.engine, rows.token_events, **event, **more)
+    status, told = ask(app, "/readyz")
+    assert (status, told["status"]) == (200, "degraded")
+    assert told["checks"]["tokens"].endswith("is paused since block 7: nobody can pay or collect")
 
 
 def test_silent_processes_are_named_but_callbacks_go_on(runtime: Runtime, app: OpenAPI) -> None:
