@@ -217,7 +217,7 @@ def test_web3_is_known_to_one_module_that_only_scans_load() -> None:
         "relay.edge.nodes"
     ]
     users = [name for name, path in MODULES.items() if "relay.edge.nodes" in imports_of(path)]
-    assert users == ["relay.cli.doctor", "jobs.explain", "jobs.scan"]
+    assert users == ["relay.cli.doctor", "jobs.balance", "jobs.explain", "jobs.scan"]
 
 
 def test_every_setting_is_in_the_readme() -> None:

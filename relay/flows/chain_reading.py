@@ -69,13 +69,13 @@ class Reader:
         tag = tag_of(self._chain)
         asked = sorted(set(numbers))
         calls: list[Call] = [("eth_chainId", []), _block("latest"), *map(_block, map(hex, asked))]
-        told = self._ask([*calls, _block(tag)] if tag else calls)
-        chain_id = self._parsed(quantity, told[0])
+        told = self.ask([*calls, _block(tag)] if tag else calls)
+        chain_id = self.parsed(quantity, told[0])
         if chain_id != self._chain.chain_id:
             raise NodeFault(f"{self._node.name}: is on chain {chain_id}", code="wrong_chain")
-        head = self._header(told[1])
-        final = self._header(told[-1]) if tag and told[-1] is not None else None
-        known = {number: self._header(one, number) for number, one in zip(asked, told[2:], strict=False) if one}
+        head = self.header_of(told[1])
+        final = self.header_of(told[-1]) if tag and told[-1] is not None else None
+        known = {number: self.header_of(one, number) for number, one in zip(asked, told[2:], strict=False) if one}
         return Tips(head, final, known)
 
     def identity_fault(self) -> str | None:
@@ -88,7 +88,7 @@ class Reader:
                 ("eth_call", [{"to": token.contract, "data": DECIMALS}, "latest"]),
             )
         ]
-        told = self._ask(calls, strict=False)
+        told = self.ask(calls, strict=False)
         for token, code, decimals in zip(self._chain.tokens, told[::2], told[1::2], strict=True):
             # A node without eth_getCode (-32601) still proves the code by what it answers to decimals().
             if code in ("0x", "0x0", None):
@@ -103,8 +103,8 @@ class Reader:
         """Return the headers of blocks in their order; one that the node lacks is a fault."""
         found = []
         for part in _parts(numbers, BATCH):
-            told = self._ask([_block(hex(number)) for number in part])
-            found += [self._header(one, number) for number, one in zip(part, told, strict=True)]
+            told = self.ask([_block(hex(number)) for number in part])
+            found += [self.header_of(one, number) for number, one in zip(part, told, strict=True)]
         return found
 
     def linked(self, before: Header | None, last: int, first: int) -> list[Header]:
@@ -123,14 +123,14 @@ class Reader:
         """
         span = {"fromBlock": hex(first), "toBlock": hex(last)}
         calls = [_logs(span | one) for one in self._filters(watched)]
-        told = self._ask([*calls, _block(hex(last)), _block("latest")])
+        told = self.ask([*calls, _block(hex(last)), _block("latest")])
         tail, head = told[-2], told[-1]
-        if tail is None or self._header(head).number < last:
+        if tail is None or self.header_of(head).number < last:
             raise NodeFault(f"{self._node.name}: has not block {last} yet", code="lagging")
         logs = self._logs(told[:-2])
         if any(not first <= log.block_number <= last for log in logs):
             raise NodeFault(f"{self._node.name}: answers with blocks that nobody asked for", code="protocol")
-        known = [self._header(tail, last)]
+        known = [self.header_of(tail, last)]
         numbers = {log.block_number for log in logs if self._concerns(log, watched)} - {last}
         return self._found([*self.headers(sorted(numbers)), *known], logs, watched)
 
@@ -139,7 +139,7 @@ class Reader:
         logs: list[Log] = []
         filters = list(self._filters(watched))
         for part in _parts(headers, max(1, BATCH // len(filters))):
-            told = self._ask([_logs({"blockHash": header.hash} | one) for header in part for one in filters])
+            told = self.ask([_logs({"blockHash": header.hash} | one) for header in part for one in filters])
             logs += self._logs(told)
         if {log.block_number for log in logs} - {header.number for header in headers}:
             raise NodeFault(f"{self._node.name}: answers with blocks that nobody asked for", code="protocol")
@@ -161,7 +161,7 @@ class Reader:
         return Found(headers[-1], transfers, events)
 
     def _transfers(self, log: Log, header: Header) -> list[Transfer]:
-        found = self._parsed(lambda one: transfer_of(one, self._chain, block_time=header.time), log)
+        found = self.parsed(lambda one: transfer_of(one, self._chain, block_time=header.time), log)
         return [] if found is None else [found]
 
     def _concerns(self, log: Log, watched: frozenset[str]) -> bool:
@@ -190,12 +190,13 @@ class Reader:
             if len(answer) >= self._chain.results:
                 raise TooMuch(f"{self._node.name}: answers with {len(answer)} logs")
             for raw in answer:
-                log = self._parsed(parse_log, raw)
+                log = self.parsed(parse_log, raw)
                 if self._chain.token(log.contract) and found.setdefault((log.block_hash, log.index), log) != log:
                     raise NodeFault(f"{self._node.name}: tells one log in two versions", code="protocol")
         return sorted(found.values(), key=lambda log: (log.block_number, log.index))
 
-    def _ask(self, calls: Sequence[Call], *, strict: bool = True) -> list[object]:
+    def ask(self, calls: Sequence[Call], *, strict: bool = True) -> list[object]:
+        """Return the answers to one batch; when `strict`, an error of any call is a fault."""
         told = self._node.ask(calls)
         for one in told:
             if strict and isinstance(one, NodeError):
@@ -203,15 +204,17 @@ class Reader:
                 raise TooMuch(words) if is_limit(one.code, one.message) else NodeFault(words, code="refused")
         return told
 
-    def _header(self, raw: object, number: int | None = None) -> Header:
+    def header_of(self, raw: object, number: int | None = None) -> Header:
+        """Return the header that an answer is; None, or another block than `number`, is a fault."""
         if raw is None:
             raise NodeFault(f"{self._node.name}: lacks a block", code="lagging")
-        header = self._parsed(parse_header, raw)
+        header = self.parsed(parse_header, raw)
         if number is not None and header.number != number:
             raise NodeFault(f"{self._node.name}: answers with another block", code="protocol")
         return header
 
-    def _parsed(self, parse: Callable[[Raw], Value], raw: Raw) -> Value:
+    def parsed(self, parse: Callable[[Raw], Value], raw: Raw) -> Value:
+        """Return what an answer says; a ValueError of `parse` is a fault of the node."""
         try:
             return parse(raw)
         except ValueError as error:

@@ -14,8 +14,10 @@ import pytest
 from relay.core.chains import NodeURL, Token
 from relay.edge.nodes import HTTPNode
 from relay.errors import NodeFault
+from relay.flows.balance_reading import NoState, read_latest, read_pinned
 from relay.flows.chain_reading import Reader
 from relay.ports import NodeError
+from tests.nodes.multicall import MULTICALL
 from tests.nodes.scripted import a_chain
 from tests.nodes.tron import CHAIN_ID, TOKEN, TronNode
 
@@ -149,6 +151,20 @@ def test_a_node_that_does_not_answer_in_time_is_a_fault(server: Server) -> None:
     assert caught.value.code == "refused"
 
 
+def test_an_answer_without_end_is_not_read_to_its_end(server: Server) -> None:
+    """Neither in bytes nor, drop by drop, in time."""
+    server.respond = lambda asked: (200, json.dumps(good(asked)).encode().ljust(200_000))
+    node = HTTPNode(NodeURL(name="1:test", url=server.url), rate=1_000, most_bytes=100_000)
+    with pytest.raises(NodeFault) as caught:
+        node.ask(CALLS)
+    assert caught.value.code == "too_large"
+    server.respond = lambda asked: (200, json.dumps(good(asked)).encode())
+    assert node.ask(CALLS) == ["eth_chainId", "eth_blockNumber"]
+    with pytest.raises(NodeFault) as caught:
+        HTTPNode(NodeURL(name="1:test", url=server.url), rate=1_000, timeout_s=1e-9).ask(CALLS)
+    assert caught.value.code in {"timeout", "refused"}
+
+
 def test_requests_keep_their_distance(server: Server) -> None:
     """The rate is the node's, whatever the number of calls in a request."""
     waits: list[float] = []
@@ -173,3 +189,18 @@ def test_a_tron_node_with_its_limits_is_read(tron_node: TronNode, tron_url: str)
     assert [one.amount_micros for one in reader.read_range(0, 15, frozenset({mine})).transfers] == [5]
     assert [one.amount_micros for one in reader.read_blocks([tips.asked[4]], frozenset({mine})).transfers] == [5]
     assert reader.identity_fault() is None
+
+
+def test_a_tron_node_tells_balances_of_its_head_alone(tron_node: TronNode, tron_url: str) -> None:
+    """By a Multicall3, whose own block is the head's; a past block is refused, not guessed."""
+    mine = "0x" + "11" * 20
+    tron_node.mine(40)
+    tron_node.transfer("0x" + "22" * 20, mine, 5)
+    tokens = (Token(contract=TOKEN, decimals=6),)
+    chain = a_chain(name="tron", chain_id=CHAIN_ID, finality="solidified", tokens=tokens, multicall=MULTICALL)
+    reader = Reader(chain, a_node(tron_url))
+    (told,) = read_latest(reader, chain, [(TOKEN, mine)])
+    assert (told.block.number, told.units) == (41, {(TOKEN, mine): 5})
+    final = reader.headers([22])[0]
+    with pytest.raises(NoState):
+        read_pinned(reader, chain, (22, final.hash), [(TOKEN, mine)])

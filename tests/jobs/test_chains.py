@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Engine, select
 
 import jobs
-from jobs import explain, scan
+from jobs import balance, explain, scan
 from relay.sandbox.chain import CHAIN_ID, CONTRACT
 from relay.sandbox.chain.driver import SandboxChain
 from relay.store import inquiries
 from relay.store.engine import make_engine, reading
-from relay.store.rows import chains, matches, transfers
+from relay.store.rows import balances, chains, matches, transfers
 from tests.rows import a_stored_order, an_address
 from tests.web.conftest import ENVIRONMENT
 
@@ -80,3 +80,18 @@ def test_a_transaction_is_asked_about(engine: Engine, sandbox_chain: SandboxChai
     assert told["silent"] == ["other"]
     (seen,) = told["seen"]
     assert (seen["chain"], seen["state"], [move["recipient"] for move in seen["moves"]]) == ("sandbox", "mined", [SHOP])
+
+
+def test_a_balance_is_measured_at_the_final_block(engine: Engine, sandbox_chain: SandboxChain) -> None:
+    """On an EVM without a Multicall3: what is paid behind the final block does not count yet."""
+    an_address(engine, SHOP, chain="sandbox")
+    sandbox_chain.set_lag(2)
+    sandbox_chain.transfer(sandbox_chain.accounts[0], SHOP, 3_000_000)
+    sandbox_chain.mine(3)
+    sandbox_chain.transfer(sandbox_chain.accounts[0], SHOP, 4_000_000)
+    sandbox_chain.mine(1)
+    scan.run()
+    assert balance.run() == 1
+    with reading(engine) as connection:
+        (row,) = connection.execute(select(balances)).all()
+    assert (row.chain, row.address, row.units, row.last_block) == ("sandbox", SHOP, "3000000", sandbox_chain.final)

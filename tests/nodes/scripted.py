@@ -13,9 +13,13 @@ from relay.core.logs import TRANSFER
 from relay.errors import NodeFault
 from relay.ports import NodeError
 from tests.builders import NOON
+from tests.nodes.multicall import MULTICALL, aggregate
 
 USDT = "0x" + "a6" * 20
 COUNTERFEIT = "0x" + "66" * 20
+# The token does not tell what this address holds.
+SILENT = "0x" + "de" * 20
+DECIMALS = "0x313ce567"
 STRANGER = "0x" + "99" * 20
 START_S = int(NOON.timestamp()) - 1_000
 _numbers = itertools.count(1)
@@ -54,6 +58,7 @@ class World:
 
     blocks: list[Block] = field(default_factory=list)
     final: int = 0
+    quietly: list[tuple[int, str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -88,6 +93,15 @@ class World:
             if log["address"] == USDT and int(log["data"], 16)
             if {"0x" + topic[26:] for topic in log["topics"][1:]} & watched
         }
+
+    def held(self, address: str, number: int) -> int:
+        """What an address holds at the end of a block: its transfers, and what came and went without one (`quietly`)."""
+        units = sum(moved for at, one, moved in self.quietly if one == address and at <= number)
+        for log in (log for block in self.blocks[: number + 1] for log in block.logs if log["address"] == USDT):
+            if log["topics"][0] == TRANSFER:
+                sender, recipient = ("0x" + topic[26:] for topic in log["topics"][1:])
+                units += int(log["data"], 16) * ((recipient == address) - (sender == address))
+        return units
 
 
 @dataclass
@@ -127,8 +141,25 @@ class ScriptedNode:
             case "eth_getCode":
                 return "0x" if self.lie == "no code" else "0x6001"
             case "eth_call":
-                return f"0x{self.decimals:064x}"
+                return self._called(given[0]["to"], given[0]["data"], given[1])
         return NodeError(-32601, "no such method")
+
+    def _called(self, to: str, data: str, at: str) -> object:
+        if data == DECIMALS:
+            return f"0x{self.decimals:064x}"
+        if at != "latest" and self.lie == "latest only":
+            return NodeError(-32000, "missing trie node")
+        block = self.world.blocks[self.head if at == "latest" or self.lie == "silently latest" else int(at, 16)]
+        if self.lie == "moving head":
+            self.world.mine()
+        if to == MULTICALL:
+            return aggregate(data, block.number, block.parent, lambda _, asked: self._held(asked.hex(), block.number))
+        return "0x" + (self._held(data[2:], block.number) or b"").hex()
+
+    def _held(self, data: str, number: int) -> bytes | None:
+        """What balanceOf(address) says at the end of a block."""
+        address = "0x" + data[-40:]
+        return None if address == SILENT else self.world.held(address, number).to_bytes(32, "big")
 
     def _block(self, which: str) -> object:
         tags = {"latest": self.head, "finalized": min(self.world.final, self.head)}

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.nodes.multicall import MULTICALL, aggregate
+
 CHAIN_ID = 0x2B6653DC
 TOKEN = "0x" + "a6" * 20
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
@@ -59,6 +61,7 @@ class TronNode:
             log = _transfer_log(self.head, len(self.logs), sender, to, units)
             self.logs.append(log)
             self.balances[to.lower()] = self.balances.get(to.lower(), 0) + units
+            self.balances[sender.lower()] = self.balances.get(sender.lower(), 0) - units
             return str(log["transactionHash"])
 
     def answer(self, call: dict[str, Any]) -> dict[str, Any]:
@@ -126,13 +129,19 @@ class TronNode:
 
     def _called(self, call: dict[str, str], block: Any) -> str:
         self._only_latest(block)
-        if _address(call["to"]) != TOKEN:
-            return "0x"
         data = call.get("data") or call.get("input") or ""
+        if _address(call["to"]) == MULTICALL:
+            parent = block_hash(self.head - 1)
+            return aggregate(
+                data, self.head, parent, lambda _, asked: bytes.fromhex(self._told("0x" + asked.hex())[2:])
+            )
+        return self._told(data) if _address(call["to"]) == TOKEN else "0x"
+
+    def _told(self, data: str) -> str:
         if data == DECIMALS:
             return _word(6)
         if data.startswith(BALANCE_OF):
-            return _word(self.balances.get("0x" + data[-40:].lower(), 0))
+            return _word(max(0, self.balances.get("0x" + data[-40:].lower(), 0)))
         raise Refused(-32000, "REVERT opcode executed")
 
     def _only_latest(self, block: Any) -> None:

@@ -61,6 +61,7 @@ PROMISED: dict[tuple[str, str], Any] = {
     ("GET", "/v1/sources"): OPERATOR,
     ("POST", "/v1/sources/<source>/pause"): OPERATOR,
     ("POST", "/v1/sources/<source>/resume"): OPERATOR,
+    ("GET", "/v1/balances"): FINANCE,
     ("GET", "/v1/explain/<tx>"): SERVICE + OPERATOR + FINANCE,
     ("GET", "/v1/audit"): ("auditor",),
     ("POST", "/v1/replays"): SERVICE,

@@ -13,7 +13,15 @@ from relay.web.problem_codes import CODES
 from tests.test_structure import MODULES, tree_of
 
 # What these raise is read by jobs and the command line only.
-INTERNAL = ("relay.edge.", "relay.flows.chain_reading", "relay.flows.scan", "relay.core.logs")
+INTERNAL = (
+    "relay.edge.",
+    "relay.flows.balance_reading",
+    "relay.flows.balances",
+    "relay.flows.chain_reading",
+    "relay.flows.cuts",
+    "relay.flows.scan",
+    "relay.core.logs",
+)
 INTERNAL_CODES = {"bad_configuration", "node_fault", "invariant_broken"}
 
 

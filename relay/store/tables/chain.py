@@ -148,6 +148,32 @@ class Balance(SQLModel, table=True):
     checked_at: datetime
 
 
+class BalanceReading(SQLModel, table=True):
+    """A balance that a node told of a block that is not final yet: it counts for nothing before."""
+
+    __tablename__ = "balance_readings"
+
+    chain: str = Field(primary_key=True)
+    contract: str = Field(primary_key=True)
+    address: str = Field(primary_key=True)
+    block_number: int = Field(sa_type=BigInteger)
+    block_hash: str
+    units: str
+    read_at: datetime
+
+
+class ChainCut(SQLModel, table=True):
+    """The last block of a chain before a day's cut-off."""
+
+    __tablename__ = "chain_cuts"
+
+    chain: str = Field(primary_key=True)
+    cut_at: datetime = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    hash: str
+    block_time: datetime
+
+
 class Match(SQLModel, table=True):
     """A transfer that belongs to an order; its key lets no two orders claim it.
 

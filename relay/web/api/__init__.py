@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.web.api import (
     addresses,
     audit,
+    balances,
     callbacks,
     creation,
     days,
@@ -32,6 +33,7 @@ BLUEPRINTS = tuple(
         replays,
         imports,
         addresses,
+        balances,
         sources,
         audit,
         days,

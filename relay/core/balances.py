@@ -1,0 +1,161 @@
+"""Own the proof of an address's money: opening and what came in, less what went out, is what the chain says is there.
+
+All sums are base units of the token, so that nothing below a micro is lost.
+A balance at a block that nobody measured is computed from a measured one and the final transfers between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from relay.core.logs import TokenEvent
+
+# What moves money, or changes what a transfer moves, without a Transfer that names the address. Source: TetherToken on Ethereum.
+MOVES_WITHOUT_TRANSFER = frozenset({"DestroyedBlackFunds", "Issue", "Redeem", "Params", "Deprecate"})
+# Whose event names the one account that it is about.
+_OF_ONE = frozenset({"DestroyedBlackFunds"})
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What an address held at the end of a block, as a node told it."""
+
+    block: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What final transfers moved in one of the three parts between the points: before, within and after the window."""
+
+    received: int = 0
+    sent: int = 0
+
+    @property
+    def net(self) -> int:
+        """What they left behind."""
+        return self.received - self.sent
+
+
+NOTHING = Moved()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """From the end of block `first` to the end of block `last`, and the points on which it hangs.
+
+    `low` stands at or before `first`, `high` at `last` or later. Where
+    something is missing, `why` says what: nothing can be proven then.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    low: Point | None = None
+    high: Point | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One line: an address and a token from the end of `first_block` to the end of `last_block`.
+
+    `closing` is computed, `measured` is what the chain says. `why` names what
+    is missing for a proof; `events` are those that may explain a difference.
+    """
+
+    chain: str
+    contract: str
+    address: str
+    role: str
+    first_block: int | None = None
+    last_block: int | None = None
+    opening: int | None = None
+    received: int = 0
+    sent: int = 0
+    measured: int | None = None
+    why: str = ""
+    events: tuple[TokenEvent, ...] = ()
+
+    @property
+    def closing(self) -> int | None:
+        """What must be there."""
+        return None if self.opening is None else self.opening + self.received - self.sent
+
+    @property
+    def difference(self) -> int | None:
+        """What is there beyond what must be; negative for what is missing, None where it cannot be told."""
+        return None if self.closing is None or self.measured is None else self.measured - self.closing
+
+    @property
+    def verdict(self) -> str:
+        """`proved`, `gap`, `explained` (a gap, and an event of the token that may be its cause), or `unprovable`."""
+        if self.why or self.difference is None:
+            return "unprovable"
+        if not self.difference:
+            return "proved"
+        return "explained" if self.events else "gap"
+
+
+def window_of(
+    low: Point | None, high: Point | None, *, start: int | None, end: int | None, is_filled: bool = True
+) -> Window:
+    """Return the window of an address in a day.
+
+    `start` and `end` are the last blocks before the day's cuts, None where
+    the chain has none yet: the window then reaches as far as was measured.
+    `low` is the last point up to `start`, or the first one after it.
+    """
+    if low is None or (end is not None and low.block > end):
+        return Window(why="not_measured_yet")
+    first = low.block if start is None else max(start, low.block)
+    if high is None:
+        return Window(first=first, low=low, why="closing_not_measured_yet")
+    last = high.block if end is None else end
+    why = "" if is_filled else "earlier_blocks_are_being_read"
+    if not why and high.block == low.block:
+        why = "measured_once"
+    return Window(first=first, last=last, low=low, high=high, why=why)
+
+
+def prove(line: Proof, window: Window, moved: Sequence[Moved], events: Iterable[TokenEvent] = ()) -> Proof:
+    """Return the line of an address, given what moved in the parts of its window and what its token reported between its points."""
+    before, within, after = moved
+    low, high = window.low, window.high
+    return Proof(
+        chain=line.chain,
+        contract=line.contract,
+        address=line.address,
+        role=line.role,
+        first_block=window.first,
+        last_block=window.last,
+        opening=None if low is None else low.units + before.net,
+        received=within.received,
+        sent=within.sent,
+        measured=None if high is None else high.units - after.net,
+        why=window.why,
+        events=tuple(one for one in events if may_explain(one, line)),
+    )
+
+
+def may_explain(event: TokenEvent, line: Proof) -> bool:
+    """Tell whether an event of a token may be why an address holds more or less than its transfers say."""
+    if event.kind not in MOVES_WITHOUT_TRANSFER or event.contract != line.contract:
+        return False
+    return event.kind not in _OF_ONE or event.account == line.address
+
+
+def class_of_outflow(role: str | None) -> str:
+    """Return the class of money that leaves one of our addresses, by what the book says of where it goes.
+
+    A deposit address of ours is no place to send our own money to: what comes in there is credited to a user.
+    """
+    return role if role in ("collection", "external") else "unexplained_outflow"
+
+
+def spell_units(units: int, decimals: int) -> str:
+    """Return base units as a decimal number with all the token's places: exact, whatever they are."""
+    if not decimals:
+        return str(units)
+    digits = str(abs(units)).rjust(decimals + 1, "0")
+    return f"{'-' if units < 0 else ''}{digits[:-decimals]}.{digits[-decimals:]}"
