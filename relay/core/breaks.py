@@ -64,7 +64,8 @@ def _other(name: str, heading: Heading, severity: int, rule: str, *, by: str = "
         action="hold" if severity == 1 else "alert",
         evidence="field by field, both values",
         clears="a named person decides",
-        step=step or "Look at both values, ask the provider, then release or discard the order.",
+        step=step
+        or "Compare both values and ask the provider. Where the order is held, open it and press Ask for it: credit, adjust, reverse or discard.",
         by=by,
     )
 
@@ -93,7 +94,8 @@ _CLASSES = (
         "recover where `recover` allows it, else alert",
         "provider's word, transfers, time since when both agreed",
         "the order is credited",
-        "Nothing where it is recovered; else ask the provider to send the callback again.",
+        "Wait for the next run where the source recovers. Else ask the provider to send it again; "
+        "what a brake has stopped is released under Brakes.",
     ),
     _run(
         "paid_unannounced",
@@ -103,7 +105,7 @@ _CLASSES = (
         "ask the provider, alert",
         "transfers, provider's word",
         "the provider says paid, or a callback comes",
-        "Show the provider the transaction and ask why the order is not paid.",
+        "Send the provider the transaction and ask why the order is not paid; press Note with what it says.",
     ),
     _run(
         "callback_unconfirmed",
@@ -113,7 +115,7 @@ _CLASSES = (
         "alert",
         "callback's amount, provider's word and when it was asked",
         "the provider says paid",
-        "Ask the provider; until it says paid treat the credit as unproven.",
+        "Ask the provider. Where it was never paid, take the credit back in your service and press Accept with what was done.",
     ),
     _run(
         "status_conflict",
@@ -123,7 +125,7 @@ _CLASSES = (
         "alert",
         "both words",
         "both agree when the provider is asked again",
-        "Ask the provider which is true; reverse the credit if it was not paid.",
+        "Ask the provider which is true. Where it was not paid, take the credit back in your service and press Accept.",
     ),
     _run(
         "phantom_credit",
@@ -133,7 +135,7 @@ _CLASSES = (
         "alert",
         "address, credited amount, when it was credited",
         "the transfer appears",
-        "Look at the address in an explorer; if no money came, reverse the credit.",
+        "Look at the address in an explorer. Where no money came, take the credit back in your service and press Accept.",
     ),
     _run(
         "amount_mismatch",
@@ -143,7 +145,7 @@ _CLASSES = (
         "alert",
         "both amounts",
         "the provider names the same amount",
-        "Ask the provider which amount is true and adjust.",
+        "Ask the provider which amount is true. Where the credit is wrong, put it right in your service; press Accept with the reason.",
     ),
     _run(
         "underpaid",
@@ -153,7 +155,7 @@ _CLASSES = (
         "alert",
         "both sums, number of transfers",
         "the rest arrives",
-        "Wait for the rest, or adjust the credit to what arrived.",
+        "Wait for the rest. Where it does not come, press Accept and say who bears the difference.",
     ),
     _run(
         "overpaid",
@@ -163,7 +165,7 @@ _CLASSES = (
         "alert",
         "both sums, number of transfers",
         "the order is adjusted",
-        "Adjust the credit, or give the rest back.",
+        "Credit the rest or give it back; press Resolve with what was done.",
     ),
     _run(
         "late_payment",
@@ -173,7 +175,7 @@ _CLASSES = (
         "alert",
         "expiry, block time",
         "the order is credited",
-        "Decide whether the late payment counts; credit it or give it back.",
+        "Decide whether it counts: ask the provider to mark it paid, or give it back and press Resolve.",
     ),
     _run(
         "tx_mismatch",
@@ -183,7 +185,7 @@ _CLASSES = (
         "alert",
         "both transactions",
         "the named transaction is matched",
-        "Compare both transactions in an explorer.",
+        "Compare both transactions in an explorer; press Accept where both are the same payment.",
     ),
     _run(
         "delivery_gap",
@@ -193,7 +195,7 @@ _CLASSES = (
         "alert",
         "number of dead deliveries",
         "they are delivered",
-        "Mend the subscriber and replay what failed.",
+        "Mend the service, then replay what failed; the break clears when it is delivered.",
     ),
     _other("duplicate_conflict", Heading.UNBACKED, _ONE, "two validly signed callbacks of one order disagree"),
     _other("evidence_conflict", Heading.UNBACKED, _ONE, "another witness contradicts a callback"),
@@ -208,7 +210,7 @@ _CLASSES = (
         _ONE,
         "the transfer of a credited order lost its block for good",
         by="chain",
-        step="Debit or freeze until the transfer is back.",
+        step="Debit or freeze in your service until the transfer is back; press Resolve when it is settled.",
     ),
     _needs(
         "orphan_transfer",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.core.advice import why_held
 from relay.core.amounts import format_micros
 
 Value = str | int | datetime | None
@@ -85,8 +86,7 @@ def next_step(state: str, held_reason: str | None) -> str:
     """Say what a person can do about an order now."""
     match state:
         case "held":
-            why = (held_reason or "").replace("_", " ")
-            return f"Held: {why}. An approver credits, adjusts, reverses or discards it."
+            return f"Held: {why_held(held_reason)}. Ask below for what is to become of it; an approver does it."
         case "confirming":
             return "Another witness is awaited; after the source's grace it is held."
         case "created" | "creating" | "pending":

@@ -1,4 +1,4 @@
-"""Own what people do with a break: take it on, note what they found, resolve it with a reason; each is an act in the audit."""
+"""Own what people do with a break: take it on, note what they found, resolve or accept it with a reason; each is an act in the audit."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def resolve(engine: Engine, break_id: str, reason: str, *, actor: Actor, now: da
     said = _words(reason, "/reason")
     closed = {"state": "resolved", "resolved_at": now, "resolved_by": actor.id, "note": said}
     _act(engine, break_id, "break.resolve", {"reason": said}, actor=actor, now=now, **closed)
+
+
+def accept(engine: Engine, break_id: str, reason: str, *, actor: Actor, now: datetime) -> None:
+    """Close a break though the difference stays, with the reason; the day's approver is shown it by name."""
+    said = _words(reason, "/reason")
+    closed = {"state": "resolved", "resolved_at": now, "resolved_by": actor.id, "note": said}
+    _act(engine, break_id, "break.accept", {"reason": said}, actor=actor, now=now, **closed)
 
 
 def _words(given: str, pointer: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping
 
 from relay.core.actors import Actor
+from relay.core.advice import why
 from relay.core.chain_addresses import family_of, show_address
 from relay.core.hashes import show_hash
 from relay.core.sides import Line, Side, compared, difference, next_step
@@ -27,7 +29,7 @@ class Story:
     lines: list[Line]
     difference: str
     next_step: str
-    breaks: list[RowMapping]
+    breaks: list[dict[str, Any]]
     steps: list[Step]
 
 
@@ -48,7 +50,7 @@ def story(engine: Engine, sources: Mapping[str, Source], source: str, orderid: s
         lines=compared([*sides, _relay(order)]),
         difference=difference(sides, order["credited_micros"]),
         next_step=next_step(order["state"], order["held_reason"]),
-        breaks=disputed,
+        breaks=[{**row, "why": why(row["kind"], json.loads(row["evidence"] or "{}"))} for row in disputed],
         steps=steps,
     )
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, func, select, tuple_, update
 
 from relay.errors import Unprocessable
 from relay.store.paging import Page
-from relay.store.rows import breaks
+from relay.store.rows import breaks, matches, orders
 
 Key = tuple[str, str]
 
@@ -27,6 +27,7 @@ class Filters:
     kind: str | None = None
     owner: str | None = None
     namespace: str | None = None
+    chain: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     least_micros: int | None = None
@@ -96,6 +97,13 @@ def _meeting(filters: Filters) -> list[ColumnElement[bool]]:
     )
     met = [column == value for column, value in exact.items() if value is not None]
     met += [compare(value) for value, compare in bounds if value is not None]
+    if filters.chain is not None:
+        paid = (matches.c.namespace == breaks.c.namespace, matches.c.orderid == breaks.c.orderid)
+        named = (orders.c.namespace == breaks.c.namespace, orders.c.orderid == breaks.c.orderid)
+        met.append(
+            exists().where(*paid, matches.c.chain == filters.chain)
+            | exists().where(*named, orders.c.chain == filters.chain)
+        )
     if filters.keys is not None:
         met.append(tuple_(breaks.c.namespace, breaks.c.orderid).in_(sorted(filters.keys)))
     return met

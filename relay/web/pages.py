@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Response, render_template
 
+from relay.core.advice import SEVERITIES, heading, next_step, rule, why_held
 from relay.core.amounts import format_micros
 from relay.core.events import rfc3339
 from relay.web.context import runtime
@@ -103,6 +104,9 @@ def changed(query: Mapping[str, str], **changes: str | None) -> str:
     return urlencode({name: value for name, value in {**query, **changes}.items() if value})
 
 
+_SPELLINGS = (money, exact, moment, iso, local, age, later, words, plain, short, changed)
+_ADVICE = (heading, next_step, rule, why_held)
 FILTERS: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (money, exact, moment, iso, local, age, later, words, plain, short, changed)
+    **{one.__name__: one for one in (*_SPELLINGS, *_ADVICE)},
+    "badness": SEVERITIES.__getitem__,
 }

@@ -42,6 +42,20 @@ def test_a_break_is_taken_on_noted_and_resolved(engine: Engine) -> None:
         flow.note(engine, "b1", "too late", actor=pat, now=NOON)
 
 
+def test_a_difference_may_be_accepted(engine: Engine) -> None:
+    """With a reason, as an act of its own; nothing opens it again until its facts change."""
+    pat = a_person(engine, "pat", "preparer")
+    a_break(engine, "b1")
+    flow.accept(engine, "b1", "the provider's rounding, we bear it", actor=pat, now=NOON)
+    with reading(engine) as connection:
+        row = break_list.find(connection, "b1")
+        (act,) = audit.of_subject(connection, "b1", most=9)
+    assert row is not None
+    assert (row["state"], row["resolved_by"], act["act"]) == ("resolved", "user:pat", "break.accept")
+    with pytest.raises(Unprocessable):
+        flow.accept(engine, "b1", "", actor=pat, now=NOON)
+
+
 def test_what_makes_no_sense_changes_nothing(engine: Engine) -> None:
     """A stranger cannot own it, nobody resolves it without a word, and there is no other."""
     pat = a_person(engine, "pat", "preparer")

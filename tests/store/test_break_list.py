@@ -33,6 +33,8 @@ def walked(engine: Engine, filters: Filters) -> list[str]:
 def some(engine: Engine) -> None:
     for number, (severity, days) in enumerate([(2, 0), (1, 2), (1, 1), (2, 0), (3, 5)]):
         a_break(engine, f"b{number}", severity=severity, first_seen=NOON - days * DAY, amount_micros=number * 1_000_000)
+    a_stored_order(engine, "sh-b1", chain="tron")
+    a_match(engine, a_stored_transfer(engine, 7, "0x" + "ab" * 20, chain="tron"), "sh-b2", chain="tron")
     a_break(engine, "done", state="resolved", first_seen=NOON - 3 * DAY, owner="pat", kind="missing_callback")
 
 
@@ -53,6 +55,8 @@ MET = [
     (Filters(least_micros=2_000_000, most_micros=3_000_000), ["b2", "b3"]),
     (Filters(keys={("crossing", "sh-b4"), ("crossing", "none")}), ["b4"]),
     (Filters(keys=set()), []),
+    (Filters(chain="tron"), ["b1", "b2"]),
+    (Filters(chain="ethereum"), []),
 ]
 
 

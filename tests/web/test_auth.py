@@ -105,6 +105,7 @@ PAGES: dict[tuple[str, str], Any] = {
     ("POST", "/finance/breaks/<id>/assign"): READERS,
     ("POST", "/finance/breaks/<id>/note"): READERS,
     ("POST", "/finance/breaks/<id>/resolve"): ("preparer", "approver"),
+    ("POST", "/finance/breaks/<id>/accept"): ("preparer", "approver"),
     ("GET", "/finance/orders"): READERS,
     ("GET", "/finance/orders/<source>/<path:orderid>"): READERS,
     ("POST", "/finance/orders/<source>/<path:orderid>/release"): ("approver",),

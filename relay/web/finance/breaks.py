@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import desk_of, now
+from relay.core.advice import why
 from relay.core.days import ONE
+from relay.core.statement import AGES
 from relay.errors import NotFound
 from relay.flows import breaks as flow
 from relay.store import audit, break_list, lookup, people
@@ -32,7 +34,8 @@ PER_PAGE = 50
 def listed() -> Response:
     """List what the query asks for, a page at a time."""
     query = {name: value for name, value in request.args.items() if value}
-    filters = filters_of(query, desk_of(runtime()).calendar)
+    moment = now()
+    filters = filters_of(query, desk_of(runtime()).calendar, moment)
     with reading(runtime().engine) as connection:
         if "q" in query:
             # Whoever looks for one thing wants it in whatever state it is.
@@ -45,6 +48,8 @@ def listed() -> Response:
         "breaks",
         query=query,
         states=STATES,
+        ages=[name for name, _ in AGES],
+        chains=sorted(runtime().settings.chains),
         rows=[_shown(row) for row in page.rows],
         counts=counts,
         total=sum(one.count for one in counts),
@@ -54,7 +59,7 @@ def listed() -> Response:
         views=views(),
         next_query=changed(query, after=str(page.next)) if page.next else None,
         first_query=changed(query, after=None),
-        now=now(),
+        now=moment,
     )
 
 
@@ -86,6 +91,14 @@ def note(id: str) -> AnyResponse:  # noqa: A002  # as above
 def resolve(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Close it with a reason."""
     flow.resolve(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now())
+    return redirect(f"/finance/breaks/{id}", code=303)
+
+
+@routes.post("/finance/breaks/<id>/accept")
+@person("preparer", "approver")
+def accept(id: str) -> AnyResponse:  # noqa: A002  # as above
+    """Close it though the difference stays."""
+    flow.accept(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now())
     return redirect(f"/finance/breaks/{id}", code=303)
 
 
@@ -127,4 +140,5 @@ def _page(break_id: str) -> Response:
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    return {**row, "evidence": json.loads(row["evidence"] or "{}")}
+    evidence = json.loads(row["evidence"] or "{}")
+    return {**row, "evidence": evidence, "why": why(row["kind"], evidence)}

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from relay.core.amounts import parse_usdt
 from relay.core.days import Calendar, Day, read_day
+from relay.core.statement import AGES
 from relay.errors import Unprocessable
 from relay.store.break_list import Filters
 
 STATES = ("open", "resolved", "all")
+_INSTANT = timedelta(microseconds=1)
 
 
-def filters_of(query: Mapping[str, str], calendar: Calendar) -> Filters:
+def filters_of(query: Mapping[str, str], calendar: Calendar, now: datetime) -> Filters:
     """Return the filters that a query names, days being business days; Unprocessable for one that cannot be read."""
     state = query.get("state") or "open"
     if state not in STATES:
         raise Unprocessable(f"state is one of {', '.join(STATES)}", pointer="/state")
     first, last = _day(query, "from", calendar), _day(query, "to", calendar)
+    youngest, oldest = _age(query.get("age", ""), now)
     return Filters(
         state=state,
         severity=_severity(query.get("severity", "")),
         kind=query.get("class") or None,
         owner=query.get("owner") or None,
         namespace=query.get("source") or None,
-        since=None if first is None else first.start,
-        until=None if last is None else last.end,
+        chain=query.get("chain") or None,
+        since=max((one for one in (oldest, first and first.start) if one), default=None),
+        until=min((one for one in (youngest, last and last.end) if one), default=None),
         least_micros=_micros(query, "least"),
         most_micros=_micros(query, "most"),
     )
+
+
+def _age(text: str, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return before when, and since when, a break of that age was first seen; the bounds are those of the statement's ages."""
+    if not text:
+        return None, None
+    names = [name for name, _ in AGES]
+    if text not in names:
+        raise Unprocessable(f"age is one of {', '.join(names)}", pointer="/age")
+    place = names.index(text)
+    # The statement's bucket includes its younger bound; a break first seen at that very moment is a microsecond before the next.
+    youngest = now - AGES[place][1] + _INSTANT if place else None
+    return youngest, now - AGES[place + 1][1] + _INSTANT if place + 1 < len(AGES) else None
 
 
 def _severity(text: str) -> int | None:

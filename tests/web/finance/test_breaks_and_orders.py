@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask_openapi3 import OpenAPI
@@ -39,11 +39,28 @@ def test_breaks_are_filtered_by_the_url(runtime: Runtime, visitor: Visitor) -> N
     a_break(runtime.engine, "b2", kind="orphan_transfer", amount_micros=20_000_000)
     text = visitor.read("/finance/breaks")
     assert "2 breaks open, 21.000000 USDT." in text
-    assert "callback succeeded, provider failed" in text
+    for words in (
+        "Status: callback succeeded, provider failed.",
+        "P1, money at risk",
+        "amounts differ",
+        "Ask the provider which amount is true.",
+    ):
+        assert words in text
     assert "1 break open, 20.000000 USDT." in visitor.read("/finance/breaks", **{"class": "orphan_transfer"})
     a_stored_order(runtime.engine, "sh-b1")
     assert "1 break of what is called “sh-b1”" in visitor.read("/finance/breaks", q="sh-b1")
-    for wrong in ({"severity": "9"}, {"from": "monday"}, {"least": "1e9"}, {"state": "odd"}, {"after": "x"}):
+    a_break(runtime.engine, "b3", first_seen=datetime.now(UTC) - timedelta(hours=2))
+    assert "1 break open, 1.000000 USDT." in visitor.read("/finance/breaks", age="1 to 4 h")
+    assert "No break is open" in visitor.read("/finance/breaks", age="3 to 7 days")
+    assert "No break is open" in visitor.read("/finance/breaks", chain="tron")
+    for wrong in (
+        {"age": "old"},
+        {"severity": "9"},
+        {"from": "monday"},
+        {"least": "1e9"},
+        {"state": "odd"},
+        {"after": "x"},
+    ):
         assert visitor.get("/finance/breaks", **wrong).status_code == 422
 
 
@@ -76,6 +93,22 @@ def test_a_break_is_worked_on(runtime: Runtime, visitor: Visitor) -> None:
     assert visitor.post("/finance/breaks/b1/note", note="again").status_code == 409
 
 
+def test_a_difference_that_stays_is_accepted_with_its_reason(runtime: Runtime, visitor: Visitor) -> None:
+    """It is closed, and the act says that it was accepted and not put right; the order's page shows both values."""
+    a_stored_order(runtime.engine, "sh-b1")
+    sides = '{"callback": "3.000000", "provider": "succeeded 4.000000", "chain": "no final transfer"}'
+    a_break(runtime.engine, "b1", evidence=sides)
+    for path in ("/finance/breaks", "/finance/breaks/b1", "/finance/orders/crossing/sh-b1"):
+        text = visitor.read(path)
+        assert "Amount: the callback says 3.000000, the provider succeeded 4.000000." in text
+        assert "press Accept with the reason" in text
+    assert visitor.post("/finance/breaks/b1/accept", reason=" ").status_code == 422
+    assert visitor.post("/finance/breaks/b1/accept", reason="we bear it").location == "/finance/breaks/b1"
+    text = visitor.read("/finance/breaks/b1")
+    assert "break.accept" in text
+    assert "resolved." in text
+
+
 def test_an_order_shows_its_difference_first(runtime: Runtime, visitor: Visitor) -> None:
     """Then the witnesses, then everything that happened, the acts of people as well."""
     a_stored_order(
@@ -101,7 +134,7 @@ def test_an_order_shows_its_difference_first(runtime: Runtime, visitor: Visitor)
     assert visitor.get("/finance/orders", q=tx.upper()).location == "/finance/orders/crossing/sh-1"
     text = visitor.read("/finance/orders/crossing/sh-1")
     assert "The witnesses are 180.000000 USDT apart: Callback 200.000000, Provider 200.000000, Chain 20.000000." in text
-    assert "Held: evidence disagrees. An approver credits" in text
+    assert "Held: another witness contradicts the callback. Ask below" in text
     assert text.index("apart") < text.index("What happened") < text.index('<th scope="row">transfer</th>')
     assert (
         visitor.post("/finance/orders/crossing/sh-1/release", act="credit", reason="", amount="20").status_code == 422

@@ -1,0 +1,87 @@
+"""Own what is said of a break or a hold in plain words: how bad it is, what differs with both values, and what to press next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Formatter
+
+from relay.core.breaks import CLASSES
+
+SEVERITIES: Mapping[int, str] = {
+    1: "money at risk",
+    2: "amounts or states disagree",
+    3: "follow-up",
+    4: "information",
+}
+# Of each class what differs, from the evidence that the run keeps; a class without a sentence is told name by name.
+_SAID: Mapping[str, str] = {
+    "missing_callback": "No callback came. Provider: {provider}. Chain: {chain}.",
+    "paid_unannounced": "The chain shows {chain}. Callback: {callback}. Provider: {provider}.",
+    "callback_unconfirmed": "The callback says {callback}, the provider {provider}.",
+    "status_conflict": "Credited are {credited}, and the provider says {provider}.",
+    "phantom_credit": "Credited are {credited}, and no transfer came to {address}.",
+    "amount_mismatch": "Amount: the callback says {callback}, the provider {provider}.",
+    "underpaid": "Amount: the chain shows {chain}. Callback: {callback}. Provider: {provider}.",
+    "overpaid": "Amount: the chain shows {chain}. Callback: {callback}. Provider: {provider}.",
+    "late_payment": "Paid at {paid_at}; the order had expired at {expires_at}.",
+    "tx_mismatch": "Transaction: the provider names {provider}, the chain shows {chain}.",
+    "delivery_gap": "Deliveries that nobody took: {dead_deliveries}.",
+}
+# Why an order is held, as whoever has to decide asks it.
+_HOLDS: Mapping[str, str] = {
+    "above_limit": "the amount is above the limit of its source",
+    "above_hourly_limit": "its source has credited more than its limit of an hour",
+    "below_minimum": "the amount is below the minimum of its source",
+    "conflict": "two validly signed callbacks disagree",
+    "discarded": "it was discarded, and was told paid again",
+    "evidence_disagrees": "another witness contradicts the callback",
+    "evidence_missing": "the evidence that its source asks for did not come",
+    "no_expected_amount": "nobody said how much was expected",
+    "overpaid": "more came than was expected",
+    "partial": "less came than was expected",
+    "source_paused": "its source is paused",
+    "refund_amount": "the provider refunded another amount than was credited",
+    "second_payment": "money came after it was settled",
+    "too_old": "the callback is older than its source allows",
+    "unknown_order": "nobody registered it",
+}
+
+
+def why(kind: str, evidence: Mapping[str, object]) -> str:
+    """Return what differs, with the values on both sides; "" where nothing was kept."""
+    told = {name: str(value) for name, value in evidence.items() if value not in (None, "")}
+    sentence = _SAID.get(kind, "")
+    if sentence and _names(sentence) <= told.keys():
+        return sentence.format_map(told)
+    return " ".join(f"{_label(name)}: {value.replace(' / ', ' against ')}." for name, value in told.items())
+
+
+def next_step(kind: str | None) -> str:
+    """Return what to do about a break, and what to press for it."""
+    known = CLASSES.get(kind or "")
+    return known.step if known is not None else "Look at both values, then press Resolve or Accept and say why."
+
+
+def heading(kind: str | None) -> str:
+    """Return what a class is about, "" for one of an older release."""
+    known = CLASSES.get(kind or "")
+    return known.heading.value if known is not None else ""
+
+
+def rule(kind: str | None) -> str:
+    """Return when a class opens, "" for one of an older release."""
+    known = CLASSES.get(kind or "")
+    return known.rule if known is not None else ""
+
+
+def why_held(reason: str | None) -> str:
+    """Return why an order is held, as the end of a sentence."""
+    return _HOLDS.get(reason or "", (reason or "a person has to look at it").replace("_", " "))
+
+
+def _names(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name}
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,63 @@
+"""What is said of breaks and holds: what differs with both values, and what to press."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from relay.core import advice, rules
+from relay.core.breaks import CLASSES, DERIVED
+
+SIDES = {
+    "callback": "no callback",
+    "provider": "succeeded 3.000000",
+    "chain": "3.000000 in 1",
+    "credited": "0.000000",
+}
+OTHER = {
+    "phantom_credit": {"address": "TX1", "credited": "3.000000", "chain": "no transfer"},
+    "late_payment": {"expires_at": "2026-11-23T12:00:00Z", "paid_at": "2026-11-23T13:00:00Z"},
+    "tx_mismatch": {"provider": "0xaa", "chain": "0xbb"},
+    "delivery_gap": {"dead_deliveries": "2"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(DERIVED))
+def test_each_class_of_the_run_has_a_sentence_with_its_values(kind: str) -> None:
+    """Made of the evidence that the run keeps; without it nothing is made up."""
+    evidence = OTHER.get(kind, SIDES)
+    said = advice.why(kind, evidence)
+    assert said.endswith(".")
+    assert sum(value in said for value in evidence.values()) >= (1 if len(evidence) == 1 else 2)
+    assert advice.why(kind, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        ({"amount_micros": "3.000000 / 4.000000"}, "Amount micros: 3.000000 against 4.000000."),
+        ({"provider": "not asked yet", "chain": None}, "Provider: not asked yet."),
+        ({"a": "{b}", "b": "{a.__class__}"}, "A: {b}. B: {a.__class__}."),
+    ],
+)
+def test_what_has_no_sentence_is_told_name_by_name(evidence: dict[str, str], said: str) -> None:
+    """Two values against each other; what is stored is never read as a template."""
+    assert advice.why("duplicate_conflict", evidence) == said
+
+
+def test_every_class_says_what_to_press() -> None:
+    """Of one that an older release knew, the two buttons."""
+    assert all(advice.next_step(name) and advice.heading(name) and advice.rule(name) for name in CLASSES)
+    assert "Accept" in advice.next_step("of_old")
+    assert (advice.heading("of_old"), advice.rule(None)) == ("", "")
+
+
+def test_every_reason_of_a_hold_is_a_sentence() -> None:
+    """As the rules write them; another is read as its words."""
+    written = set(re.findall(r'return "([a-z_]+)"$', Path(rules.__file__).read_text(), re.MULTILINE))
+    assert {"above_limit", "unknown_order"} <= written
+    assert all(advice.why_held(reason) != reason.replace("_", " ") for reason in written)
+    assert advice.why_held("scale_error_x10") == "scale error x10"
+    assert advice.why_held(None) == "a person has to look at it"
