@@ -143,6 +143,17 @@ def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum, S
     return found, answered, alone
 
 
+def by_appid(connection: Connection, day: Day) -> dict[str, tuple[Sum, Sum]]:
+    """Return what was paid and what was credited for each account at a provider; "" where nobody named one."""
+    rows = connection.execute(_BY_APPID, _bounds(connection, day))
+    return {row[0]: (Sum(row[1], int(row[2] or 0)), Sum(row[3], int(row[4] or 0))) for row in rows}
+
+
+def straddlers(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
+    """Return the orders that provider and relay see on different days, with `paid_at` and `credited_at`; the largest first."""
+    return list(connection.execute(_STRADDLERS, _bounds(connection, day) | {"limit": limit}).mappings())
+
+
 def first_moment(connection: Connection) -> datetime | None:
     """Return when the first event was announced: before that there is no day to close."""
     query = select(events.c.created_at).order_by(events.c.sequence).limit(1)
@@ -201,3 +212,18 @@ _LINES = _bound(
         sum(abs(difference_micros)) AS gross, sum(coalesce(chain_micros, 0)) AS chain
     FROM items WHERE reason NOT IN ('agrees', 'chain_only') GROUP BY namespace, reason ORDER BY namespace, reason"""
 )
+_BY_APPID = _bound(
+    f"""{_ITEMS} SELECT coalesce(appid, '') AS account, count(provider_micros), sum(provider_micros), count(relay_micros),
+        sum(relay_micros) FROM items WHERE reason <> 'chain_only' AND reason <> 'chain_alone' GROUP BY coalesce(appid, '') ORDER BY 1"""
+)
+_STRADDLERS = _bound(
+    f"""{_ITEMS} SELECT i.namespace, i.orderid, i.reason, abs(i.difference_micros) AS micros,
+        coalesce(
+            (SELECT min(coalesce(f.occurred_at, f.changed_at)) FROM provider_facts f
+            WHERE f.namespace = i.namespace AND f.orderid = i.orderid AND f.status = 'succeeded'),
+            (SELECT min(b.received_at) FROM callbacks b WHERE b.namespace = i.namespace AND b.orderid = i.orderid
+            AND b.verdict = 'accepted' AND b.status = 'succeeded' AND b.origin = 'callback')) AS paid_at,
+        (SELECT min(e.created_at) FROM events e WHERE e.namespace = i.namespace AND e.orderid = i.orderid
+            AND e.delta_micros IS NOT NULL) AS credited_at
+    FROM items i WHERE i.reason IN ('credited_other_day', 'paid_other_day') ORDER BY 4 DESC, i.orderid LIMIT :limit"""
+).columns(paid_at=_TIME, credited_at=_TIME)

@@ -10,9 +10,11 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, f
 
 from relay.core.days import Day
 from relay.core.statement import AGES, Sum
-from relay.store.rows import breaks, callbacks, orders, statements
+from relay.store.rows import breaks, callbacks, match_states, orders, provider_facts, statements
 
+RECENT = 5_000
 _TIME = orders.c.created_at.type
+_same_order = (match_states.c.namespace == orders.c.namespace) & (match_states.c.orderid == orders.c.orderid)
 _UNDECIDED = ("confirming", "pending", "creating")
 
 
@@ -71,9 +73,18 @@ def pending(connection: Connection, day: Day) -> dict[str, Sum]:
 
 
 def pending_orders(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
-    """Return those that wait longest."""
-    query = select(orders).where(orders.c.state.in_(_UNDECIDED), orders.c.created_at < day.end)
+    """Return those that wait longest, each with `due_at`, when time alone makes a break of it."""
+    query = select(orders, match_states.c.due_at).outerjoin(match_states, _same_order)
+    query = query.where(orders.c.state.in_(_UNDECIDED), orders.c.created_at < day.end)
     return list(connection.execute(query.order_by(orders.c.updated_at).limit(limit)).mappings())
+
+
+def turning(connection: Connection, start: datetime, end: datetime) -> Sum:
+    """Return the orders that time alone turns into a break in a span, unless a witness speaks before."""
+    money = func.sum(func.coalesce(orders.c.amount_micros, 0))
+    query = select(func.count(), money).select_from(match_states).outerjoin(orders, _same_order)
+    row = connection.execute(query.where(match_states.c.due_at >= start, match_states.c.due_at < end)).one()
+    return Sum(row[0], int(row[1] or 0))
 
 
 def needs(connection: Connection, day: Day) -> Sum:
@@ -87,12 +98,26 @@ def needed(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
     return list(connection.execute(_NEEDED, {"end": day.end, "limit": limit}).mappings())
 
 
-def heard(connection: Connection) -> tuple[datetime | None, Mapping[str, datetime]]:
-    """Return when the last callback came, and when the last statement of each source was imported."""
-    last = select(callbacks.c.received_at).order_by(callbacks.c.id.desc()).limit(1)
-    newest = func.max(statements.c.imported_at, type_=statements.c.imported_at.type)
-    imported = select(statements.c.source, newest).group_by(statements.c.source)
-    return connection.execute(last).scalar(), {row[0]: row[1] for row in connection.execute(imported)}
+def heard(connection: Connection, *, since: datetime) -> dict[str, dict[str, datetime]]:
+    """Return when each source was heard last, by `callback`, `answer` and `statement`.
+
+    Of callbacks the last RECENT are looked at, of answers those about payments
+    since a moment: what is older is old whenever it came.
+    """
+    newest = select(func.max(callbacks.c.id) - RECENT).scalar_subquery()
+    came = select(callbacks.c.source, func.max(callbacks.c.received_at, type_=_TIME)).where(
+        callbacks.c.id > newest, callbacks.c.verdict != "rejected", callbacks.c.origin == "callback"
+    )
+    told = select(provider_facts.c.source, func.max(provider_facts.c.checked_at, type_=_TIME)).where(
+        provider_facts.c.occurred_at >= since, provider_facts.c.via != "statement"
+    )
+    imported = select(statements.c.source, func.max(statements.c.imported_at, type_=_TIME))
+    asked = {
+        "callback": came.group_by(callbacks.c.source),
+        "answer": told.group_by(provider_facts.c.source),
+        "statement": imported.group_by(statements.c.source),
+    }
+    return {kind: {row[0]: row[1] for row in connection.execute(query)} for kind, query in asked.items()}
 
 
 def _sum(connection: Connection, *conditions: ColumnElement[bool]) -> Sum:

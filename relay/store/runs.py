@@ -48,10 +48,20 @@ def find(connection: Connection, run_id: int) -> RowMapping | None:
     return connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
 
 
-def page(connection: Connection, *, after: int | None, limit: int) -> Page:
-    """List runs, the newest first."""
+def page(
+    connection: Connection, *, after: int | None, limit: int, within: tuple[datetime, datetime] | None = None
+) -> Page:
+    """List runs, the newest first; with `within` those that ended in that span, its end excluded."""
     query = select(runs).order_by(runs.c.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(runs.c.id < after)
+    if within is not None:
+        query = query.where(runs.c.finished_at >= within[0], runs.c.finished_at < within[1])
     rows = list(connection.execute(query).mappings())
     return Page(rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None)
+
+
+def counts(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
+    """Return how many runs ended in a span of time, by state."""
+    query = select(runs.c.state, func.count()).where(runs.c.finished_at >= start, runs.c.finished_at < end)
+    return {row[0]: int(row[1]) for row in connection.execute(query.group_by(runs.c.state))}

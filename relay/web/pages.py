@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -77,11 +77,6 @@ def age(since: datetime, until: datetime) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def later(at: datetime, seconds: int) -> datetime:
-    """Return the moment so many seconds later."""
-    return at + timedelta(seconds=seconds)
-
-
 def words(name: str) -> str:
     """Spell the name of a class or of a field as words."""
     return name.replace("_", " ")
@@ -104,7 +99,7 @@ def changed(query: Mapping[str, str], **changes: str | None) -> str:
     return urlencode({name: value for name, value in {**query, **changes}.items() if value})
 
 
-_SPELLINGS = (money, exact, moment, iso, local, age, later, words, plain, short, changed)
+_SPELLINGS = (money, exact, moment, iso, local, age, words, plain, short, changed)
 _ADVICE = (heading, next_step, rule, why_held)
 FILTERS: dict[str, Callable[..., Any]] = {
     **{one.__name__: one for one in (*_SPELLINGS, *_ADVICE)},

@@ -37,6 +37,8 @@ PAGES = (
     "/finance/breaks",
     "/finance/breaks/b1",
     "/finance/orders",
+    "/finance/runs",
+    "/finance/month",
     "/finance/orders/crossing/held",
     "/finance/audit?verify=1",
     "/console",
@@ -113,7 +115,7 @@ def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: 
     pat = signed_in(chromium, site, "pat")
     pat.click("text=Held: a person decides")
     pat.click("a.id")
-    assert "above limit" in pat.inner_text("main")
+    assert "above the limit" in pat.inner_text("main")
     pat.goto(f"{site}/finance/breaks?severity=1")
     pat.click("text=amount mismatch >> nth=1")
     pat.select_option("#owner", "pat")

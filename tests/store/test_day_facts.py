@@ -231,20 +231,60 @@ def test_what_is_pending_is_no_break(engine: Engine) -> None:
 
 
 def test_who_was_heard_when(engine: Engine) -> None:
-    """The last callback of all, the last statement of each source."""
+    """The last callback, answer and statement of each source; what is old is not looked for."""
     with reading(engine) as connection:
-        assert day_figures.heard(connection) == (None, {})
+        nothing = day_figures.heard(connection, since=BEFORE)
+    assert nothing == {"callback": {}, "answer": {}, "statement": {}}
     called(engine, "sh-1", 1, at=BEFORE)
     called(engine, "sh-2", 1, at=NOON)
-    add(
-        engine,
-        rows.statements,
-        source="crossing",
-        sha256="x",
-        rows=1,
-        total_micros=1,
-        imported_by="x",
-        imported_at=NOON,
-    )
+    called(engine, "sh-3", 1, at=BEFORE, source="other")
+    a_provider_fact(engine, "sh-1", via="query", checked_at=AFTER)
+    a_provider_fact(engine, "sh-2", via="query", occurred_at=BEFORE - timedelta(hours=1), source="other")
+    imported = {"sha256": "x", "rows": 1, "total_micros": 1, "imported_by": "x", "imported_at": NOON}
+    add(engine, rows.statements, source="crossing", **imported)
     with reading(engine) as connection:
-        assert day_figures.heard(connection) == (NOON, {"crossing": NOON})
+        heard = day_figures.heard(connection, since=BEFORE)
+    assert heard == {
+        "callback": {"crossing": NOON, "other": BEFORE},
+        "answer": {"crossing": AFTER},
+        "statement": {"crossing": NOON},
+    }
+
+
+def test_who_straddles_the_cut_off_is_listed_with_both_times(engine: Engine) -> None:
+    """On both days; an order that agrees is not."""
+    stories(engine)
+    with reading(engine) as connection:
+        found = day_facts.straddlers(connection, DAY, limit=9)
+        after = day_facts.straddlers(connection, Calendar().day_at(AFTER), limit=9)
+    assert [(row["orderid"], row["paid_at"], row["credited_at"]) for row in found] == [
+        ("earlier", BEFORE, NOON),
+        ("later", NOON, AFTER),
+    ]
+    assert [(row["orderid"], row["micros"]) for row in after] == [("later", 4_000_000)]
+
+
+def test_accounts_foot_to_the_bridge(engine: Engine) -> None:
+    """Each order counts for the account that its callback named, or for none."""
+    stories(engine)
+    a_stored_order(engine, "theirs", appid="A2")
+    called(engine, "theirs", 2_000_000)
+    a_credit(engine, 50, "theirs", 2_000_000)
+    with reading(engine) as connection:
+        accounts = day_facts.by_appid(connection, DAY)
+        bridges, *_ = day_facts.bridges(connection, DAY)
+    assert accounts["A2"] == (Sum(1, 2_000_000), Sum(1, 2_000_000))
+    paid, credited = (sum((one[side] for one in accounts.values()), Sum()) for side in (0, 1))
+    assert (paid, credited) == (bridges["crossing"].provider, bridges["crossing"].relay)
+
+
+def test_what_waits_has_the_day_on_which_it_turns(engine: Engine) -> None:
+    """From the reconciler's own note; what is due on a day is summed."""
+    a_stored_order(engine, "waits", state="confirming", credited_micros=0)
+    state = {"namespace": "crossing", "verdict": "pending", "kinds": "", "flags": "", "changed_at": NOON}
+    add(engine, rows.match_states, orderid="waits", due_at=AFTER, **state)
+    with reading(engine) as connection:
+        (row,) = day_figures.pending_orders(connection, DAY, limit=9)
+        spans = [day_figures.turning(connection, at, at + timedelta(days=1)) for at in (NOON, AFTER)]
+    assert row["due_at"] == AFTER
+    assert spans == [Sum(), Sum(1, 3_000_000)]

@@ -57,6 +57,7 @@ class Run(SQLModel, table=True):
 
     __tablename__ = "runs"
     __table_args__ = (
+        Index("ix_runs_finished", "finished_at"),
         CheckConstraint("state IN ('complete', 'incomplete')", name="state"),
         CheckConstraint("kind IN ('incremental', 'daily', 'weekly')", name="kind"),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import now
@@ -17,7 +17,7 @@ from relay.core.statement import REASONS, Statement, judge
 from relay.errors import NotFound
 from relay.flows import close, months
 from relay.flows import days as flow
-from relay.store import closes, day_facts, day_figures
+from relay.store import closes, day_facts, day_figures, runs
 from relay.store.engine import reading, snapshot
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
@@ -25,7 +25,8 @@ from relay.web.context import runtime
 
 routes = Blueprint("days", __name__)
 
-SHOWN, MOST = 25, 500
+SHOWN, SHOWN_RUNS, MOST = 25, 5, 500
+STRADDLING = frozenset({"credited_other_day", "paid_other_day"})
 
 
 @routes.get("/finance")
@@ -37,6 +38,13 @@ def finance() -> AnyResponse:
     return redirect(f"/finance/{day.name}", code=303)
 
 
+@routes.get("/finance/month")
+@person(*READERS)
+def month() -> AnyResponse:
+    """Open the present month."""
+    return redirect(f"/finance/{calendar().day_at(now()).date:%Y-%m}", code=303)
+
+
 @routes.get("/finance/<day>")
 @person(*READERS)
 def statement(day: str) -> Response:
@@ -44,31 +52,41 @@ def statement(day: str) -> Response:
     moment = now()
     if months.is_month(day):
         return _month(day)
-    asked = day_of(day)
+    asked, today = day_of(day), calendar().day_at(moment)
     with snapshot(runtime().engine) as connection:
         told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment)
         first = flow.first_day(connection, calendar(), moment)
         needed = day_figures.needed(connection, asked, limit=SHOWN)
         waiting = day_figures.pending_orders(connection, asked, limit=SHOWN)
-        last_callback, imported = day_figures.heard(connection)
+        turning = day_figures.turning(connection, today.start, today.end)
+        heard = day_figures.heard(connection, since=moment - ONE)
+        accounts = day_facts.by_appid(connection, asked) if _has_several_accounts() else {}
+        straddlers = day_facts.straddlers(connection, asked, limit=SHOWN) if STRADDLING & _met(told) else []
+        history = runs.page(connection, after=None, limit=SHOWN_RUNS, within=(asked.start, asked.end))
+        counted = runs.counts(connection, asked.start, asked.end)
+        last_run = runs.last(connection)
         closing = closing_of(connection, asked, told, moment)
-    today = calendar().day_at(moment).date
     return framed(
         "day.html",
         "statement",
         told=told,
         day=asked,
-        verdict=judge(told, moment, today),
+        verdict=judge(told, moment, today.date),
         closing=closing,
         reasons=REASONS,
         needed=needed,
-        waiting=waiting,
-        last_callback=last_callback,
-        imported=imported,
+        waiting=[_waiting(row) for row in waiting],
+        turning=turning,
+        heard=heard,
+        accounts=accounts,
+        straddlers=straddlers,
+        history=[{**row, "told": json.loads(row["manifest"])} for row in history.rows],
+        runs=counted,
+        last_run=last_run,
         sources=runtime().sources,
         cutoff=runtime().settings.business_cutoff,
         before=asked.date - ONE if asked.date > first.date else None,
-        after=asked.date + ONE if asked.date < today else None,
+        after=asked.date + ONE if asked.date < today.date else None,
         now=moment,
     )
 
@@ -85,11 +103,28 @@ def orders_of(day: str) -> Response:
     return framed("day_orders.html", "statement", day=asked, reason=reason, reasons=REASONS, rows=rows, most=MOST)
 
 
+def _waiting(row: RowMapping) -> dict[str, Any]:
+    """An order that waits, and the day on which time alone makes a break of it."""
+    source = runtime().sources.get(row["source"])
+    turns = row["due_at"] or row["expires_at"]
+    if turns is None and row["state"] == "confirming" and source is not None:
+        turns = row["updated_at"] + timedelta(seconds=source.grace_s)
+    return {**row, "turns_at": turns, "turns_on": None if turns is None else calendar().day_at(turns).name}
+
+
+def _has_several_accounts() -> bool:
+    return len({source.appid for source in runtime().sources.values()}) > 1
+
+
+def _met(told: Statement) -> set[str]:
+    return {line.reason for line in told.bridge.lines}
+
+
 def _month(name: str) -> Response:
     with reading(runtime().engine) as connection:
         first = flow.first_day(connection, calendar(), now())
         told = months.month_of(connection, name, calendar(), first, now())
-    return framed("month.html", "statement", told=told, chart=months.chart(told.days))
+    return framed("month.html", "month", told=told, chart=months.chart(told.days))
 
 
 def closing_of(connection: Connection, day: Day, told: Statement, moment: datetime) -> dict[str, Any]:

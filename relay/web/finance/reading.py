@@ -36,6 +36,11 @@ def filters_of(query: Mapping[str, str], calendar: Calendar, now: datetime) -> F
     )
 
 
+def number_of(text: str) -> int | None:
+    """Return the number of a row that a path or a cursor names, None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def _age(text: str, now: datetime) -> tuple[datetime | None, datetime | None]:
     """Return before when, and since when, a break of that age was first seen; the bounds are those of the statement's ages."""
     if not text:
