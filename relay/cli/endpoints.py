@@ -11,12 +11,28 @@ from relay.bootstrap import now, office_of
 from relay.cli.output import as_json, at_most, names, pages, show, show_one
 from relay.cli.shell import Shell, pass_shell
 from relay.core.events import rfc3339
+from relay.core.filters import FILTERS, filters_of
 from relay.flows import endpoints as flow
 from relay.store import endpoints as store
 from relay.store.engine import reading
 
 COLUMNS = ("id", "state", "kind", "format", "event_types", "description", "url")
+_MANY = {"source": "sources", "flag": "flags"}
 KEEP_IT = "Keep the secret: it is not shown again."
+
+
+def read_filters(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """Read `NAME=VALUE`, as often as given; `source` and `flag` may come more than once."""
+    filters: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if name in _MANY and equals:
+            filters.setdefault(_MANY[name], []).append(value)
+        elif name in FILTERS and name not in _MANY.values() and name not in filters and equals:
+            filters[name] = value
+        else:
+            raise click.BadParameter(f"{one}: source=, appid=, user_prefix=, amount_min=, amount_max= or flag=")
+    return filters
 
 
 @click.group()
@@ -27,6 +43,14 @@ def endpoints() -> None:
 @endpoints.command()
 @click.argument("url")
 @click.option("--types", callback=names, help="Event types, comma-separated; every recharge type when left out.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    callback=read_filters,
+    metavar="NAME=VALUE",
+    help="Only what fits: source, appid, user_prefix, amount_min, amount_max, flag; source and flag more than once.",
+)
 @click.option("--description", default="", help="What it is for.")
 @click.option(
     "--kind",
@@ -54,6 +78,7 @@ def create(
     url: str,
     *,
     types: list[str] | None,
+    filters: dict[str, Any],
     description: str,
     kind: str,
     form: str,
@@ -61,10 +86,10 @@ def create(
     as_json: bool,
 ) -> None:
     """Register an endpoint; its secret is shown this once."""
-    wishes = {"url": url, "event_types": types, "description": description, "kind": kind}
-    wishes |= {"format": form, "signing": signing}
+    wishes: dict[str, Any] = {"url": url, "event_types": types, "description": description, "kind": kind}
+    wishes |= {"format": form, "signing": signing, "filters": filters}
     row, secret = flow.create(office_of(shell.runtime), wishes, actor=shell.person, now=now())
-    made = {"id": row["id"], "secret": secret, **_without_secrets(row)}
+    made = {"id": row["id"], "secret": secret, **_shown(row)}
     show_one(made, as_json=as_json, note=KEEP_IT)
 
 
@@ -76,7 +101,7 @@ def list_endpoints(shell: Shell, limit: int, *, as_json: bool) -> None:
     """List endpoints, newest first."""
     with reading(shell.runtime.engine) as connection:
         found = pages(lambda after, most: store.page(connection, owner=None, after=after, limit=most), limit)
-        show(map(_without_secrets, found), COLUMNS, as_json=as_json)
+        show(map(_shown, found), COLUMNS, as_json=as_json)
 
 
 @endpoints.command()
@@ -120,5 +145,10 @@ def disable(shell: Shell, endpoint_id: str) -> None:
     click.echo(f"{endpoint_id} is disabled; what happens meanwhile waits")
 
 
-def _without_secrets(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in ("secrets", "deleted_at", "gone_at")}
+_HIDDEN = {"secrets", "deleted_at", "gone_at"}
+_FILTERED = {"sources", "appid", "user_prefix", "amount_min_micros", "amount_max_micros", "any_flags"}
+
+
+def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in row.items() if name not in _HIDDEN | _FILTERED}
+    return {**shown, "filters": filters_of(row)}

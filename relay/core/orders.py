@@ -35,6 +35,8 @@ class State(StrEnum):
     REFUNDED = "refunded"
 
 
+# What may be shown of an order beside its state.
+FLAGS = ("clock", "conflict", "imported", "late", "observed", "overpaid", "partial", "recovered")
 # A person threw the payment of an order away: whatever comes later waits for a person again.
 DISCARDED = "discarded"
 

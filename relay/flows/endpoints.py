@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 from relay.core.actors import Actor
 from relay.core.addresses import check_endpoint_url, networks
 from relay.core.events import EVENT_TYPES, OPERATION_TYPES, operation_body, rfc3339
+from relay.core.filters import filter_columns, listed
 from relay.core.ids import time_ordered_id
 from relay.core.notify_urls import check_prefix, covers
 from relay.core.webhooks import new_secret
@@ -43,14 +44,13 @@ class Office:
 def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: datetime) -> tuple[RowMapping, str]:
     """Store an endpoint; return it and its secret, which is never shown again.
 
-    `wishes` holds url, and may hold description, event_types, sources,
+    `wishes` holds url, and may hold description, event_types, filters,
     concurrency, and for good kind, format and signing. Raises Unprocessable
     for a URL we may not call, an unknown type or source, Forbidden for what
     lies outside the actor's scope, Conflict for a prefix that another has.
     """
     secret = new_secret(office.random(32))
-    wishes = wishes if wishes.get("sources") or actor.sources is None else {**wishes, "sources": sorted(actor.sources)}
-    row = _checked(office, _for_good(wishes), actor) | {
+    row = _checked(office, _for_good(_within(wishes, actor)), actor) | {
         "id": time_ordered_id("ep", now, office.random(8)),
         "secrets": json.dumps([_entry(office, secret)]),
         "owner_key_id": actor.id,
@@ -178,6 +178,14 @@ def _audit(
     audit.append(connection, actor=actor.id, act=act, subject=subject, now=now, detail=detail)
 
 
+def _within(wishes: Mapping[str, Any], actor: Actor) -> Mapping[str, Any]:
+    """A key that is bound to sources, and names none, means those."""
+    filters = wishes.get("filters") or {}
+    if actor.sources is None or filters.get("sources"):
+        return wishes
+    return {**wishes, "filters": {**filters, "sources": sorted(actor.sources)}}
+
+
 def _for_good(wishes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the wishes with what an endpoint is from its first day to its last."""
     chosen = {name: wishes.get(name) or choices[0] for name, choices in _CHOICES.items()}
@@ -206,8 +214,8 @@ def _checked(
         columns["url"] = _url(office, columns["url"], is_one["kind"], is_new=before is None)
     if "event_types" in columns:
         columns["event_types"] = _types(_carried(columns["event_types"], is_one["format"]), actor)
-    if "sources" in columns:
-        columns["sources"] = _sources(columns["sources"], office.sources, actor)
+    if "filters" in columns:
+        columns |= _filters(columns.pop("filters") or {}, office.sources, actor)
     return columns
 
 
@@ -235,21 +243,13 @@ def _types(wanted: Sequence[str] | None, actor: Actor) -> str | None:
             raise Unprocessable(f"no such type; there are {', '.join(EVENT_TYPES)}", pointer=f"/event_types/{place}")
         if name in OPERATION_TYPES and name != "relay.test" and actor.sources is not None:
             raise Forbidden(f"{name} tells of every source; this key is bound to {', '.join(sorted(actor.sources))}")
-    return _listed(wanted)
+    return listed(wanted)
 
 
-def _sources(wanted: Sequence[str] | None, known: frozenset[str], actor: Actor) -> str | None:
-    if not wanted and actor.sources is not None:
+def _filters(wanted: Mapping[str, Any], known: frozenset[str], actor: Actor) -> dict[str, Any]:
+    if not wanted.get("sources") and actor.sources is not None:
         raise Forbidden(f"this key is bound to {', '.join(sorted(actor.sources))}")
-    for place, name in enumerate(wanted or ()):
-        if name not in known or not actor.reaches(name):
-            raise Unprocessable("no such source", pointer=f"/filters/sources/{place}")
-    return _listed(wanted)
-
-
-def _listed(names: Sequence[str] | None) -> str | None:
-    """Lists are stored with a comma before and behind each name, so that a name is found by a plain search."""
-    return f",{','.join(dict.fromkeys(names))}," if names else None
+    return filter_columns(wanted, [name for name in known if actor.reaches(name)])
 
 
 def _entry(office: Office, secret: str) -> dict[str, str | None]:

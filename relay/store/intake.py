@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, bindparam, insert, text, update
 
 from relay.core.callbacks import Callback
-from relay.core.orders import Finding, Order
+from relay.core.orders import FLAGS, Finding, Order
 from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
 from relay.store.engine import FEED_LOCK, lock_for, together, with_commit
 from relay.store.rows import (
@@ -223,15 +223,27 @@ _STOP = with_rows(
     """,
     types_of(orders, ("namespace", "orderid")),
 )
+# Whether an event of an order passes the filters of endpoint p; one that lacks what a filter names does not.
+_PASSES = f"""
+    (p.appid IS NULL OR e.appid = p.appid)
+    AND (p.user_prefix IS NULL OR substr(e.user_ref, 1, length(p.user_prefix)) = p.user_prefix)
+    AND (p.amount_min_micros IS NULL OR e.amount_micros >= p.amount_min_micros)
+    AND (p.amount_max_micros IS NULL OR e.amount_micros <= p.amount_max_micros)
+    AND (p.any_flags IS NULL OR EXISTS (
+        SELECT 1 FROM (VALUES {", ".join(f"('{flag}')" for flag in FLAGS)}) AS flag
+        WHERE replace(p.any_flags, ',' || flag.column1 || ',', '') <> p.any_flags
+            AND replace(' ' || e.flags || ' ', ' ' || flag.column1 || ' ', '') <> ' ' || e.flags || ' '))
+"""
 # Whether endpoint p wants event e. One of kind per_order is told of the orders whose own URL lies under its prefix, by
 # the rule of core.notify_urls.covers.
-WANTED = """
+WANTED = f"""
     p.deleted_at IS NULL
         AND CASE WHEN p.event_types IS NULL THEN e.type LIKE 'recharge.%'
             ELSE replace(p.event_types, ',' || e.type || ',', '') <> p.event_types END
         AND (p.sources IS NULL OR e.source IS NULL OR replace(p.sources, ',' || e.source || ',', '') <> p.sources)
         AND (p.kind = 'fixed' OR substr(e.notify_url, 1, length(p.url)) = p.url
             AND (substr(p.url, length(p.url)) = '/' OR substr(e.notify_url, length(p.url) + 1, 1) IN ('', '/', '?')))
+        AND (e.type NOT LIKE 'recharge.%' OR {_PASSES})
 """
 # An endpoint that is paused or disabled misses nothing: its deliveries wait for it.
 NEW_DELIVERY = f"""

@@ -103,6 +103,25 @@ def test_an_endpoint_lives_its_life_from_the_shell(relay: CommandLine, engine: E
     assert acts(engine) == [(f"endpoint.{name}", "cli") for name in names]
 
 
+def test_an_endpoints_filters_are_named_one_by_one(relay: CommandLine, engine: Engine) -> None:
+    """Those that take several may come several times."""
+    wishes = ["source=crossing", "user_prefix=a=b", "amount_max=10", "flag=late", "flag=clock"]
+    given = [word for wish in wishes for word in ("--filter", wish)]
+    (made,) = relay.json("endpoints", "create", URL, *given, "--json")
+    assert made["filters"] == {
+        "sources": ["crossing"],
+        "appid": None,
+        "user_prefix": "a=b",
+        "amount_min": None,
+        "amount_max": "10.000000",
+        "flags": ["late", "clock"],
+    }
+    for wrong in ("users=1", "late", "flags=late", "appid", "amount_min=x", "flag=early", "source=nowhere"):
+        relay("endpoints", "create", URL, "--filter", wrong, code=2)
+    relay("endpoints", "create", URL, "--filter", "appid=a", "--filter", "appid=b", code=2)
+    assert len(acts(engine)) == 1
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1/", "nonsense"])
 def test_a_url_we_may_not_call_is_refused(relay: CommandLine, url: str) -> None:
     """Exit code 2, and the reason."""

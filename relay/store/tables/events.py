@@ -13,7 +13,7 @@ from relay.store.tables.base import partial, row_id
 class Event(SQLModel, table=True):
     """A fact we announce. `sequence` is the order of commit, `body` the bytes every attempt sends.
 
-    `generation` counts an order's reversals; `notify_url` is the order's own, for endpoints of kind per_order;
+    The columns repeat what endpoints filter by. `generation` counts an order's reversals; `notify_url` is the order's own, for endpoints of kind per_order;
     `delta_micros` tells by how much its credit changed, None where it did not.
     """
 
@@ -40,6 +40,8 @@ class Event(SQLModel, table=True):
     source: str | None = None
     namespace: str | None = None
     orderid: str | None = None
+    appid: str | None = None
+    user_ref: str | None = None
     order_version: int | None = None
     generation: int | None = None
     notify_url: str | None = None
@@ -71,6 +73,11 @@ class Endpoint(SQLModel, table=True):
     signing: str = Field(default="source", sa_column_kwargs={"server_default": "source"})
     event_types: str | None = None
     sources: str | None = None
+    appid: str | None = None
+    user_prefix: str | None = None
+    amount_min_micros: int | None = Field(default=None, sa_type=BigInteger)
+    amount_max_micros: int | None = Field(default=None, sa_type=BigInteger)
+    any_flags: str | None = None
     state: str = "enabled"
     state_reason: str | None = None
     concurrency: int = 32

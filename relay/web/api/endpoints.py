@@ -9,6 +9,7 @@ from flask import Response
 from pydantic import Field
 
 from relay.bootstrap import now, office_of
+from relay.core.filters import filters_of
 from relay.errors import NotFound
 from relay.flows import endpoints as flow
 from relay.store import deliveries
@@ -38,25 +39,33 @@ TypeNames = Annotated[list[Words], Field(max_length=50)]
 
 
 class Filters(Input):
-    """What narrows the events further; null is everything the key may see."""
+    """What narrows the events further, null not at all; an event passes all of them.
+
+    An order's event that lacks what a filter names does not pass it. Events
+    that tell of no order's state (all but `recharge.…`) are held against
+    `sources` alone, where they have one. Amounts are strings in USDT, and both ends belong;
+    of `flags` any one is enough.
+    """
 
     sources: Annotated[list[Words], Field(max_length=100)] | None = None
+    appid: Words | None = None
+    user_prefix: Words | None = None
+    amount_min: Words | None = None
+    amount_max: Words | None = None
+    flags: Annotated[list[Words], Field(max_length=100)] | None = None
 
 
 class EndpointWishes(Input):
-    """What may be changed. `event_types` null means every `recharge.…` type; `concurrency` is how many exchanges at once."""
+    """What may be changed. `event_types` null means every `recharge.…` type; `concurrency` is how many exchanges at once.
+
+    `filters` are replaced as a whole.
+    """
 
     url: URL = ""
     description: Words = ""
     event_types: TypeNames | None = None
     filters: Filters = Filters()
     concurrency: int = Field(32, ge=1, le=256)
-
-    def columns(self) -> dict[str, Any]:
-        """Return what was really asked for, by the names of the columns."""
-        asked = self.model_dump(exclude_unset=True)
-        filters = asked.pop("filters", None)
-        return asked if filters is None else asked | {"sources": filters.get("sources")}
 
 
 class NewEndpoint(EndpointWishes):
@@ -79,6 +88,17 @@ class EnableWishes(OptionalInput):
     skip: bool = False
 
 
+class FiltersShape(Shape):
+    """The filters of an endpoint; null narrows nothing."""
+
+    sources: list[str] | None
+    appid: str | None
+    user_prefix: str | None
+    amount_min: str | None
+    amount_max: str | None
+    flags: list[str] | None
+
+
 class EndpointShape(Shape):
     """An endpoint. `not_before` is the rest that its own answers asked for."""
 
@@ -89,7 +109,7 @@ class EndpointShape(Shape):
     format: str
     signing: str
     event_types: Names
-    filters: dict[str, Names]
+    filters: FiltersShape
     concurrency: int
     state: str
     state_reason: str | None
@@ -132,7 +152,7 @@ def list_endpoints(query: ListByIdQuery) -> dict[str, Any]:
 @role("service")
 def create_endpoint(body: NewEndpoint) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Register an endpoint; the answer holds its secret, which is never shown again."""
-    row, secret = flow.create(office_of(runtime()), body.columns(), actor=actor(), now=now())
+    row, secret = flow.create(office_of(runtime()), _asked(body), actor=actor(), now=now())
     return _shown(row, NewEndpointShape, secret=secret), 201, {"Location": f"/v1/endpoints/{row['id']}"}
 
 
@@ -151,7 +171,7 @@ def show_endpoint(path: ById) -> dict[str, Any]:
 @role("service")
 def change_endpoint(path: ById, body: EndpointWishes) -> dict[str, Any]:
     """Change what is named in the body."""
-    return _shown(flow.change(office_of(runtime()), path.id, body.columns(), actor=actor(), now=now()))
+    return _shown(flow.change(office_of(runtime()), path.id, _asked(body), actor=actor(), now=now()))
 
 
 @routes.delete("/endpoints/<id>", responses={204: None})
@@ -205,6 +225,10 @@ def test_endpoint(path: ById) -> tuple[dict[str, Any], int]:
     return shown(DeliveryShape, row or {}), 202
 
 
+def _asked(body: EndpointWishes) -> dict[str, Any]:
+    return body.model_dump(exclude_unset=True)
+
+
 def _owner() -> str | None:
     return None if actor().sees_all else actor().id
 
@@ -214,4 +238,4 @@ def _shown(row: Mapping[Any, Any], model: type[EndpointShape] = EndpointShape, *
 
 
 def _with_filters(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {**row, "filters": {"sources": row["sources"]}}
+    return {**row, "filters": filters_of(row)}

@@ -11,6 +11,7 @@ from flask_openapi3 import OpenAPI
 from sqlalchemy import select
 
 from relay.bootstrap import Runtime
+from relay.core.filters import FILTERS
 from relay.core.webhooks import key_of
 from relay.store import audit, rows
 from relay.store.engine import reading
@@ -18,6 +19,7 @@ from tests.rows import a_delivery, a_key, an_endpoint, an_event
 from tests.web.conftest import Caller
 
 URL = "https://shop.example/hooks/recharge"
+NO_FILTERS = dict.fromkeys(FILTERS)
 
 
 @pytest.fixture
@@ -82,6 +84,13 @@ def test_a_new_endpoint_shows_its_secret_once(runtime: Runtime, shop: Caller) ->
         ({"url": URL, "event_types": ["recharge.succeeded", "recharge.won"]}, "/event_types/1", "no such type"),
         ({"url": URL, "filters": {"sources": ["nowhere"]}}, "/filters/sources/0", "no such source"),
         ({"url": URL, "filters": {"users": ["1"]}}, "/filters/users", "not permitted"),
+        ({"url": URL, "filters": {"appid": ""}}, "/filters/appid", "empty"),
+        ({"url": URL, "filters": {"appid": 7}}, "/filters/appid", "string"),
+        ({"url": URL, "filters": {"user_prefix": "a\0"}}, "/filters/user_prefix", "NUL"),
+        ({"url": URL, "filters": {"amount_min": 1}}, "/filters/amount_min", "string"),
+        ({"url": URL, "filters": {"amount_min": "1,5"}}, "/filters/amount_min", "decimal"),
+        ({"url": URL, "filters": {"amount_min": "2", "amount_max": "1"}}, "/filters/amount_max", "below"),
+        ({"url": URL, "filters": {"flags": ["early"]}}, "/filters/flags/0", "overpaid"),
         ({"url": URL, "format": "xml"}, "/format", "provider"),
         ({"url": URL, "kind": "any"}, "/kind", "per_order"),
         ({"url": URL, "signing": "own"}, "/signing", "for the format provider"),
@@ -145,7 +154,11 @@ def test_only_what_is_named_changes(shop: Caller) -> None:
     changed = shop("PATCH", f"/v1/endpoints/{made['id']}", json={"event_types": None, "concurrency": 4}).get_json()
     assert (changed["event_types"], changed["concurrency"], changed["description"]) == (None, 4, "shop")
     filtered = shop("PATCH", f"/v1/endpoints/{made['id']}", json={"filters": {"sources": ["crossing"]}}).get_json()
-    assert filtered["filters"] == {"sources": ["crossing"]}
+    assert filtered["filters"] == NO_FILTERS | {"sources": ["crossing"]}
+    richer = {"user_prefix": "shop-", "amount_min": "1.5", "flags": ["late"]}
+    filtered = shop("PATCH", f"/v1/endpoints/{made['id']}", json={"filters": richer}).get_json()
+    assert filtered["filters"] == NO_FILTERS | richer | {"amount_min": "1.500000"}
+    assert shop("PATCH", f"/v1/endpoints/{made['id']}", json={"filters": {}}).get_json()["filters"] == NO_FILTERS
     assert shop("PATCH", f"/v1/endpoints/{made['id']}", json={"url": "ftp://shop.example"}).status_code == 422
 
 
@@ -192,8 +205,8 @@ def test_a_service_that_also_audits_changes_only_its_own(runtime: Runtime, app: 
 
 def test_a_bound_key_stays_within_its_sources(bound: Caller) -> None:
     """Its endpoints are filtered by its scope, and what tells of everything is not for it."""
-    made = bound.post("/v1/endpoints", {"url": URL}, status=201)
-    assert made["filters"] == {"sources": ["crossing"]}
+    made = bound.post("/v1/endpoints", {"url": URL, "filters": {"appid": "a"}}, status=201)
+    assert made["filters"] == NO_FILTERS | {"sources": ["crossing"], "appid": "a"}
     path = f"/v1/endpoints/{made['id']}"
     assert bound("PATCH", path, json={"filters": {"sources": None}}).status_code == 403
     assert bound("PATCH", path, json={"filters": {}}).status_code == 403
