@@ -74,12 +74,20 @@ def status(shell: Shell, *, as_json: bool) -> None:
 @click.argument("source")
 @click.argument("orderids", nargs=-1)
 @click.option("--refuse", is_flag=True, help="Do not credit them; they stay breaks.")
+@click.option("--reason", default="", help="Why; it stands in the audit.")
 @pass_shell
-def release(shell: Shell, source: str, orderids: tuple[str, ...], *, refuse: bool) -> None:
+def release(shell: Shell, source: str, orderids: tuple[str, ...], *, refuse: bool, reason: str) -> None:
     """Release what a source's brake has stopped: the orders named, or all of them."""
     bench = bench_of(shell.runtime, shell.person.id)
     count = recovery.decide(
-        bench, shell.runtime.intake, orderids, release=not refuse, source=source, actor=shell.person, now=now()
+        bench,
+        shell.runtime.intake,
+        orderids,
+        release=not refuse,
+        source=source,
+        reason=reason,
+        actor=shell.person,
+        now=now(),
     )
     shell.runtime.memory.ring()
     click.echo(f"{count} {'refused' if refuse else 'credited'}")

@@ -56,6 +56,7 @@ class Draft:
     statement: Statement
     items: Sequence[OpenItem]
     obstacles: Sequence[str]
+    decisions: Sequence[Mapping[str, Any]]
     manifest: str
     files: Mapping[str, tuple[str, bytes]]
 
@@ -167,7 +168,7 @@ def by_clock(desk: Desk, *, now: datetime) -> list[str]:
         if known is None and day.name not in sealed:
             version, previous = _place(desk, day)
             made = draft(desk, day, version=version, previous=previous, now=now)
-            if made.obstacles or not is_clean(made.statement, made.items):
+            if made.obstacles or made.decisions or not is_clean(made.statement, made.items):
                 break
             prepare(desk, day, actor=None, now=now)
             done.append(day.name)
@@ -206,7 +207,7 @@ def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: date
         decisions=decisions,
         around=around if statement.faults else "",
     )
-    return Draft(statement, items, obstacles(statement, items, now, around=around), manifest, files)
+    return Draft(statement, items, obstacles(statement, items, now, around=around), decisions, manifest, files)
 
 
 def since_prepared(connection: Connection, day: Day, row: RowMapping, statement: Statement) -> list[str]:

@@ -20,6 +20,7 @@ from relay.store import audit, closes, day_facts
 
 # Entries of a zip bear a time; ours is none, so that the same evidence is the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
+_MONEY = ("order.release", "recovery.release", "recovery.refuse")
 _DECISIONS = ("order.release", "break.resolve", "break.accept", "break.note", "break.assign")
 
 Files = dict[str, tuple[str, bytes]]
@@ -50,8 +51,8 @@ def written(connection: Connection, day: Day, found: Sequence[RowMapping]) -> tu
 
 
 def decisions(connection: Connection, day: Day, found: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    """Return what people decided: releases of the day, and everything about its breaks, in the order of the audit."""
-    acts = [row for row in closes.acts_between(connection, day.start, day.end) if row["act"] == "order.release"]
+    """Return what people decided: what moved money on the day, and everything about its breaks, in the order of the audit."""
+    acts = [row for row in closes.acts_between(connection, day.start, day.end) if row["act"] in _MONEY]
     for one in found:
         acts += [row for row in audit.of_subject(connection, one["id"], most=100) if row["act"] in _DECISIONS]
     by_sequence = {row["sequence"]: row for row in acts}

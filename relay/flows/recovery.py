@@ -18,7 +18,7 @@ from relay.errors import RelayError, Unprocessable
 from relay.flows.intake import Intake
 from relay.flows.ledger import Ledger
 from relay.flows.reconcile import Bench, stale_chains
-from relay.store import audit, intake, recoveries
+from relay.store import asked_acts, audit, intake, recoveries
 from relay.store.engine import reading, writing
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,16 @@ def recover(bench: Bench, door: Intake, *, now: datetime) -> int:
 
 
 def decide(
-    bench: Bench, door: Intake, orderids: Collection[str], *, release: bool, source: str, actor: Actor, now: datetime
+    bench: Bench,
+    door: Intake,
+    orderids: Collection[str],
+    *,
+    release: bool,
+    source: str,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
+    asked_by: str | None = None,
 ) -> int:
     """Release or refuse what a source's brake has stopped: these orders, or all when none is named; return how many.
 
@@ -64,8 +73,11 @@ def decide(
         if unknown:
             raise Unprocessable(f"no brake has stopped {unknown[0]}", pointer="/orderids")
         chosen = [stopped[one] for one in (orderids or sorted(stopped))]
-        detail = {"orders": len(chosen), "usdt": format_micros(sum(row["amount_micros"] for row in chosen))}
+        usdt = format_micros(sum(row["amount_micros"] for row in chosen))
+        detail = {"orders": len(chosen), "usdt": usdt, "reason": reason, "asked_by": asked_by}
         act = "recovery.release" if release else "recovery.refuse"
+        if asked_by is None:
+            asked_acts.overtake(connection, f"brake:{source}", by=actor.id, now=now)
         audit.append(connection, actor=actor.id, act=act, subject=source, now=now, detail=detail)
         if not release:
             keys = {(row["namespace"], row["orderid"]) for row in chosen}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, RowMapping
@@ -16,10 +17,18 @@ from relay.core.sources import Source
 from relay.errors import NotFound
 from relay.flows.ledger import Ledger
 from relay.flows.timeline import namespace_of, namespaces_in_scope
-from relay.store import audit, evidence, orders
+from relay.store import asked_acts, audit, evidence, orders
 from relay.store import intake as store
 from relay.store import releases as statements
 from relay.store.engine import reading, writing
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who releases, and who asked for it where that was somebody else."""
+
+    actor: Actor
+    asked_by: str | None = None
 
 
 def release(
@@ -39,20 +48,8 @@ def release(
     as `relay.core.releases` says; nothing is changed then. The one credit is
     a constraint here as everywhere.
     """
-    namespace, scope = namespace_of(sources, source), namespaces_in_scope(sources, actor)
-    if scope is not None and namespace not in scope:
-        raise NotFound("no such order")
     with writing(engine) as connection:
-        known, feed = store.open_orders(connection, [(namespace, orderid)])
-        order = known.orders.get((namespace, orderid))
-        if order is None:
-            raise NotFound("no such order")
-        ruling = judge(order, wish, statements.announced(connection, namespace, orderid))
-        ledger = Ledger(known, feed, now=now, new_id=new_id)
-        facts = evidence.facts_of(connection, [order.key])
-        ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
-        _settle(connection, order, wish, actor=actor, now=now)
-        ledger.write(connection)
+        namespace = within(connection, sources, source, orderid, wish, by=By(actor), now=now, new_id=new_id)
     with reading(engine) as connection:
         row = orders.find(connection, namespace, orderid)
     if row is None:
@@ -60,11 +57,40 @@ def release(
     return row
 
 
-def _settle(connection: Connection, order: Order, wish: Release, *, actor: Actor, now: datetime) -> None:
-    """What was announced arrives again, for every release speaks of it; and the act has its row."""
+def within(
+    connection: Connection,
+    sources: Mapping[str, Source],
+    source: str,
+    orderid: str,
+    wish: Release,
+    *,
+    by: By,
+    now: datetime,
+    new_id: Callable[[datetime], str],
+) -> str:
+    """Release it in the caller's transaction, as `release` says; return its namespace."""
+    namespace, scope = namespace_of(sources, source), namespaces_in_scope(sources, by.actor)
+    if scope is not None and namespace not in scope:
+        raise NotFound("no such order")
+    known, feed = store.open_orders(connection, [(namespace, orderid)])
+    order = known.orders.get((namespace, orderid))
+    if order is None:
+        raise NotFound("no such order")
+    ruling = judge(order, wish, statements.announced(connection, namespace, orderid))
+    ledger = Ledger(known, feed, now=now, new_id=new_id)
+    facts = evidence.facts_of(connection, [order.key])
+    ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
+    _settle(connection, order, wish, by=by, now=now)
+    ledger.write(connection)
+    return namespace
+
+
+def _settle(connection: Connection, order: Order, wish: Release, *, by: By, now: datetime) -> None:
+    """What was announced arrives again, for every release speaks of it; what somebody asked for has ended; and the act has its row."""
+    actor, subject = by.actor, f"{order.namespace}/{order.orderid}"
     let_go = statements.let_go(connection, *order.key, now=now)
     closed = statements.resolve_breaks(connection, *order.key, by=actor.id, note=wish.reason, now=now)
-    detail = {
+    detail: dict[str, object] = {
         "act": wish.act.value,
         "micros": wish.micros,
         "reason": wish.reason,
@@ -73,5 +99,8 @@ def _settle(connection: Connection, order: Order, wish: Release, *, actor: Actor
         "deliveries": let_go,
         "breaks": closed,
     }
-    subject = f"{order.namespace}/{order.orderid}"
+    if by.asked_by is None:
+        asked_acts.overtake(connection, subject, by=actor.id, now=now)
+    else:
+        detail["asked_by"] = by.asked_by
     audit.append(connection, actor=actor.id, act="order.release", subject=subject, now=now, detail=detail)

@@ -50,6 +50,7 @@ sessions: Table = tables.Session.__table__  # type: ignore[attr-defined]  # as a
 day_closes: Table = tables.DayClose.__table__  # type: ignore[attr-defined]  # as above
 day_files: Table = tables.DayFile.__table__  # type: ignore[attr-defined]  # as above
 seal_keys: Table = tables.SealKey.__table__  # type: ignore[attr-defined]  # as above
+asked_acts: Table = tables.AskedAct.__table__  # type: ignore[attr-defined]  # as above
 workbooks: Table = tables.Workbook.__table__  # type: ignore[attr-defined]  # as above
 dirty: Table = tables.Dirty.__table__  # type: ignore[attr-defined]  # as above
 dirty_work: Table = tables.DirtyWork.__table__  # type: ignore[attr-defined]  # as above

@@ -104,4 +104,5 @@ _ADVICE = (heading, next_step, rule, why_held)
 FILTERS: dict[str, Callable[..., Any]] = {
     **{one.__name__: one for one in (*_SPELLINGS, *_ADVICE)},
     "badness": SEVERITIES.__getitem__,
+    "fromjson": json.loads,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,9 +20,11 @@ from werkzeug.serving import make_server
 from config.settings import load
 from relay.bootstrap import build
 from relay.core.people import hashed
+from relay.store import rows
 from relay.store.migrate import upgrade
 from relay.web import create_app
-from tests.rows import a_break, a_heartbeat, a_person, a_stored_order
+from tests.builders import NOON
+from tests.rows import a_break, a_heartbeat, a_person, a_stored_order, add
 from tests.store.test_day_facts import stories
 from tests.web.conftest import ENVIRONMENT
 
@@ -31,6 +34,16 @@ CHROMIUM = shutil.which("chromium")
 PASSWORD = "nine of clubs"
 DAY = "/finance/2026-11-23"
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1" + "x" * 10_000
+RUN = {
+    "rules": 1,
+    "cut": {"callback": 12, "event": 9, "chains": {"tron": {"block": 77_120_431, "hash": "0x" + "9e" * 32}}},
+    "judged": {"matched": 3, "break": 1},
+    "micros": {"credited": 27_000_000},
+    "opened": 1,
+    "cleared": 0,
+    "open": {"amount_mismatch": {"count": 1, "micros": 20_000_000}},
+    "orders_sha256": "a" * 64,
+}
 PAGES = (
     DAY,
     f"{DAY}/orders",
@@ -38,6 +51,8 @@ PAGES = (
     "/finance/breaks/b1",
     "/finance/orders",
     "/finance/runs",
+    "/finance/runs/1",
+    "/finance/brakes",
     "/finance/month",
     "/finance/orders/crossing/held",
     "/finance/audit?verify=1",
@@ -62,6 +77,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         runtime.engine, HOSTILE, user_ref=HOSTILE, state="held", held_reason="above_limit", credited_micros=0
     )
     a_break(runtime.engine, "b1", orderid="held", severity=1, amount_micros=20_000_000, evidence='{"why": "10 times"}')
+    add(
+        runtime.engine,
+        rows.recoveries,
+        namespace="crossing",
+        orderid="lost",
+        source="crossing",
+        state="stopped",
+        amount_micros=9_000_000,
+        evidence='{"provider": "succeeded 9.000000"}',
+        found_at=NOON,
+    )
+    add(
+        runtime.engine,
+        rows.runs,
+        kind="incremental",
+        state="complete",
+        manifest=json.dumps(RUN),
+        manifest_hash="5" * 64,
+        fence=1,
+        finished_at=NOON,
+        last_checked=NOON,
+    )
     server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -102,6 +102,10 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance/audit"): READERS,
     ("GET", "/finance/breaks"): READERS,
     ("GET", "/finance/breaks/<id>"): READERS,
+    ("GET", "/finance/brakes"): READERS,
+    ("POST", "/finance/brakes/<source>/ask"): ("preparer", "approver"),
+    ("POST", "/finance/asked/<id>/agree"): ("approver",),
+    ("POST", "/finance/asked/<id>/decline"): ("preparer", "approver"),
     ("GET", "/finance/month"): READERS,
     ("GET", "/finance/runs"): READERS,
     ("GET", "/finance/runs/<id>"): READERS,
@@ -111,7 +115,7 @@ PAGES: dict[tuple[str, str], Any] = {
     ("POST", "/finance/breaks/<id>/accept"): ("preparer", "approver"),
     ("GET", "/finance/orders"): READERS,
     ("GET", "/finance/orders/<source>/<path:orderid>"): READERS,
-    ("POST", "/finance/orders/<source>/<path:orderid>/release"): ("approver",),
+    ("POST", "/finance/orders/<source>/<path:orderid>/ask"): ("preparer", "approver"),
 }
 VALUES = {
     "<path:orderid>": "sh-1",

@@ -22,7 +22,7 @@ from relay.store.tables.chain import (
     TokenEvent,
     Transfer,
 )
-from relay.store.tables.closes import DayClose, DayFile, SealKey, Workbook
+from relay.store.tables.closes import AskedAct, DayClose, DayFile, SealKey, Workbook
 from relay.store.tables.events import Attempt, Delivery, Endpoint, Event, Replay
 from relay.store.tables.operations import (
     APIKey,
@@ -43,6 +43,7 @@ __all__ = [
     "APIKey",
     "Address",
     "AddressScan",
+    "AskedAct",
     "Attempt",
     "AuditEntry",
     "Balance",

@@ -1,10 +1,10 @@
-"""Own the tables of closed days: who prepared and approved each version, the files it was made of, the keys that seal."""
+"""Own the tables of what takes two persons: closed days with their files and the keys that seal, and acts on money that are asked for."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, LargeBinary, Text
+from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 from relay.store.tables.base import partial
@@ -80,3 +80,34 @@ class Workbook(SQLModel, table=True):
     asked_at: datetime
     made_at: datetime | None = None
     content: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class AskedAct(SQLModel, table=True):
+    """An act on money that one person asks for and another does: the end of a hold, or of what a brake has stopped.
+
+    `subject` is `namespace/orderid` or `brake:source`; `orders` are the orders of a brake, as JSON. The database
+    refuses one who does what they asked for, and a second wish about the same thing while one is open.
+    """
+
+    __tablename__ = "asked_acts"
+    __table_args__ = (
+        partial("uq_asked_acts_open", "subject", where="state = 'asked'", unique=True),
+        CheckConstraint("state IN ('asked', 'done', 'declined', 'withdrawn')", name="state"),
+        CheckConstraint("act IN ('credit', 'adjust', 'reverse', 'discard', 'release', 'refuse')", name="act"),
+        CheckConstraint("state = 'asked' OR decided_by IS NOT NULL", name="decided_by_someone"),
+        CheckConstraint("state <> 'done' OR decided_by <> asked_by", name="two_persons"),
+    )
+
+    id: str = Field(primary_key=True)
+    subject: str
+    source: str
+    orderid: str | None = None
+    act: str
+    micros: int | None = Field(default=None, sa_type=BigInteger)
+    orders: str = Field(default="[]", sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    state: str = "asked"
+    asked_by: str
+    asked_at: datetime
+    decided_by: str | None = None
+    decided_at: datetime | None = None

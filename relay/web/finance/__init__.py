@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from relay.web.finance import breaks, closes, days, exports, orders, runs
+from relay.web.finance import brakes, breaks, closes, days, exports, orders, runs
 
-BLUEPRINTS = (days.routes, closes.routes, exports.routes, breaks.routes, orders.routes, runs.routes)
+BLUEPRINTS = (brakes.routes, days.routes, closes.routes, exports.routes, breaks.routes, orders.routes, runs.routes)

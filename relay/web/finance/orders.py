@@ -7,17 +7,19 @@ from urllib.parse import quote
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from relay.bootstrap import new_event_id, now
+from relay.bootstrap import now
 from relay.core.orders import State
 from relay.core.releases import Act, wish_of
 from relay.errors import Unprocessable
-from relay.flows import order_story, releases
+from relay.flows import asked_acts, order_story
+from relay.store import asked_acts as acts_store
 from relay.store import orders
 from relay.store.engine import reading
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
 from relay.web.context import actor, runtime
 from relay.web.finance.breaks import searched_keys, views
+from relay.web.finance.reading import new_act_id
 
 routes = Blueprint("finance_orders", __name__)
 
@@ -53,27 +55,29 @@ def listed() -> AnyResponse:
 def order(source: str, orderid: str) -> Response:
     """Show the difference first, then the witnesses beside each other, then everything that happened."""
     told = order_story.story(runtime().engine, runtime().sources, source, orderid, actor=actor())
-    return framed("order.html", "orders", story=told, acts=list(Act), path=path_of(source, orderid))
+    with reading(runtime().engine) as connection:
+        asked = acts_store.open_one(connection, f"{told.order['namespace']}/{orderid}")
+    return framed("order.html", "orders", story=told, asked=asked, acts=list(Act), path=path_of(source, orderid))
 
 
-@routes.post("/finance/orders/<source>/<path:orderid>/release")
-@person("approver")
-def release(source: str, orderid: str) -> AnyResponse:
-    """End the hold of an order; what subscribers are told follows from the act."""
+@routes.post("/finance/orders/<source>/<path:orderid>/ask")
+@person("preparer", "approver")
+def ask(source: str, orderid: str) -> AnyResponse:
+    """Ask for the end of an order's hold; another person does it."""
     act, amount = request.form.get("act", ""), request.form.get("amount", "").strip()
     if act not in set(Act):
         raise Unprocessable("choose what becomes of it", pointer="/act")
-    releases.release(
+    wish, moment = wish_of(act, request.form.get("reason", ""), amount or None), now()
+    asked_acts.ask_release(
         runtime().engine,
         runtime().sources,
         source,
         orderid,
-        wish_of(act, request.form.get("reason", ""), amount or None),
+        wish,
         actor=actor(),
-        now=now(),
-        new_id=new_event_id,
+        now=moment,
+        act_id=new_act_id(moment),
     )
-    runtime().memory.ring()
     return redirect(path_of(source, orderid), code=303)
 
 

@@ -109,7 +109,7 @@ def test_a_difference_that_stays_is_accepted_with_its_reason(runtime: Runtime, v
     assert "resolved." in text
 
 
-def test_an_order_shows_its_difference_first(runtime: Runtime, visitor: Visitor) -> None:
+def test_an_order_shows_its_difference_first(runtime: Runtime, app: OpenAPI, visitor: Visitor) -> None:
     """Then the witnesses, then everything that happened, the acts of people as well."""
     a_stored_order(
         runtime.engine,
@@ -136,12 +136,17 @@ def test_an_order_shows_its_difference_first(runtime: Runtime, visitor: Visitor)
     assert "The witnesses are 180.000000 USDT apart: Callback 200.000000, Provider 200.000000, Chain 20.000000." in text
     assert "Held: another witness contradicts the callback. Ask below" in text
     assert text.index("apart") < text.index("What happened") < text.index('<th scope="row">transfer</th>')
-    assert (
-        visitor.post("/finance/orders/crossing/sh-1/release", act="credit", reason="", amount="20").status_code == 422
-    )
-    assert visitor.post("/finance/orders/crossing/sh-1/release", act="steal", reason="because").status_code == 422
-    done = visitor.post("/finance/orders/crossing/sh-1/release", act="credit", reason="the chain is right", amount="20")
-    assert done.location == "/finance/orders/crossing/sh-1"
+    path = "/finance/orders/crossing/sh-1"
+    assert visitor.post(f"{path}/ask", act="credit", reason="", amount="20").status_code == 422
+    assert visitor.post(f"{path}/ask", act="steal", reason="because").status_code == 422
+    assert visitor.post(f"{path}/ask", act="credit", reason="the chain is right", amount="20").location == path
+    text = visitor.read(path)
+    assert "Another person has to do it." in text
+    agree = f"/finance/asked/{text.split('/finance/asked/')[1].split('/')[0]}/agree"
+    assert visitor.post(agree).status_code == 409
+    second = Visitor(app.test_client(), a_session(runtime.engine, "bo", "approver"))
+    assert agree.split("/")[3] in second.read("/finance/brakes")
+    assert second.post(agree).status_code == 303
     text = visitor.read("/finance/orders/crossing/sh-1")
     assert "the chain is right" in text
     assert "order.release" in text
