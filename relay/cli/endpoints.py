@@ -35,6 +35,15 @@ def read_filters(context: click.Context, option: click.Parameter, given: tuple[s
     return filters
 
 
+def read_headers(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Read `Name: value`, as often as given."""
+    pairs = [one.partition(":") for one in given]
+    headers = {name: value.strip() for name, _, value in pairs}
+    if len(headers) < len(given):
+        raise click.BadParameter("names a header twice")
+    return headers
+
+
 @click.group()
 def endpoints() -> None:
     """Where subscribers are told."""
@@ -61,9 +70,9 @@ def endpoints() -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(("standard", "provider")),
+    type=click.Choice(("standard", "provider", "text")),
     default="standard",
-    help="provider: the provider's own body, for a handler that reads it already.",
+    help="provider: the provider's own body, for a handler that reads it already; text: a sentence, for a chat tool.",
 )
 @click.option(
     "--signing",
@@ -71,6 +80,15 @@ def endpoints() -> None:
     default="source",
     help="Whose secret signs the format provider: the source's, or the endpoint's own.",
 )
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    callback=read_headers,
+    metavar="NAME:VALUE",
+    help="A header to send along, kept encrypted and never shown again; may come more than once.",
+)
+@click.option("--concurrency", type=click.IntRange(1, 256), default=32, show_default=True, help="Exchanges at once.")
 @as_json
 @pass_shell
 def create(
@@ -83,11 +101,14 @@ def create(
     kind: str,
     form: str,
     signing: str,
+    headers: dict[str, str],
+    concurrency: int,
     as_json: bool,
 ) -> None:
     """Register an endpoint; its secret is shown this once."""
     wishes: dict[str, Any] = {"url": url, "event_types": types, "description": description, "kind": kind}
     wishes |= {"format": form, "signing": signing, "filters": filters}
+    wishes |= {"headers": headers, "concurrency": concurrency}
     row, secret = flow.create(office_of(shell.runtime), wishes, actor=shell.person, now=now())
     made = {"id": row["id"], "secret": secret, **_shown(row)}
     show_one(made, as_json=as_json, note=KEEP_IT)
@@ -145,10 +166,10 @@ def disable(shell: Shell, endpoint_id: str) -> None:
     click.echo(f"{endpoint_id} is disabled; what happens meanwhile waits")
 
 
-_HIDDEN = {"secrets", "deleted_at", "gone_at"}
+_HIDDEN = {"secrets", "headers", "deleted_at", "gone_at"}
 _FILTERED = {"sources", "appid", "user_prefix", "amount_min_micros", "amount_max_micros", "any_flags"}
 
 
 def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in row.items() if name not in _HIDDEN | _FILTERED}
-    return {**shown, "filters": filters_of(row)}
+    return {**shown, "filters": filters_of(row), "header_names": flow.header_names(row)}

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
+from relay.core.sentences import text_body
 from relay.core.sources import Source
 from relay.core.webhooks import key_of, signed_headers
 from relay.errors import InvariantBroken, Unavailable, Unprocessable
@@ -52,7 +53,8 @@ class Bell(Protocol):
 class Drain:
     """What a drainer works with. `window` bounds its open exchanges, `owner` names it in leases.
 
-    `sources` are those in whose words endpoints of format provider are told.
+    `sources` are those in whose words endpoints of format provider are told,
+    `public_url` is where the links of format text lead.
     """
 
     engine: Engine
@@ -63,6 +65,7 @@ class Drain:
     new_id: Callable[[datetime], str]
     owner: str
     sources: Mapping[str, Source] = field(default_factory=dict)
+    public_url: str = ""
     window: int = 1_000
 
 
@@ -86,6 +89,7 @@ class _Drainer:
         self._reclaim_at = 0.0
         self._settled = 0
         self._entries = lru_cache(maxsize=4096)(self._unwrapped)
+        self._own_headers = lru_cache(maxsize=4096)(self._unwrapped_headers)
 
     async def run(self) -> int:
         wakers = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch_stop())]
@@ -177,9 +181,9 @@ class _Drainer:
     async def _post(self, claim: Claim) -> Answer:
         now = self._work.clock()
         keys = [key for key, expires_at in self._entries(claim.secrets) if expires_at is None or expires_at > now]
-        body = claim.body.encode()
+        body = text_body(claim.body, self._work.public_url) if claim.format == "text" else claim.body.encode()
         headers = signed_headers(claim.event_id, body, keys, timestamp=int(now.timestamp()))
-        return await self._work.outbound.post(claim.url, headers=headers, body=body)
+        return await self._sent(claim, claim.url, headers, body)
 
     async def _post_as_provider(self, claim: Claim, original: Original | None) -> Answer:
         newest = json.loads(claim.secrets)[0]["secret"] if claim.signing == "own" else None
@@ -190,13 +194,24 @@ class _Drainer:
             own_key="" if newest is None else self._work.unwrap(newest),
             now=self._work.clock(),
         )
-        return as_judged(await self._work.outbound.post(sent.url, headers=sent.headers, body=sent.body), sent.source)
+        return as_judged(await self._sent(claim, sent.url, sent.headers, sent.body), sent.source)
+
+    async def _sent(self, claim: Claim, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Post with the endpoint's own headers beside ours, which nothing replaces."""
+        if claim.headers is not None:
+            ours = {name.lower() for name in headers}
+            own = self._own_headers(claim.headers)
+            headers = headers | {name: value for name, value in own.items() if name not in ours}
+        return await self._work.outbound.post(url, headers=headers, body=body)
 
     def _unwrapped(self, secrets: str) -> list[tuple[bytes, datetime | None]]:
         """The keys of an endpoint and when each expires; unwrapping is dear, so it is done once for each text."""
         return [
             (key_of(self._work.unwrap(entry["secret"])), _moment(entry["expires_at"])) for entry in json.loads(secrets)
         ]
+
+    def _unwrapped_headers(self, headers: str) -> dict[str, str]:
+        return {name: self._work.unwrap(value) for name, value in json.loads(headers).items()}
 
 
 def _moment(spelled: str | None) -> datetime | None:

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from relay.core.actors import Actor
 from relay.core.addresses import check_endpoint_url, networks
-from relay.core.events import EVENT_TYPES, OPERATION_TYPES, operation_body, rfc3339
+from relay.core.events import EVENT_TYPES, OPERATION_TYPES, RECHARGE_TYPES, operation_body, rfc3339
 from relay.core.filters import filter_columns, listed
 from relay.core.ids import time_ordered_id
 from relay.core.notify_urls import check_prefix, covers
+from relay.core.own_headers import check_headers
 from relay.core.webhooks import new_secret
 from relay.errors import Conflict, Forbidden, NotFound, Unprocessable
 from relay.store import audit, deliveries
@@ -26,7 +27,7 @@ from relay.store.intake import last_sequence
 # Receivers have this long to learn a new secret; until then both sign.
 OVERLAP = timedelta(hours=24)
 # What an endpoint is for good; the first of each is meant where nothing is said.
-_CHOICES = {"kind": ("fixed", "per_order"), "format": ("standard", "provider"), "signing": ("source", "own")}
+_CHOICES = {"kind": ("fixed", "per_order"), "format": ("standard", "provider", "text"), "signing": ("source", "own")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,8 @@ def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: date
     """Store an endpoint; return it and its secret, which is never shown again.
 
     `wishes` holds url, and may hold description, event_types, filters,
-    concurrency, and for good kind, format and signing. Raises Unprocessable
-    for a URL we may not call, an unknown type or source, Forbidden for what
+    concurrency, headers, and for good kind, format and signing. Raises
+    Unprocessable for a URL we may not call, an unknown type or source, Forbidden for what
     lies outside the actor's scope, Conflict for a prefix that another has.
     """
     secret = new_secret(office.random(32))
@@ -71,7 +72,8 @@ def change(office: Office, endpoint_id: str, wishes: Mapping[str, Any], *, actor
         columns = _checked(office, wishes, actor, before=_mine(connection, endpoint_id, actor))
         if columns:
             store.change(connection, endpoint_id, columns)
-            _audit(connection, actor, "endpoint.change", endpoint_id, now=now, detail=columns)
+            told = {**columns, "headers": header_names(columns)} if "headers" in columns else columns
+            _audit(connection, actor, "endpoint.change", endpoint_id, now=now, detail=told)
         return _mine(connection, endpoint_id, actor)
 
 
@@ -158,6 +160,11 @@ def test(office: Office, endpoint_id: str, *, actor: Actor, now: datetime) -> in
         return deliveries.add_with_event(connection, event, endpoint_id, now=now)
 
 
+def header_names(row: Mapping[Any, Any]) -> list[str]:
+    """Return the names of an endpoint's own headers; their values are never shown."""
+    return sorted(json.loads(row["headers"])) if row["headers"] else []
+
+
 def _mine(connection: Connection, endpoint_id: str, actor: Actor) -> RowMapping:
     owner = None if actor.changes_all else actor.id
     row = store.find(connection, endpoint_id, owner=owner, lock=True)
@@ -194,7 +201,9 @@ def _for_good(wishes: Mapping[str, Any]) -> dict[str, Any]:
             raise Unprocessable(f"must be one of {', '.join(_CHOICES[name])}", pointer=f"/{name}")
     if chosen["signing"] != "source" and chosen["format"] != "provider":
         raise Unprocessable("is for the format provider; others are signed with the endpoint's key", pointer="/signing")
-    # Named, so that an endpoint of format provider that names no types is checked too.
+    if chosen["kind"] == "per_order" and chosen["format"] == "text":
+        raise Unprocessable("orders are not told in the format text", pointer="/format")
+    # Named, so that an endpoint of another format that names no types is checked too.
     return {"event_types": None, **wishes, **chosen}
 
 
@@ -216,6 +225,8 @@ def _checked(
         columns["event_types"] = _types(_carried(columns["event_types"], is_one["format"]), actor)
     if "filters" in columns:
         columns |= _filters(columns.pop("filters") or {}, office.sources, actor)
+    if "headers" in columns:
+        columns["headers"] = _wrapped(office, check_headers(columns["headers"] or {}))
     return columns
 
 
@@ -229,12 +240,23 @@ def _url(office: Office, url: str, kind: str, *, is_new: bool) -> str:
 
 
 def _carried(wanted: Sequence[str] | None, form: str) -> Sequence[str] | None:
-    """A provider's own body can only say that an order was paid."""
+    """A provider's own body can only say that an order was paid, a chat tool is told what people have to know."""
+    if form == "text":
+        return _operational(wanted)
     if form != "provider":
         return wanted
     if wanted and list(wanted) != ["recharge.succeeded"]:
         raise Unprocessable("the format provider carries recharge.succeeded only", pointer="/event_types")
     return ["recharge.succeeded"]
+
+
+def _operational(wanted: Sequence[str] | None) -> Sequence[str]:
+    if not wanted:
+        raise Unprocessable(f"the format text carries {', '.join(OPERATION_TYPES)}; name some", pointer="/event_types")
+    for place, name in enumerate(wanted):
+        if name in RECHARGE_TYPES:
+            raise Unprocessable("the format text carries operational types only", pointer=f"/event_types/{place}")
+    return wanted
 
 
 def _types(wanted: Sequence[str] | None, actor: Actor) -> str | None:
@@ -250,6 +272,10 @@ def _filters(wanted: Mapping[str, Any], known: frozenset[str], actor: Actor) -> 
     if not wanted.get("sources") and actor.sources is not None:
         raise Forbidden(f"this key is bound to {', '.join(sorted(actor.sources))}")
     return filter_columns(wanted, [name for name in known if actor.reaches(name)])
+
+
+def _wrapped(office: Office, headers: Mapping[str, str]) -> str | None:
+    return json.dumps({name: office.wrap(value) for name, value in headers.items()}) if headers else None
 
 
 def _entry(office: Office, secret: str) -> dict[str, str | None]:

@@ -35,6 +35,7 @@ class Claim:
     gone_at: datetime | None
     format: str = "standard"
     signing: str = "source"
+    headers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ _OPEN = with_ids(
 )
 _CLAIM_COLUMNS = """
     d.id AS delivery_id, d.attempts AS number, d.failures, d.unknowns, d.endpoint_id, d.event_sequence,
-    e.id AS event_id, e.type AS event_type, e.body, p.secrets, p.gone_at, p.format, p.signing,
+    e.id AS event_id, e.type AS event_type, e.body, p.secrets, p.gone_at, p.format, p.signing, p.headers,
     CASE WHEN p.kind = 'per_order' THEN coalesce(e.notify_url, p.url) ELSE p.url END AS url
     FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
 """

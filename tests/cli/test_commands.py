@@ -122,6 +122,16 @@ def test_an_endpoints_filters_are_named_one_by_one(relay: CommandLine, engine: E
     assert len(acts(engine)) == 1
 
 
+def test_an_endpoints_headers_are_not_shown(relay: CommandLine, engine: Engine) -> None:
+    """Their names are."""
+    given = ["--header", "Authorization: Bearer x:y", "--header", "X-Tenant:7", "--concurrency", "4"]
+    (made,) = relay.json("endpoints", "create", URL, *given, "--json")
+    assert (made["header_names"], made["concurrency"], "headers" in made) == (["authorization", "x-tenant"], 4, False)
+    for wrong in (["--header", "Host: a"], ["--header", "X-A"], ["--header", "X-A: 1", "--header", "X-A: 2"]):
+        relay("endpoints", "create", URL, *wrong, code=2)
+    assert len(acts(engine)) == 1
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1/", "nonsense"])
 def test_a_url_we_may_not_call_is_refused(relay: CommandLine, url: str) -> None:
     """Exit code 2, and the reason."""

@@ -57,6 +57,7 @@ class Endpoint(SQLModel, table=True):
 
     Of kind `per_order` it is a prefix: each order of its own `notify_url` is
     told there. `signing` says whose key signs the bodies of format `provider`.
+    `headers` are JSON, by name, each value wrapped as the secrets are.
     """
 
     __tablename__ = "endpoints"
@@ -81,6 +82,7 @@ class Endpoint(SQLModel, table=True):
     state: str = "enabled"
     state_reason: str | None = None
     concurrency: int = 32
+    headers: str | None = Field(default=None, sa_type=Text)
     secrets: str = Field(sa_type=Text)
     owner_key_id: str | None = None
     not_before: datetime | None = None

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from relay.bootstrap import now, office_of
 from relay.core.filters import filters_of
+from relay.core.own_headers import MOST
 from relay.errors import NotFound
 from relay.flows import endpoints as flow
 from relay.store import deliveries
@@ -58,7 +59,8 @@ class Filters(Input):
 class EndpointWishes(Input):
     """What may be changed. `event_types` null means every `recharge.…` type; `concurrency` is how many exchanges at once.
 
-    `filters` are replaced as a whole.
+    `filters` are replaced as a whole, and so are `headers`: they go along with
+    every delivery, are stored encrypted, and only their names are shown again.
     """
 
     url: URL = ""
@@ -66,6 +68,7 @@ class EndpointWishes(Input):
     event_types: TypeNames | None = None
     filters: Filters = Filters()
     concurrency: int = Field(32, ge=1, le=256)
+    headers: Annotated[dict[str, str], Field(max_length=MOST)] | None = None
 
 
 class NewEndpoint(EndpointWishes):
@@ -73,12 +76,13 @@ class NewEndpoint(EndpointWishes):
 
     Of kind `per_order` the URL is a prefix: each order of its own `notify_url`
     below it is told there. Format `provider` sends the provider's own body,
-    signed as the provider does, or with the endpoint's secret (`signing` own).
+    signed as the provider does, or with the endpoint's secret (`signing` own);
+    `text` sends operational types as one sentence and a link, for chat tools.
     """
 
     url: URL
     kind: Literal["fixed", "per_order"] = "fixed"
-    format: Literal["standard", "provider"] = "standard"
+    format: Literal["standard", "provider", "text"] = "standard"
     signing: Literal["source", "own"] = "source"
 
 
@@ -111,6 +115,7 @@ class EndpointShape(Shape):
     event_types: Names
     filters: FiltersShape
     concurrency: int
+    header_names: list[str]
     state: str
     state_reason: str | None
     not_before: Moment | None
@@ -202,7 +207,7 @@ def enable_endpoint(path: ById, body: EnableWishes) -> dict[str, Any]:
     """Send what waited, oldest first, and everything from now on."""
     enabled = flow.enable(office_of(runtime()), path.id, skip=body.skip, actor=actor(), now=now())
     runtime().memory.ring()
-    found = {"endpoint": _with_filters(enabled.endpoint), "waited": enabled.waited, "oldest": enabled.oldest}
+    found = {"endpoint": _as_told(enabled.endpoint), "waited": enabled.waited, "oldest": enabled.oldest}
     return shown(EnabledShape, found)
 
 
@@ -234,8 +239,8 @@ def _owner() -> str | None:
 
 
 def _shown(row: Mapping[Any, Any], model: type[EndpointShape] = EndpointShape, **more: Any) -> dict[str, Any]:
-    return shown(model, _with_filters(row), **more)
+    return shown(model, _as_told(row), **more)
 
 
-def _with_filters(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {**row, "filters": filters_of(row)}
+def _as_told(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {**row, "filters": filters_of(row), "header_names": flow.header_names(row)}

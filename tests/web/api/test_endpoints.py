@@ -99,6 +99,16 @@ def test_a_new_endpoint_shows_its_secret_once(runtime: Runtime, shop: Caller) ->
             "/event_types",
             "recharge.succeeded only",
         ),
+        ({"url": URL, "format": "text"}, "/event_types", "name some"),
+        (
+            {"url": URL, "format": "text", "event_types": ["relay.alert", "recharge.held"]},
+            "/event_types/1",
+            "operational types only",
+        ),
+        ({"url": URL, "format": "text", "kind": "per_order", "event_types": ["relay.alert"]}, "/format", "orders"),
+        ({"url": URL, "headers": {"Host": "a"}}, "/headers/Host", "set by us"),
+        ({"url": URL, "headers": {"x": 1}}, "/headers/x", "string"),
+        ({"url": URL, "headers": {f"x-{n}": "1" for n in range(21)}}, "/headers", "20"),
         ({"url": f"{URL}?tenant=1", "kind": "per_order"}, "/url", "before the query"),
         ({"url": "https://shop.example/a/../b", "kind": "per_order"}, "/url", "dot segment"),
         ({"url": URL, "concurrency": 0}, "/concurrency", "greater"),
@@ -146,6 +156,35 @@ def test_the_providers_format_carries_one_type(shop: Caller) -> None:
     assert shop("PATCH", path, json={"event_types": None}).get_json()["event_types"] == ["recharge.succeeded"]
     assert shop("PATCH", path, json={"format": "standard"}).status_code == 422
     shop.post(f"{path}/test", status=409)
+
+
+def test_a_chat_tool_is_told_what_people_have_to_know(shop: Caller) -> None:
+    """Operational types alone, now and after a change; it can be tested."""
+    made = shop.post("/v1/endpoints", {"url": URL, "format": "text", "event_types": ["relay.alert"]}, status=201)
+    path = f"/v1/endpoints/{made['id']}"
+    for types in (None, [], ["recharge.succeeded"]):
+        assert shop("PATCH", path, json={"event_types": types}).status_code == 422
+    assert shop("PATCH", path, json={"event_types": ["endpoint.disabled"]}).status_code == 200
+    shop.post(f"{path}/test", status=202)
+
+
+def test_the_values_of_headers_are_never_shown_again(runtime: Runtime, shop: Caller) -> None:
+    """Stored wrapped, by name; neither an answer nor the audit holds one."""
+    asked = {"Authorization": "Bearer of-good-news", "X-Tenant": "7"}
+    made = shop("POST", "/v1/endpoints", json={"url": URL, "headers": asked})
+    path = f"/v1/endpoints/{made.get_json()['id']}"
+    changed = shop("PATCH", path, json={"headers": {"authorization": "Bearer of-better-news"}})
+    assert [one.get_json()["header_names"] for one in (made, changed)] == [
+        ["authorization", "x-tenant"],
+        ["authorization"],
+    ]
+    with reading(runtime.engine) as connection:
+        stored = json.loads(str(connection.scalar(select(rows.endpoints.c.headers))))
+        audited = str(connection.execute(select(rows.audit)).all())
+    assert runtime.vault.decrypt(stored["authorization"]) == "Bearer of-better-news"
+    assert "news" not in made.text + changed.text + shop("GET", path).text + audited + str(stored)
+    assert stored["authorization"] not in audited
+    assert shop("PATCH", path, json={"headers": None}).get_json()["header_names"] == []
 
 
 def test_only_what_is_named_changes(shop: Caller) -> None:
