@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, text, update
 
 from relay.core.days import Day
-from relay.store.rows import audit, breaks, callbacks, day_closes, day_files, seal_keys, transfers
+from relay.store.rows import audit, breaks, callbacks, day_closes, day_files, month_closes, seal_keys, transfers
 
 _TIME = day_closes.c.starts_at.type
 
@@ -94,6 +94,17 @@ def acts_between(connection: Connection, start: datetime, end: datetime) -> list
     """Return the acts of a span of time, in their order."""
     query = select(audit).where(audit.c.at >= start, audit.c.at < end).order_by(audit.c.sequence)
     return list(connection.execute(query).mappings())
+
+
+def month_approval(connection: Connection, month: str) -> RowMapping | None:
+    """Return the newest approval of a month."""
+    query = select(month_closes).where(month_closes.c.month == month).order_by(month_closes.c.version.desc())
+    return connection.execute(query.limit(1)).mappings().first()
+
+
+def approve_month(connection: Connection, row: Mapping[str, object]) -> None:
+    """Store the approval of a month."""
+    connection.execute(insert(month_closes).values(row))
 
 
 def keys(connection: Connection) -> list[RowMapping]:

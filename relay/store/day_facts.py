@@ -143,6 +143,14 @@ def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum, S
     return found, answered, alone
 
 
+def sums(connection: Connection, day: Day) -> tuple[Sum, Sum]:
+    """Return what was paid and what was credited on a day, over all namespaces."""
+    asked = _bounds(connection, day)
+    paid = [Sum(row[2], int(row.micros or 0)) for row in connection.execute(_PAID, asked)]
+    credited = [Sum(row[1], int(row.micros or 0)) for row in connection.execute(_CREDITED, asked)]
+    return sum(paid, Sum()), sum(credited, Sum())
+
+
 def by_appid(connection: Connection, day: Day) -> dict[str, tuple[Sum, Sum]]:
     """Return what was paid and what was credited for each account at a provider; "" where nobody named one."""
     rows = connection.execute(_BY_APPID, _bounds(connection, day))

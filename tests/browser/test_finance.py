@@ -54,6 +54,8 @@ PAGES = (
     "/finance/runs/1",
     "/finance/brakes",
     "/finance/month",
+    "/finance/trend",
+    "/finance/2026-11",
     "/finance/orders/crossing/held",
     "/finance/audit?verify=1",
     "/console",

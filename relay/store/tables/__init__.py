@@ -22,7 +22,7 @@ from relay.store.tables.chain import (
     TokenEvent,
     Transfer,
 )
-from relay.store.tables.closes import AskedAct, DayClose, DayFile, SealKey, Workbook
+from relay.store.tables.closes import AskedAct, DayClose, DayFile, DayTrend, MonthClose, SealKey, Workbook
 from relay.store.tables.events import Attempt, Delivery, Endpoint, Event, Replay
 from relay.store.tables.operations import (
     APIKey,
@@ -57,6 +57,7 @@ __all__ = [
     "Creation",
     "DayClose",
     "DayFile",
+    "DayTrend",
     "Delivery",
     "Dirty",
     "DirtyWork",
@@ -69,6 +70,7 @@ __all__ = [
     "Lease",
     "Match",
     "MatchState",
+    "MonthClose",
     "Order",
     "Pace",
     "Poll",

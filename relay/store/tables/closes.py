@@ -111,3 +111,35 @@ class AskedAct(SQLModel, table=True):
     asked_at: datetime
     decided_by: str | None = None
     decided_at: datetime | None = None
+
+
+class MonthClose(SQLModel, table=True):
+    """One approval of a month; a later version speaks of days that were sealed anew."""
+
+    __tablename__ = "month_closes"
+
+    month: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    approved_by: str
+    approved_at: datetime
+    manifest: str = Field(sa_type=Text)
+    manifest_hash: str
+    sealed: str = Field(sa_type=Text)
+    seal: str
+    key_id: str
+
+
+class DayTrend(SQLModel, table=True):
+    """The few figures of a day that the trend shows; `wait_s` is the median from payment to recovered credit."""
+
+    __tablename__ = "day_trends"
+
+    day: str = Field(primary_key=True)
+    paid_count: int
+    paid_micros: int = Field(sa_type=BigInteger)
+    credited_count: int
+    credited_micros: int = Field(sa_type=BigInteger)
+    recovered_count: int
+    recovered_micros: int = Field(sa_type=BigInteger)
+    wait_s: int | None = None
+    computed_at: datetime

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from relay.web.finance import brakes, breaks, closes, days, exports, orders, runs
+from relay.web.finance import brakes, breaks, closes, days, exports, orders, runs, trend
 
-BLUEPRINTS = (brakes.routes, days.routes, closes.routes, exports.routes, breaks.routes, orders.routes, runs.routes)
+BLUEPRINTS = (
+    brakes.routes,
+    days.routes,
+    closes.routes,
+    exports.routes,
+    breaks.routes,
+    orders.routes,
+    runs.routes,
+    trend.routes,
+)

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import desk_of, now, sealer_of
 from relay.errors import NotFound
-from relay.flows import close, day_files
+from relay.flows import close, day_files, month_close, months
 from relay.store import audit as audit_store
 from relay.store import closes
 from relay.store.engine import reading, snapshot
@@ -49,6 +49,40 @@ def approve(day: str) -> AnyResponse:
     )
     runtime().memory.ring()
     return _back(day)
+
+
+@routes.post("/finance/<month>/approve-month")
+@person("approver")
+def approve_month(month: str) -> AnyResponse:
+    """Approve a month whose days are sealed."""
+    if not months.is_month(month):
+        raise NotFound("there is no such month; a month is named as 2026-11")
+    sealer = sealer_of(runtime())
+    read = request.form.get("manifest", "")
+    month_close.approve(
+        desk_of(runtime()),
+        month,
+        manifest_hash=read,
+        sign=sealer.sign,
+        key_id=sealer.id,
+        actor=actor(),
+        now=now(),
+    )
+    return redirect(f"/finance/{month}#close", code=303)
+
+
+@routes.get("/finance/<month>/approval.json")
+@person(*READERS)
+def approval(month: str) -> Response:
+    """Hand out the manifest of an approved month with its seal, as they were signed."""
+    with reading(runtime().engine) as connection:
+        row = closes.month_approval(connection, month)
+    if row is None:
+        raise NotFound("this month is not approved")
+    seal = {"sealed": row["sealed"], "signature": row["seal"], "key_id": row["key_id"]}
+    return Response(
+        json.dumps({"manifest": row["manifest"], "seal": seal}), headers=HEADERS, mimetype="application/json"
+    )
 
 
 @routes.post("/finance/<day>/ask-reopen")

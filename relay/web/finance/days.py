@@ -15,7 +15,7 @@ from relay.core.closing import obstacles
 from relay.core.days import ONE, Calendar, Day, read_day
 from relay.core.statement import REASONS, Statement, judge
 from relay.errors import NotFound
-from relay.flows import close, months
+from relay.flows import close, month_close, months
 from relay.flows import days as flow
 from relay.store import closes, day_facts, day_figures, runs
 from relay.store.engine import reading, snapshot
@@ -121,10 +121,12 @@ def _met(told: Statement) -> set[str]:
 
 
 def _month(name: str) -> Response:
+    moment = now()
     with reading(runtime().engine) as connection:
-        first = flow.first_day(connection, calendar(), now())
-        told = months.month_of(connection, name, calendar(), first, now())
-    return framed("month.html", "month", told=told, chart=months.chart(told.days))
+        first = flow.first_day(connection, calendar(), moment)
+        told = months.month_of(connection, name, calendar(), first, moment)
+        made = month_close.draft(connection, told, calendar().day_at(moment).date)
+    return framed("month.html", "month", told=told, made=made, chart=months.chart(told.days))
 
 
 def closing_of(connection: Connection, day: Day, told: Statement, moment: datetime) -> dict[str, Any]:
