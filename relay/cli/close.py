@@ -113,7 +113,7 @@ def export(shell: Shell, *, day: str, out: Path) -> None:
 
 @close.command()
 @day_option
-@click.option("--rpc", multiple=True, metavar="CHAIN=URL", help="Read each transfer again from this node.")
+@click.option("--rpc", multiple=True, metavar="[CHAIN=]URL", help="Read each transfer again from this node.")
 @click.pass_context
 @pass_shell
 def verify(shell: Shell, context: click.Context, *, day: str, rpc: tuple[str, ...]) -> None:

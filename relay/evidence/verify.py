@@ -4,8 +4,9 @@ Checks the seal's signature (Ed25519, RFC 8032), the manifest it names, the
 SHA-256, rows and totals of every file, and the chain of the audit's acts. With
 `--key` the public key is compared with one that you had from elsewhere: the
 keys in the archive prove only that it is whole, not whose it is. With `--rpc
-chain=URL` each transfer is read again from a node of your own. Prints one line
-a check; exits 0 when all hold, 1 when one fails.
+URL` (or `--rpc CHAIN=URL`, once for each chain) each transfer is read again from
+a node of your own: its block by number and hash, its time, the token, sender,
+recipient and amount. Prints one line a check; exits 0 when all hold, 1 when one fails.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import sys
 import urllib.request
 import zipfile
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -152,26 +154,93 @@ def check_audit(report: Report, content: bytes) -> None:
 
 
 def check_transfers(report: Report, content: bytes, nodes: dict[str, str]) -> None:
-    for row in csv.DictReader(io.StringIO(content.decode(), newline="")):
-        if row["chain"] in nodes:
-            name = f"{row['chain']} {row['tx_hash']} log {row['log_index']}"
-            report.check(name, moved_as_told(nodes[row["chain"]], row), "the node tells otherwise")
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    for chain in sorted({row["chain"] for row in rows}):
+        mine, url = [row for row in rows if row["chain"] == chain], nodes.get(chain, nodes.get(""))
+        if url is None:
+            print(f"     {chain}: {len(mine)} transfers, not read again; give --rpc {chain}=URL")
+            continue
+        node = Node(url)
+        for row in mine:
+            name = f"{chain} {row['tx_hash']} log {row['log_index']}, block {row['block_number']}"
+            try:
+                why = difference(node, row)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                why = f"the node does not answer ({type(error).__name__}: {error})"
+            report.check(name, not why, why)
 
 
-def moved_as_told(url: str, row: dict[str, str]) -> bool:
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionReceipt", "params": [row["tx_hash"]]}
-    request = urllib.request.Request(url, json.dumps(asked).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        receipt = json.load(answer).get("result")
-    if not receipt or receipt["blockHash"].lower() != row["block_hash"]:
-        return False
+class Node:
+    """An auditor's own node, asked by JSON-RPC; what it said of a block or a token is asked once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.known: dict[str, Any] = {}
+
+    def ask(self, method: str, *params: Any) -> Any:
+        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        request = urllib.request.Request(self.url, json.dumps(asked).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            told = json.load(answer)
+        if "error" in told:
+            raise ValueError(str(told["error"].get("message", told["error"]))[:200])
+        return told["result"]
+
+    def once(self, method: str, *params: Any) -> Any:
+        key = json.dumps([method, params])
+        if key not in self.known:
+            self.known[key] = self.ask(method, *params)
+        return self.known[key]
+
+    def decimals(self, contract: str) -> int:
+        return int(self.once("eth_call", {"to": contract, "data": "0x313ce567"}, "latest"), 16)
+
+
+def difference(node: Node, row: dict[str, str]) -> str:
+    """Return in what the node's own words about a transfer differ from the evidence; "" where they agree."""
+    receipt = node.ask("eth_getTransactionReceipt", row["tx_hash"])
+    if not receipt:
+        return "the node knows no such transaction"
+    if int(receipt.get("status", "0x1"), 16) != 1:
+        return "the transaction failed"
+    block = node.once("eth_getBlockByNumber", hex(int(row["block_number"])), False)
+    told = {
+        "block": (plain(receipt["blockHash"]), plain(row["block_hash"])),
+        "block number": (int(receipt["blockNumber"], 16), int(row["block_number"])),
+        "block of that number": (plain(block["hash"]) if block else "none", plain(row["block_hash"])),
+        "block time": (int(block["timestamp"], 16) if block else "none", seconds(row["block_time_utc"])),
+    }
     logs = [log for log in receipt["logs"] if int(log["logIndex"], 16) == int(row["log_index"])]
-    return any(
-        log["address"].lower() == row["contract"]
-        and log["topics"][0] == TRANSFER
-        and [f"0x{topic[-40:]}".lower() for topic in log["topics"][1:3]] == [row["sender"], row["recipient"]]
-        for log in logs
-    )
+    if not logs or not logs[0]["topics"] or plain(logs[0]["topics"][0]) != plain(TRANSFER):
+        return "no transfer is logged at that place"
+    (log, *_) = logs
+    units = Decimal(row["amount"]) * 10 ** node.decimals(log["address"]) + int(row["rest"] or 0)
+    told |= {
+        "contract": (address(log["address"]), address(row["contract"])),
+        "sender": (address(log["topics"][1]), address(row["sender"])),
+        "recipient": (address(log["topics"][2]), address(row["recipient"])),
+        "amount": (int(log["data"], 16), units),
+    }
+    wrong = [f"{name} is {theirs} there, {ours} here" for name, (theirs, ours) in told.items() if theirs != ours]
+    return "; ".join(wrong)
+
+
+def plain(text: str) -> str:
+    return text.lower().removeprefix("0x")
+
+
+def address(text: str) -> str:
+    return plain(text)[-40:]
+
+
+def seconds(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def nodes_of(given: list[str]) -> dict[str, str]:
+    """Read CHAIN=URL, or a URL alone, which stands for every chain that is not named."""
+    named = (one.partition("=") if "=" in one.split("://", 1)[0] else ("", "=", one) for one in given)
+    return {chain: url for chain, _, url in named}
 
 
 def main() -> int:
@@ -181,7 +250,7 @@ def main() -> int:
     )
     parser.add_argument("--key", help="the public key, in base64, as you had it from elsewhere")
     parser.add_argument(
-        "--rpc", action="append", default=[], metavar="CHAIN=URL", help="read transfers again from this node"
+        "--rpc", action="append", default=[], metavar="[CHAIN=]URL", help="read transfers again from this node"
     )
     given = parser.parse_args()
     report = Report()
@@ -191,7 +260,7 @@ def main() -> int:
         check_files(report, read, manifest)
         check_bridge(report, manifest)
         check_audit(report, read.get("audit.jsonl", b""))
-        check_transfers(report, read.get("transfers.csv", b""), dict(one.split("=", 1) for one in given.rpc))
+        check_transfers(report, read.get("transfers.csv", b""), nodes_of(given.rpc))
     except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
         report.check("evidence", False, f"cannot be read ({type(error).__name__}: {error})")
     print("The evidence does not hold." if report.failed else "The evidence holds.")
