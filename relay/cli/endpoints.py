@@ -89,6 +89,10 @@ def endpoints() -> None:
     help="A header to send along, kept encrypted and never shown again; may come more than once.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 256), default=32, show_default=True, help="Exchanges at once.")
+@click.option("--rate", type=click.IntRange(1, 1_000), help="Deliveries a second at most; left out, as many as come.")
+@click.option(
+    "--ordered", is_flag=True, help="An order's later event waits until the earlier ones are delivered or dead."
+)
 @as_json
 @pass_shell
 def create(
@@ -103,12 +107,14 @@ def create(
     signing: str,
     headers: dict[str, str],
     concurrency: int,
+    rate: int | None,
+    ordered: bool,
     as_json: bool,
 ) -> None:
     """Register an endpoint; its secret is shown this once."""
     wishes: dict[str, Any] = {"url": url, "event_types": types, "description": description, "kind": kind}
     wishes |= {"format": form, "signing": signing, "filters": filters}
-    wishes |= {"headers": headers, "concurrency": concurrency}
+    wishes |= {"headers": headers, "concurrency": concurrency, "rate": rate, "ordered": ordered}
     row, secret = flow.create(office_of(shell.runtime), wishes, actor=shell.person, now=now())
     made = {"id": row["id"], "secret": secret, **_shown(row)}
     show_one(made, as_json=as_json, note=KEEP_IT)

@@ -40,6 +40,8 @@ POLL_S = 1.0
 # Ticks closer together than this would only make each transaction smaller.
 TICK_S = 0.004
 RECLAIM_EVERY_S = 5.0
+# An endpoint with a rate is looked at again after this, or when its rate lets the next one through.
+PACE_S = 0.1
 
 
 class Bell(Protocol):
@@ -153,6 +155,8 @@ class _Drainer:
         if claims and self._stopping.is_set():
             await asyncio.to_thread(self._give_back, claims)
             return
+        for rate in {claim.rate for claim in claims if claim.rate is not None}:
+            self._loop.call_later(max(PACE_S, 1 / rate), self._wake.set)
         for claim in claims:
             task = self._loop.create_task(self._exchange(claim, came.get(claim.event_sequence)))
             self._open.add(task)

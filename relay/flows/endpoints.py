@@ -46,7 +46,7 @@ def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: date
     """Store an endpoint; return it and its secret, which is never shown again.
 
     `wishes` holds url, and may hold description, event_types, filters,
-    concurrency, headers, and for good kind, format and signing. Raises
+    concurrency, rate, ordered, headers, and for good kind, format and signing. Raises
     Unprocessable for a URL we may not call, an unknown type or source, Forbidden for what
     lies outside the actor's scope, Conflict for a prefix that another has.
     """

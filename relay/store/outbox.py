@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +14,11 @@ from relay.core.retries import Step
 from relay.store.bulk import given, with_ids, with_rows
 from relay.store.engine import is_sqlite, together
 from relay.store.rows import deliveries
+from relay.store.turns import ALLOWED, WAITS, follow, micros_of, postpone, spend
 
 _TIME = deliveries.c.due_at.type
+# How often one claim looks again for what is behind deliveries that have to wait.
+_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Claim:
     format: str = "standard"
     signing: str = "source"
     headers: str | None = None
+    rate: int | None = None
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +58,35 @@ class Settlement:
 
 
 def claim(connection: Connection, *, owner: str, room: int, now: datetime, lease_s: float) -> list[Claim]:
-    """Take up to `room` due deliveries, no more for each endpoint than its free slots over all processes.
+    """Take up to `room` due deliveries, no more for each endpoint than its free slots, and its rate, over all processes.
 
     The caller holds the claim lock, so that the count of an endpoint's open
     exchanges is true. One endpoint's backlog cannot crowd out another's.
     """
-    ids = (
-        _sqlite_due(connection, room, now)
-        if is_sqlite(connection)
-        else list(connection.scalars(_POSTGRES_DUE, {"room": room, "now": now}))
-    )
+    ids = _due(connection, room, now)
     if not ids:
         return []
     leased = given(ids, now=now, until=now + timedelta(seconds=lease_s), owner=owner)
     *_, claimed = together(connection, *((one.on(connection), leased) for one in (_LEASE, _OPEN, _CLAIMED)))
-    return [Claim(**row) for row in claimed]
+    claims = [Claim(**row) for row in claimed]
+    paced = Counter((one.endpoint_id, one.rate) for one in claims if one.rate is not None)
+    if paced:
+        spend(connection, {id_: (rate, count) for (id_, rate), count in paced.items()}, now=now)
+    return claims
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
-    """Write the outcomes of many claims in two statements.
+    """Write the outcomes of many claims in two statements, and in a third free what waited behind them.
 
     An outcome that comes after its lease was reclaimed still counts, as long
     as no later attempt was opened.
     """
     rows = given([_outcome(one) for one in settlements])
     together(connection, *((one.on(connection), rows) for one in (_CLOSE_ATTEMPTS, _CLOSE_DELIVERIES)))
+    first = [one for one in settlements if one.claim.ordered and one.step.state in ("delivered", "dead")]
+    if first:
+        now = max(one.finished_at for one in first)
+        follow(connection, [one.claim.delivery_id for one in first], now=now)
 
 
 def give_back(connection: Connection, claims: Iterable[Claim]) -> None:
@@ -138,37 +148,57 @@ def _outcome(one: Settlement) -> dict[str, Any]:
     }
 
 
-def _sqlite_due(connection: Connection, room: int, now: datetime) -> list[int]:
+def _due(connection: Connection, room: int, now: datetime) -> list[int]:
+    """Return what is due and need not wait; what has to makes room for what is behind it."""
+    look = _sqlite_look if is_sqlite(connection) else _postgres_look
+    ids: list[int] = []
+    for _ in range(_LOOKS):
+        found = look(connection, {"room": room, "now": now, "now_us": micros_of(now)})
+        ids, waiting = ([id_ for id_, waits in found if bool(waits) is kind] for kind in (False, True))
+        if not waiting:
+            break
+        postpone(connection, waiting, now=now)
+    return ids
+
+
+def _postgres_look(connection: Connection, asked: dict[str, Any]) -> list[tuple[int, bool]]:
+    return [(id_, waits) for id_, waits in connection.execute(_POSTGRES_DUE, asked)]
+
+
+def _sqlite_look(connection: Connection, asked: dict[str, Any]) -> list[tuple[int, bool]]:
     """SQLite has no lateral join; asking once for each endpoint costs it no network."""
-    found: list[tuple[int, int]] = []
-    for endpoint_id, free in connection.execute(_SQLITE_FREE, {"now": now}).all():
-        rows = connection.scalars(_SQLITE_DUE, {"endpoint_id": endpoint_id, "now": now, "free": min(free, room)})
-        found.extend(enumerate(rows))
-    return [id_ for _, id_ in sorted(found)[:room]]
+    found: list[tuple[int, int, bool]] = []
+    for endpoint_id, ordered, free in connection.execute(_SQLITE_FREE, asked).all():
+        mine = {"endpoint_id": endpoint_id, "ordered": ordered, "now": asked["now"], "free": min(free, asked["room"])}
+        found.extend((place, *row) for place, row in enumerate(connection.execute(_SQLITE_DUE, mine)))
+    return [(id_, waits) for _, id_, waits in sorted(found)[: asked["room"]]]
 
 
-_OPEN_ENDPOINTS = """
-    SELECT p.id, p.concurrency - (SELECT count(*) FROM deliveries s WHERE s.endpoint_id = p.id AND s.state = 'sending') AS free
+_OPEN_ENDPOINTS = f"""
+    SELECT p.id, p.ordered, {ALLOWED} AS allowed,
+        p.concurrency - (SELECT count(*) FROM deliveries s WHERE s.endpoint_id = p.id AND s.state = 'sending') AS free
     FROM endpoints p
     WHERE p.state = 'enabled' AND p.deleted_at IS NULL AND (p.not_before IS NULL OR p.not_before <= :now)
 """
-_SQLITE_FREE = text(f"SELECT id, free FROM ({_OPEN_ENDPOINTS}) WHERE free > 0").bindparams(
-    bindparam("now", type_=_TIME)
-)
+_SQLITE_FREE = text(
+    f"SELECT id, ordered, min(free, allowed) FROM ({_OPEN_ENDPOINTS}) WHERE min(free, allowed) > 0"
+).bindparams(bindparam("now", type_=_TIME))
 _SQLITE_DUE = text(
-    """
-    SELECT id FROM deliveries WHERE endpoint_id = :endpoint_id AND state = 'pending' AND due_at <= :now
-    ORDER BY due_at, id LIMIT :free
+    f"""
+    SELECT d.id, CASE WHEN :ordered THEN {WAITS} ELSE 0 END FROM deliveries d
+    WHERE d.endpoint_id = :endpoint_id AND d.state = 'pending' AND d.due_at <= :now
+    ORDER BY d.due_at, d.id LIMIT :free
     """
 ).bindparams(bindparam("now", type_=_TIME))
 _POSTGRES_DUE = text(
     f"""
-    SELECT due.id FROM ({_OPEN_ENDPOINTS}) AS open
+    SELECT due.id, due.waits FROM ({_OPEN_ENDPOINTS}) AS open
     CROSS JOIN LATERAL (
-        SELECT id, row_number() OVER (ORDER BY due_at, id) AS place FROM (
-            SELECT id, due_at FROM deliveries
-            WHERE endpoint_id = open.id AND state = 'pending' AND due_at <= :now
-            ORDER BY due_at, id LIMIT greatest(open.free, 0) FOR UPDATE SKIP LOCKED) AS first) AS due
+        SELECT id, waits, row_number() OVER (ORDER BY due_at, id) AS place FROM (
+            SELECT d.id, d.due_at, CASE WHEN open.ordered THEN {WAITS} ELSE false END AS waits FROM deliveries d
+            WHERE d.endpoint_id = open.id AND d.state = 'pending' AND d.due_at <= :now
+            ORDER BY d.due_at, d.id LIMIT greatest(least(open.free, open.allowed), 0) FOR UPDATE SKIP LOCKED
+        ) AS first) AS due
     ORDER BY due.place, due.id LIMIT :room
     """
 )
@@ -204,7 +234,7 @@ _OPEN = with_ids(
 )
 _CLAIM_COLUMNS = """
     d.id AS delivery_id, d.attempts AS number, d.failures, d.unknowns, d.endpoint_id, d.event_sequence,
-    e.id AS event_id, e.type AS event_type, e.body, p.secrets, p.gone_at, p.format, p.signing, p.headers,
+    e.id AS event_id, e.type AS event_type, e.body, p.secrets, p.gone_at, p.format, p.signing, p.headers, p.rate, p.ordered,
     CASE WHEN p.kind = 'per_order' THEN coalesce(e.notify_url, p.url) ELSE p.url END AS url
     FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
 """

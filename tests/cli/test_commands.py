@@ -124,9 +124,20 @@ def test_an_endpoints_filters_are_named_one_by_one(relay: CommandLine, engine: E
 
 def test_an_endpoints_headers_are_not_shown(relay: CommandLine, engine: Engine) -> None:
     """Their names are."""
-    given = ["--header", "Authorization: Bearer x:y", "--header", "X-Tenant:7", "--concurrency", "4"]
+    given = [
+        "--header",
+        "Authorization: Bearer x:y",
+        "--header",
+        "X-Tenant:7",
+        "--concurrency",
+        "4",
+        "--rate",
+        "9",
+        "--ordered",
+    ]
     (made,) = relay.json("endpoints", "create", URL, *given, "--json")
-    assert (made["header_names"], made["concurrency"], "headers" in made) == (["authorization", "x-tenant"], 4, False)
+    assert (made["header_names"], "headers" in made) == (["authorization", "x-tenant"], False)
+    assert (made["concurrency"], made["rate"], made["ordered"]) == (4, 9, True)
     for wrong in (["--header", "Host: a"], ["--header", "X-A"], ["--header", "X-A: 1", "--header", "X-A: 2"]):
         relay("endpoints", "create", URL, *wrong, code=2)
     assert len(acts(engine)) == 1

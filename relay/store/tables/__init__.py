@@ -23,7 +23,7 @@ from relay.store.tables.chain import (
     Transfer,
 )
 from relay.store.tables.closes import AskedAct, DayClose, DayFile, DayTrend, MonthClose, SealKey, Workbook
-from relay.store.tables.events import Attempt, Delivery, Endpoint, Event, Replay
+from relay.store.tables.events import Attempt, Delivery, Endpoint, EndpointPace, Event, Replay
 from relay.store.tables.operations import (
     APIKey,
     AuditEntry,
@@ -62,6 +62,7 @@ __all__ = [
     "Dirty",
     "DirtyWork",
     "Endpoint",
+    "EndpointPace",
     "Event",
     "Firing",
     "Heartbeat",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Text, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from relay.store.tables.base import partial, row_id
@@ -52,12 +52,17 @@ class Event(SQLModel, table=True):
     created_at: datetime
 
 
+def _rate() -> Column[int]:
+    return Column(Integer, CheckConstraint("rate > 0", name="rate_positive"))
+
+
 class Endpoint(SQLModel, table=True):
     """A subscriber's URL. `state` is a person's word; `not_before` is what its own answers asked for.
 
     Of kind `per_order` it is a prefix: each order of its own `notify_url` is
     told there. `signing` says whose key signs the bodies of format `provider`.
-    `headers` are JSON, by name, each value wrapped as the secrets are.
+    `headers` are JSON, by name, each value wrapped as the secrets are. `rate`
+    is in deliveries a second; where it is `ordered`, an order's later event waits for the earlier ones.
     """
 
     __tablename__ = "endpoints"
@@ -82,6 +87,8 @@ class Endpoint(SQLModel, table=True):
     state: str = "enabled"
     state_reason: str | None = None
     concurrency: int = 32
+    rate: int | None = Field(default=None, sa_column=_rate())
+    ordered: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     headers: str | None = Field(default=None, sa_type=Text)
     secrets: str = Field(sa_type=Text)
     owner_key_id: str | None = None
@@ -89,6 +96,15 @@ class Endpoint(SQLModel, table=True):
     gone_at: datetime | None = None
     created_at: datetime
     deleted_at: datetime | None = None
+
+
+class EndpointPace(SQLModel, table=True):
+    """Up to which moment (microseconds since 1970) the rate of an endpoint is used up."""
+
+    __tablename__ = "endpoint_paces"
+
+    endpoint_id: str = Field(primary_key=True)
+    until_us: int = Field(sa_type=BigInteger)
 
 
 class Delivery(SQLModel, table=True):

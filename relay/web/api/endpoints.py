@@ -59,6 +59,8 @@ class Filters(Input):
 class EndpointWishes(Input):
     """What may be changed. `event_types` null means every `recharge.…` type; `concurrency` is how many exchanges at once.
 
+    `rate` is how many deliveries a second, null as many as come. Where it is
+    `ordered`, an order's later event waits until the earlier ones are delivered or dead.
     `filters` are replaced as a whole, and so are `headers`: they go along with
     every delivery, are stored encrypted, and only their names are shown again.
     """
@@ -68,6 +70,8 @@ class EndpointWishes(Input):
     event_types: TypeNames | None = None
     filters: Filters = Filters()
     concurrency: int = Field(32, ge=1, le=256)
+    rate: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    ordered: bool = False
     headers: Annotated[dict[str, str], Field(max_length=MOST)] | None = None
 
 
@@ -115,6 +119,8 @@ class EndpointShape(Shape):
     event_types: Names
     filters: FiltersShape
     concurrency: int
+    rate: int | None
+    ordered: bool
     header_names: list[str]
     state: str
     state_reason: str | None

@@ -112,6 +112,9 @@ def test_a_new_endpoint_shows_its_secret_once(runtime: Runtime, shop: Caller) ->
         ({"url": f"{URL}?tenant=1", "kind": "per_order"}, "/url", "before the query"),
         ({"url": "https://shop.example/a/../b", "kind": "per_order"}, "/url", "dot segment"),
         ({"url": URL, "concurrency": 0}, "/concurrency", "greater"),
+        ({"url": URL, "rate": 0}, "/rate", "greater"),
+        ({"url": URL, "rate": 1_001}, "/rate", "less"),
+        ({"url": URL, "ordered": None}, "/ordered", "boolean"),
         ({"url": URL, "description": "a\0b"}, "/description", "NUL"),
         ({"url": URL, "description": "x" * 501}, "/description", "500"),
         ({"url": URL, "secret": "whsec_mine"}, "/secret", "not permitted"),
@@ -192,6 +195,8 @@ def test_only_what_is_named_changes(shop: Caller) -> None:
     made = shop.post("/v1/endpoints", {"url": URL, "description": "shop", "event_types": ["recharge.held"]}, status=201)
     changed = shop("PATCH", f"/v1/endpoints/{made['id']}", json={"event_types": None, "concurrency": 4}).get_json()
     assert (changed["event_types"], changed["concurrency"], changed["description"]) == (None, 4, "shop")
+    changed = shop("PATCH", f"/v1/endpoints/{made['id']}", json={"rate": 5, "ordered": True}).get_json()
+    assert (changed["rate"], changed["ordered"], changed["concurrency"]) == (5, True, 4)
     filtered = shop("PATCH", f"/v1/endpoints/{made['id']}", json={"filters": {"sources": ["crossing"]}}).get_json()
     assert filtered["filters"] == NO_FILTERS | {"sources": ["crossing"]}
     richer = {"user_prefix": "shop-", "amount_min": "1.5", "flags": ["late"]}
