@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -42,6 +43,20 @@ def read_headers(context: click.Context, option: click.Parameter, given: tuple[s
     if len(headers) < len(given):
         raise click.BadParameter("names a header twice")
     return headers
+
+
+def read_moment(context: click.Context, option: click.Parameter, given: str | None) -> datetime | None:
+    """Read a time in RFC 3339, or a day, which begins at midnight UTC."""
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(f"{given}T00:00Z" if len(given) == len("2026-11-23") else given)
+        found = None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None:
+        raise click.BadParameter("write 2026-11-23, or 2026-11-23T12:00:00Z")
+    return found
 
 
 @click.group()
@@ -93,6 +108,9 @@ def endpoints() -> None:
 @click.option(
     "--ordered", is_flag=True, help="An order's later event waits until the earlier ones are delivered or dead."
 )
+@click.option(
+    "--backfill-from", callback=read_moment, help="Send what happened since too: a time in RFC 3339, or a day."
+)
 @as_json
 @pass_shell
 def create(
@@ -109,12 +127,19 @@ def create(
     concurrency: int,
     rate: int | None,
     ordered: bool,
+    backfill_from: datetime | None,
     as_json: bool,
 ) -> None:
     """Register an endpoint; its secret is shown this once."""
     wishes: dict[str, Any] = {"url": url, "event_types": types, "description": description, "kind": kind}
     wishes |= {"format": form, "signing": signing, "filters": filters}
-    wishes |= {"headers": headers, "concurrency": concurrency, "rate": rate, "ordered": ordered}
+    wishes |= {
+        "headers": headers,
+        "concurrency": concurrency,
+        "rate": rate,
+        "ordered": ordered,
+        "backfill_from": backfill_from,
+    }
     row, secret = flow.create(office_of(shell.runtime), wishes, actor=shell.person, now=now())
     made = {"id": row["id"], "secret": secret, **_shown(row)}
     show_one(made, as_json=as_json, note=KEEP_IT)

@@ -19,6 +19,7 @@ from relay.core.notify_urls import check_prefix, covers
 from relay.core.own_headers import check_headers
 from relay.core.webhooks import new_secret
 from relay.errors import Conflict, Forbidden, NotFound, Unprocessable
+from relay.flows import replays
 from relay.store import audit, deliveries
 from relay.store import endpoints as store
 from relay.store.engine import FEED_LOCK, writing
@@ -46,11 +47,14 @@ def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: date
     """Store an endpoint; return it and its secret, which is never shown again.
 
     `wishes` holds url, and may hold description, event_types, filters,
-    concurrency, rate, ordered, headers, and for good kind, format and signing. Raises
+    concurrency, rate, ordered, headers, for good kind, format and signing, and
+    backfill_from: then what happened since is sent too, by a replay. Raises
     Unprocessable for a URL we may not call, an unknown type or source, Forbidden for what
     lies outside the actor's scope, Conflict for a prefix that another has.
     """
     secret = new_secret(office.random(32))
+    since = wishes.get("backfill_from")
+    wishes = {name: value for name, value in wishes.items() if name != "backfill_from"}
     row = _checked(office, _for_good(_within(wishes, actor)), actor) | {
         "id": time_ordered_id("ep", now, office.random(8)),
         "secrets": json.dumps([_entry(office, secret)]),
@@ -63,6 +67,8 @@ def create(office: Office, wishes: Mapping[str, Any], *, actor: Actor, now: date
             _refuse_overlap(connection, row["url"])
         store.add(connection, row)
         _audit(connection, actor, "endpoint.create", row["id"], now=now, detail={"url": row["url"]})
+        if since is not None:
+            replays.fill(connection, row["id"], since, actor=actor, random=office.random(8), now=now)
         return _mine(connection, row["id"], actor), secret
 
 

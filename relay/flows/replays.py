@@ -33,7 +33,7 @@ def plan(engine: Engine, wishes: Mapping[str, Any], *, actor: Actor, random: byt
     """
     asked = {name: value for name, value in wishes.items() if value is not None}
     event_id = asked.pop("event", None)
-    owner = None if actor.changes_all else actor.id
+    owner = _owner(actor)
     with reading(engine) as connection:
         first, last = 1, events.newest(connection)
         if event_id is not None:
@@ -43,6 +43,22 @@ def plan(engine: Engine, wishes: Mapping[str, Any], *, actor: Actor, random: byt
             first = last = event["sequence"]
         if "endpoint_id" in asked and endpoints.find(connection, asked["endpoint_id"], owner=owner) is None:
             raise NotFound("no such endpoint")
+    return _row(asked, first, last, actor=actor, random=random, now=now)
+
+
+def fill(
+    connection: Connection, endpoint_id: str, since: datetime, *, actor: Actor, random: bytes, now: datetime
+) -> None:
+    """Store a replay of what a new endpoint has missed since a moment; the caller holds the feed lock, the job moves it on."""
+    wishes = {"endpoint_id": endpoint_id, "since": since, "which": "missing"}
+    row = _row(wishes, 1, events.newest(connection), actor=actor, random=random, now=now)
+    store.add(connection, row)
+    audit.append(connection, actor=actor.id, act="replay.start", subject=row["id"], now=now, detail=_told(row))
+
+
+def _row(
+    asked: Mapping[str, Any], first: int, last: int, *, actor: Actor, random: bytes, now: datetime
+) -> dict[str, Any]:
     nothing = dict.fromkeys(("endpoint_id", "type", "source", "orderid"))
     return {
         **nothing,
@@ -52,7 +68,7 @@ def plan(engine: Engine, wishes: Mapping[str, Any], *, actor: Actor, random: byt
         **asked,
         "id": time_ordered_id("rpl", now, random),
         "created_by": actor.id,
-        "owner": owner,
+        "owner": _owner(actor),
         "scope": None if actor.sources is None else f",{','.join(sorted(actor.sources))},",
         "state": "running",
         "cursor": first - 1,
@@ -72,13 +88,23 @@ def count(engine: Engine, replay: Mapping[str, Any]) -> int:
 
 def start(engine: Engine, replay: Mapping[str, Any], *, actor: Actor, now: datetime) -> RowMapping:
     """Store a planned replay and make its first second of events due; the caller rings afterwards."""
-    wanted = {name: value for name, value in replay.items() if name not in ("created_at", "moved_at", "since", "until")}
     with writing(engine) as connection:
         store.add(connection, replay)
-        audit.append(connection, actor=actor.id, act="replay.start", subject=replay["id"], now=now, detail=wanted)
+        audit.append(
+            connection, actor=actor.id, act="replay.start", subject=replay["id"], now=now, detail=_told(replay)
+        )
     _advance(engine, replay["id"], most=min(replay["rate"], PAGE), now=now)
     with reading(engine) as connection:
         return _found(connection, replay["id"])
+
+
+def _told(replay: Mapping[str, Any]) -> dict[str, Any]:
+    """What the audit keeps of a replay; what is not JSON is in its row."""
+    return {name: value for name, value in replay.items() if not isinstance(value, datetime)}
+
+
+def _owner(actor: Actor) -> str | None:
+    return None if actor.changes_all else actor.id
 
 
 def cancel(engine: Engine, replay_id: str, *, actor: Actor, now: datetime) -> RowMapping:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from config.settings import load
 from relay.core.actors import hash_of
@@ -23,6 +23,7 @@ from relay.edge.redis import BELL, connect, eviction_policy
 from relay.store import audit, keys
 from relay.store.engine import reading, writing
 from relay.store.migrate import downgrade
+from relay.store.rows import replays
 from tests.cli.conftest import CommandLine
 from tests.rows import a_delivery, a_heartbeat, a_stored_callback, an_endpoint, an_event
 from tests.web.conftest import ENVIRONMENT
@@ -141,6 +142,18 @@ def test_an_endpoints_headers_are_not_shown(relay: CommandLine, engine: Engine) 
     for wrong in (["--header", "Host: a"], ["--header", "X-A"], ["--header", "X-A: 1", "--header", "X-A: 2"]):
         relay("endpoints", "create", URL, *wrong, code=2)
     assert len(acts(engine)) == 1
+
+
+def test_a_new_endpoint_is_filled_from_a_day(relay: CommandLine, engine: Engine) -> None:
+    """By a replay, which is audited beside it."""
+    for day in ("2026-11-23", "2026-11-23T12:00:00+01:00"):
+        relay("endpoints", "create", URL, "--backfill-from", day)
+    for wrong in ("yesterday", "2026-11", "2026-11-23T12:00:00", "0001-01-01T00:00:00+23:00"):
+        relay("endpoints", "create", URL, "--backfill-from", wrong, code=2)
+    with reading(engine) as connection:
+        since = sorted(connection.scalars(select(replays.c.since)))
+    assert since == [datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 23, 11, tzinfo=UTC)]
+    assert [act for act, _ in acts(engine)] == ["endpoint.create", "replay.start"] * 2
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/", "nonsense"])

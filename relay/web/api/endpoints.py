@@ -19,6 +19,7 @@ from relay.store.engine import reading
 from relay.web.api.common import (
     URL,
     ById,
+    GivenMoment,
     Input,
     ListByIdQuery,
     Listed,
@@ -82,12 +83,14 @@ class NewEndpoint(EndpointWishes):
     below it is told there. Format `provider` sends the provider's own body,
     signed as the provider does, or with the endpoint's secret (`signing` own);
     `text` sends operational types as one sentence and a link, for chat tools.
+    With `backfill_from`, what happened since is sent too, by a replay (`/v1/replays`).
     """
 
     url: URL
     kind: Literal["fixed", "per_order"] = "fixed"
     format: Literal["standard", "provider", "text"] = "standard"
     signing: Literal["source", "own"] = "source"
+    backfill_from: GivenMoment | None = None
 
 
 class EnableWishes(OptionalInput):

@@ -80,6 +80,22 @@ def test_a_new_endpoint_is_filled_from_a_date(
     assert [sequence for sequence, _, _ in states(history, "ep_new")] == sequences
 
 
+def test_an_endpoint_is_born_with_a_replay_of_what_it_missed(history: Runtime, app: OpenAPI) -> None:
+    """In one act, within what its owner and its filters reach; nothing is stored where the rest is refused."""
+    shop = Caller(app.test_client(), a_key(history.engine, "service", sources={"crossing"}))
+    wishes = {"url": "https://shop.example/mine", "backfill_from": "2026-11-23T12:00:02Z"}
+    assert shop("POST", "/v1/endpoints", json=wishes | {"event_types": ["recharge.won"]}).status_code == 422
+    assert shop("POST", "/v1/endpoints", json=wishes | {"backfill_from": "yesterday"}).status_code == 422
+    assert shop.get("/v1/replays")["data"] == []
+    made = shop.post("/v1/endpoints", wishes, status=201)
+    (begun,) = shop.get("/v1/replays")["data"]
+    assert (begun["state"], begun["which"], begun["endpoint_id"]) == ("running", "missing", made["id"])
+    assert states(history, made["id"]) == []
+    proceed(history.engine, history.memory, now=now() + timedelta(seconds=5))
+    assert [sequence for sequence, _, _ in states(history, made["id"])] == [2, 3]
+    assert shop.get(f"/v1/replays/{begun['id']}")["state"] == "done"
+
+
 def test_one_event_goes_out_again_under_its_id(history: Runtime, admin: Caller) -> None:
     """The delivery is the same row, so the id and the bytes are."""
     event = admin.get("/v1/events")["data"][0]["id"]
