@@ -188,7 +188,9 @@ def _start_redis(supervisor: Supervisor, plan: _Plan) -> bool:
 
 
 def _start_counterparts(supervisor: Supervisor, plan: _Plan) -> bool:
-    """Register the three subscribers, then start them and the provider."""
+    """Give a fresh database some days, which no subscriber is told of; register the three, then start them and the provider."""
+    if run_once(plan.python("past", "relay.sandbox.past", *plan.facts)).returncode:
+        return False
     if run_once(plan.python("register", "relay.sandbox.register", *plan.facts)).returncode:
         return False
     supervisor.add(plan.python("subscribers", "relay.sandbox.subscribers", *plan.facts, rank=2))

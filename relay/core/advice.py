@@ -45,6 +45,8 @@ _HOLDS: Mapping[str, str] = {
     "too_old": "the callback is older than its source allows",
     "unknown_order": "nobody registered it",
 }
+# Names of fields that do not speak for themselves.
+_LABELS: Mapping[str, str] = {"amount_raw": "Amount, as it was sent", "user_ref": "User", "tx_hash": "Transaction"}
 
 
 def why(kind: str, evidence: Mapping[str, object]) -> str:
@@ -53,7 +55,7 @@ def why(kind: str, evidence: Mapping[str, object]) -> str:
     sentence = _SAID.get(kind, "")
     if sentence and _names(sentence) <= told.keys():
         return sentence.format_map(told)
-    return " ".join(f"{_label(name)}: {value.replace(' / ', ' against ')}." for name, value in told.items())
+    return " ".join(f"{_label(name)}: {_plain(value)}." for name, value in told.items())
 
 
 def next_step(kind: str | None) -> str:
@@ -84,4 +86,9 @@ def _names(sentence: str) -> set[str]:
 
 
 def _label(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _plain(value: str) -> str:
+    """Two values against each other; a difference of scale as the factor that it is."""
+    return value.replace(" / ", " against ").replace("scale_error_x", "apart by a factor of ")

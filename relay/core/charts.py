@@ -20,8 +20,11 @@ class Bar:
     height: int
 
 
-def bars(series: Sequence[Sequence[int]], *, width: int = 900, height: int = 160) -> list[Bar]:
-    """Return the bars of several series of the same length, those of one place beside each other; less than nothing is nothing."""
+def bars(series: Sequence[Sequence[int]], *, places: int, width: int = 900, height: int = 160) -> list[Bar]:
+    """Return the bars of several series of the same length, those of one place beside each other; less than nothing is nothing.
+
+    There is room for `places` of them, however many there are: a bar is as wide in the first week as later.
+    """
     highest = max((value for row in series for value in row), default=0)
     if highest <= 0:
         return []
@@ -29,14 +32,14 @@ def bars(series: Sequence[Sequence[int]], *, width: int = 900, height: int = 160
         Bar(number, place, x, height - tall, wide, tall)
         for number, row in enumerate(series)
         for place, value in enumerate(row)
-        for x, wide in [_column(number, place, rows=len(series), places=len(row), width=width)]
+        for x, wide in [_column(number, place, rows=len(series), places=places, width=width)]
         # What is there at all is seen.
         for tall in [max(value * height // highest, 1 if value > 0 else 0)]
         if tall > 0
     ]
 
 
-def middle(place: int, places: int, *, width: int = 900) -> int:
+def middle(place: int, *, places: int, width: int = 900) -> int:
     """Return where the name of a place stands."""
     return place * width // places + width // places // 2
 

@@ -85,8 +85,8 @@ def ask_brake(
         _ask(connection, f"brake:{source}", row, reason, actor=actor, now=now, act_id=act_id)
 
 
-def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> None:
-    """Do what another has asked for. Conflict for whoever asked, when it has ended, or cannot be done any more."""
+def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> RowMapping:
+    """Do what another has asked for; return the wish. Conflict for whoever asked, when it has ended, or cannot be done any more."""
     bench = till.bench
     with writing(bench.engine, lock=FEED_LOCK) as connection:
         row = _open(connection, act_id)
@@ -100,16 +100,18 @@ def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> None:
         store.decide(connection, act_id, "done", by=actor.id, now=now)
     if row["orderid"] is None:
         _end_brake(till, row, actor=actor, now=now)
+    return row
 
 
-def decline(engine: Engine, act_id: str, *, actor: Actor, now: datetime) -> None:
-    """Let a wish go: whoever asked withdraws it, anybody else refuses it; nothing of the money changes."""
+def decline(engine: Engine, act_id: str, *, actor: Actor, now: datetime) -> RowMapping:
+    """Let a wish go, and return it: whoever asked withdraws it, anybody else refuses it; nothing of the money changes."""
     with writing(engine) as connection:
         row = _open(connection, act_id)
         state = "withdrawn" if row["asked_by"] == actor.id else "declined"
         store.decide(connection, act_id, state, by=actor.id, now=now)
         detail = {"act": row["act"], "asked_by": row["asked_by"]}
         audit.append(connection, actor=actor.id, act=f"money.{state}", subject=row["subject"], now=now, detail=detail)
+    return row
 
 
 def _ask(

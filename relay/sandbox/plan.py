@@ -23,6 +23,8 @@ from relay.sandbox.dialects import DIALECTS, STORE, Account
 
 SOURCE = V1
 CHAIN = "sandbox"
+# Where the days before the first start come from: callbacks alone, neither provider to ask nor chain.
+TILL = "till"
 SUBSCRIBERS = ("wallet", "ledger", "billing")
 HOLD_ABOVE_USDT = "1000"
 GRACE_S = 15
@@ -122,7 +124,7 @@ class Plan:
             # Its provider calls what it is told to call, on this machine.
             "PUBLIC_URL": self.relay_url,
             "RELAY_ENDPOINT_ALLOW_CIDRS": "127.0.0.0/8",
-            "RELAY_SOURCES": "\n".join(map(self._source, DIALECTS)) + _QUERY,
+            "RELAY_SOURCES": "\n".join(map(self._source, DIALECTS)) + _QUERY + self._till(),
             "RELAY_CHAINS": _CHAIN,
             f"CHAIN_{CHAIN.upper()}_RPC_URLS": self.chain_url,
             # For the greeting alone.
@@ -142,6 +144,17 @@ account = {{ username = "sandbox", store = "{STORE}", api_key = "{self.source_se
 chains = ["{CHAIN}"]
 evidence = ["signature"]
 grace_s = {GRACE_S}
+hold_above = "{HOLD_ABOVE_USDT}"
+"""
+
+    def _till(self) -> str:
+        return f"""
+[sources.{TILL}]
+adapter = "{DIALECTS[V1]}"
+appid = "{self.appid}"
+secrets = ["{self.source_secret}"]
+evidence = ["signature"]
+recover = "off"
 hold_above = "{HOLD_ABOVE_USDT}"
 """
 

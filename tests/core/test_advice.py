@@ -37,7 +37,11 @@ def test_each_class_of_the_run_has_a_sentence_with_its_values(kind: str) -> None
 @pytest.mark.parametrize(
     ("evidence", "said"),
     [
-        ({"amount_micros": "3.000000 / 4.000000"}, "Amount micros: 3.000000 against 4.000000."),
+        ({"refunded": "3.000000 / 4.000000"}, "Refunded: 3.000000 against 4.000000."),
+        (
+            {"amount_raw": "30000 / 300000", "scale": "scale_error_x10"},
+            "Amount, as it was sent: 30000 against 300000. Scale: apart by a factor of 10.",
+        ),
         ({"provider": "not asked yet", "chain": None}, "Provider: not asked yet."),
         ({"a": "{b}", "b": "{a.__class__}"}, "A: {b}. B: {a.__class__}."),
     ],

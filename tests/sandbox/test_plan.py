@@ -8,7 +8,7 @@ from pathlib import Path
 from config.settings import load
 from relay.sandbox.chain import CHAIN_ID, CONTRACT
 from relay.sandbox.dialects import DIALECTS
-from relay.sandbox.plan import Plan, free_port, prepare
+from relay.sandbox.plan import TILL, Plan, free_port, prepare
 
 
 def test_keys_are_made_once_and_are_the_owners_alone(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_the_settings_of_the_sandbox_are_settings_of_the_relay(tmp_path: Path) -
     assert settings.sources["crossing"].grace_s == 15
     assert settings.admin_key == plan.admin_key
     assert settings.public_url == plan.relay_url
-    assert set(settings.sources) == set(DIALECTS)
-    assert {(source.namespace, source.base_url) for source in settings.sources.values()} == {
+    assert set(settings.sources) == {*DIALECTS, TILL}
+    assert {(settings.sources[name].namespace, settings.sources[name].base_url) for name in DIALECTS} == {
         ("crossing", plan.provider_url)
     }
     chain = settings.chains["sandbox"]

@@ -22,6 +22,7 @@ from relay.store.engine import reading
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
 from relay.web.context import actor, runtime
+from relay.web.finance.orders import path_of
 from relay.web.finance.reading import new_act_id
 
 routes = Blueprint("brakes", __name__)
@@ -72,17 +73,22 @@ def ask(source: str) -> AnyResponse:
 @person("approver")
 def agree(id: str) -> AnyResponse:  # noqa: A002  # named as the rule names it
     """Do what another person has asked for."""
-    flow.agree(_till(), id, actor=actor(), now=now())
+    row = flow.agree(_till(), id, actor=actor(), now=now())
     runtime().memory.ring()
-    return redirect("/finance/brakes", code=303)
+    return redirect(_place(row), code=303)
 
 
 @routes.post("/finance/asked/<id>/decline")
 @person("preparer", "approver")
 def decline(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Withdraw what one has asked for; an approver also declines what others did."""
-    flow.decline(runtime().engine, id, actor=actor(), now=now())
-    return redirect("/finance/brakes", code=303)
+    row = flow.decline(runtime().engine, id, actor=actor(), now=now())
+    return redirect(_place(row), code=303)
+
+
+def _place(row: RowMapping) -> str:
+    """Where what was asked for is looked at."""
+    return "/finance/brakes" if row["orderid"] is None else path_of(row["source"], row["orderid"])
 
 
 def _till() -> Till:

@@ -87,7 +87,7 @@ def test_a_break_is_worked_on(runtime: Runtime, visitor: Visitor) -> None:
         answer = visitor.post(f"/finance/breaks/b1/{act}", **fields)
         assert (answer.status_code, answer.location) == (303, "/finance/breaks/b1")
     text = visitor.read("/finance/breaks/b1")
-    for words in ("amount mismatch, 1.000000 USDT: resolved.", "break.assign", "asked them", "their slip", "user:al"):
+    for words in ("Amount mismatch, 1.000000 USDT: resolved.", "break.assign", "asked them", "their slip", "user:al"):
         assert words in text
     assert visitor.get("/finance/breaks/b2").status_code == 404
     assert visitor.post("/finance/breaks/b1/note", note="again").status_code == 409
