@@ -48,7 +48,7 @@ def text_body(body: str, public_url: str) -> bytes:
 
 def _said(event_type: str, data: Mapping[str, Any]) -> tuple[str, str]:
     known = _ALERTS.get(str(data.get("reason"))) if event_type == "relay.alert" else _SAID.get(event_type)
-    sentence, path = known or (_listing(event_type, data), "/finance" if "reconciliation" in event_type else "/console")
+    sentence, path = known or (_listing(event_type, data), _page_of(event_type, data))
     words = {name: _plain(value) for name, value in data.items()}
     linked = {name: quote(str(value), safe="") for name, value in data.items()}
     return sentence.format_map(_Asked(words)), path.format_map(_Asked(linked))
@@ -58,6 +58,12 @@ def _listing(event_type: str, data: Mapping[str, Any]) -> str:
     """A type without a sentence of its own tells what it holds."""
     told = [name for name, value in data.items() if isinstance(value, str | int) and name not in _IDENTITY]
     return f"{event_type}: {', '.join(f'{name} {{{name}}}' for name in told)}."
+
+
+def _page_of(event_type: str, data: Mapping[str, Any]) -> str:
+    if "break_id" in data:
+        return "/finance/breaks/{break_id}"
+    return "/finance" if event_type.startswith("reconciliation.") else "/console"
 
 
 def _plain(value: Any) -> str:

@@ -60,6 +60,11 @@ def told(event_type: str, **data: Any) -> str:
             "endpoint.slept: endpoint_id ep_1, hours 3. https://relay.example/console",
         ),
         (
+            "reconciliation.break.slept",
+            {"break_id": "brk_1"},
+            "reconciliation.break.slept: break_id brk_1. https://relay.example/finance/breaks/brk_1",
+        ),
+        (
             "reconciliation.slept",
             {"reason": "{0}{x}"},
             "reconciliation.slept: reason {0}{x}. https://relay.example/finance",
