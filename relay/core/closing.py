@@ -88,6 +88,7 @@ def manifest_of(
             "open": [_item(item) for item in items],
             "pending": {state: _sum(one) for state, one in statement.pending.items()},
             "needs": _sum(statement.needs),
+            "late": _sum(statement.late),
             "chain_alone": _sum(statement.chain_alone),
             "not_looked_at": list(statement.gaps),
             "incomplete": list(statement.faults),

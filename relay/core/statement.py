@@ -135,7 +135,7 @@ class Statement:
 
     `answered` is how much of the provider's word came by asking or by a
     statement; the rest are its callbacks alone. `chain_alone` is matched
-    money that neither provider nor relay speaks of. `open_breaks` are by severity,
+    money that neither provider nor relay speaks of. `late` is what came about days that were sealed already. `open_breaks` are by severity,
     those first seen before the day's end. `faults` make the day incomplete,
     `gaps` name what was not looked at at all.
     """

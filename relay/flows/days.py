@@ -35,6 +35,7 @@ def statement_of(
         pending=day_figures.pending(connection, day),
         ages=day_figures.ages(connection, day, now),
         needs=day_figures.needs(connection, day),
+        late=day_facts.late(connection, day),
         faults=list(_faults(connection, day, states, chains, now)),
         gaps=list(_gaps(sources, chains)),
     )

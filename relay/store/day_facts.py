@@ -4,13 +4,17 @@ An order belongs to a day three times over: with the relay by the commit of
 the event, with the provider by the time it tells (of a callback alone: its
 arrival), with the chain by the time of the block. What the provider answered
 counts before what it called back.
+
+A sealed day keeps what was known when it was prepared. An answer about it
+that comes later is `late`: it belongs to the day on which it came, less what
+a sealed day has counted for that order by its callback.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, select, text
@@ -18,28 +22,41 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select, text
 from relay.core.days import Day
 from relay.core.ids import time_ordered_id
 from relay.core.statement import Bridge, Line, Sum
-from relay.store.rows import callbacks, events, orders
+from relay.store.rows import callbacks, day_closes, events, orders
 
+_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 # How far rows may become visible out of the order of their numbers.
 _SKEW = timedelta(minutes=5)
 _TIME = orders.c.created_at.type
 
 _FACTS = """
-    facts AS (
-        SELECT namespace, orderid, max(amount_micros) AS micros, min(coalesce(occurred_at, changed_at)) AS at
-        FROM provider_facts WHERE status = 'succeeded' AND amount_micros IS NOT NULL
+    heard AS (
+        SELECT namespace, orderid, amount_micros AS micros, coalesce(occurred_at, changed_at) AS at, 'answer' AS by_word
+        FROM provider_facts WHERE status = 'succeeded' AND amount_micros IS NOT NULL AND changed_at < :known
             AND (occurred_at >= :start AND occurred_at < :end
                 OR occurred_at IS NULL AND changed_at >= :start AND changed_at < :end)
-        GROUP BY namespace, orderid
+        UNION ALL
+        SELECT f.namespace, f.orderid, f.amount_micros - CAST(coalesce((
+            SELECT sum(c.amount_micros) FROM callbacks c JOIN day_closes d ON d.state = 'sealed'
+                AND c.received_at >= d.starts_at AND c.received_at < d.ends_at AND d.prepared_at <= f.changed_at
+            WHERE c.namespace = f.namespace AND c.orderid = f.orderid AND c.verdict = 'accepted'
+                AND c.status = 'succeeded' AND c.origin = 'callback'), 0) AS BIGINT), f.changed_at, 'late'
+        FROM provider_facts f WHERE f.status = 'succeeded' AND f.amount_micros IS NOT NULL AND f.changed_at < :known
+            AND f.changed_at >= :start AND f.changed_at < :end AND f.occurred_at < :start
+            AND EXISTS (SELECT 1 FROM day_closes d WHERE d.state = 'sealed' AND f.occurred_at >= d.starts_at
+                AND f.occurred_at < d.ends_at AND d.prepared_at <= f.changed_at)
+    ), facts AS (
+        SELECT namespace, orderid, max(micros) AS micros, min(at) AS at, min(by_word) AS by_word
+        FROM heard WHERE micros <> 0 GROUP BY namespace, orderid
     ), called AS (
         SELECT c.namespace, c.orderid, CAST(sum(c.amount_micros) AS BIGINT) AS micros, min(c.received_at) AS at
         FROM callbacks c WHERE c.id >= :first_id AND c.id < :last_id AND c.verdict = 'accepted'
             AND c.status = 'succeeded' AND c.origin = 'callback' AND c.received_at >= :start AND c.received_at < :end
             AND NOT EXISTS (SELECT 1 FROM provider_facts f WHERE f.namespace = c.namespace AND f.orderid = c.orderid
-                AND f.status = 'succeeded' AND f.amount_micros IS NOT NULL)
+                AND f.status = 'succeeded' AND f.amount_micros IS NOT NULL AND f.changed_at < :known)
         GROUP BY c.namespace, c.orderid
     ), paid AS (
-        SELECT namespace, orderid, micros, at, 'answer' AS by_word FROM facts
+        SELECT namespace, orderid, micros, at, by_word FROM facts
         UNION ALL SELECT namespace, orderid, micros, at, 'callback' FROM called
     ), credited AS (
         SELECT namespace, orderid, CAST(sum(delta_micros) AS BIGINT) AS micros, min(created_at) AS at
@@ -80,7 +97,7 @@ _ITEMS = (
                 WHEN e.micros IS NULL AND o.flags LIKE '%observed%' THEN 'credited_elsewhere'
                 WHEN e.micros IS NULL AND o.credited_micros > 0 THEN 'credited_other_day'
                 WHEN e.micros IS NULL AND o.state = 'held' THEN 'held'
-                WHEN e.micros IS NULL AND p.by_word = 'answer' AND o.state IN ('created', 'creating', 'expired')
+                WHEN e.micros IS NULL AND p.by_word <> 'callback' AND o.state IN ('created', 'creating', 'expired')
                     THEN 'no_callback'
                 WHEN e.micros IS NULL AND o.state = 'confirming' THEN 'awaits_evidence'
                 WHEN e.micros IS NULL AND o.state IN ('pending', 'created', 'creating') THEN 'pending'
@@ -128,7 +145,7 @@ def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum, S
     answered = Sum()
     for row in connection.execute(_PAID, asked):
         paid[row.namespace] += Sum(row[2], int(row.micros or 0))
-        answered += Sum(row[2], int(row.micros or 0)) if row.by_word == "answer" else Sum()
+        answered += Sum(row[2], int(row.micros or 0)) if row.by_word != "callback" else Sum()
     credited = {row.namespace: Sum(row[1], int(row.micros or 0)) for row in connection.execute(_CREDITED, asked)}
     lines: dict[str, list[Line]] = defaultdict(list)
     alone = Sum()
@@ -157,6 +174,17 @@ def by_appid(connection: Connection, day: Day) -> dict[str, tuple[Sum, Sum]]:
     return {row[0]: (Sum(row[1], int(row[2] or 0)), Sum(row[3], int(row[4] or 0))) for row in rows}
 
 
+def late(connection: Connection, day: Day) -> Sum:
+    """Return what came on a day about days that were sealed already."""
+    row = connection.execute(_LATE, _bounds(connection, day)).one()
+    return Sum(row[0], int(row[1] or 0))
+
+
+def late_items(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
+    """Return those orders, the largest first: `occurred_at` is when the provider says it was, `provider_at` when it was told."""
+    return list(connection.execute(_LATE_ITEMS, _bounds(connection, day) | {"limit": limit}).mappings())
+
+
 def straddlers(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
     """Return the orders that provider and relay see on different days, with `paid_at` and `credited_at`; the largest first."""
     return list(connection.execute(_STRADDLERS, _bounds(connection, day) | {"limit": limit}).mappings())
@@ -180,9 +208,16 @@ def _bounds(connection: Connection, day: Day) -> dict[str, Any]:
         "end": day.end,
         "first_event": time_ordered_id("evt", day.start, b""),
         "last_event": time_ordered_id("evt", day.end, b""),
+        "known": _known_until(connection, day),
         "first_id": first_id,
         "last_id": last_id,
     }
+
+
+def _known_until(connection: Connection, day: Day) -> datetime:
+    """Return when a sealed day was prepared: what came later is not its any more. Of any other day there is no such end."""
+    query = select(day_closes.c.prepared_at).where(day_closes.c.day == day.name, day_closes.c.state == "sealed")
+    return connection.execute(query).scalar() or _NEVER
 
 
 def _first_id(connection: Connection, moment: datetime) -> int:
@@ -201,7 +236,9 @@ def _first_id(connection: Connection, moment: datetime) -> int:
 
 def _bound(spelled: str) -> Any:
     times = [
-        bindparam(name, type_=_TIME) for name in ("start", "end") if f":{name} " in spelled or f":{name}\n" in spelled
+        bindparam(name, type_=_TIME)
+        for name in ("start", "end", "known")
+        if any(f":{name}{after}" in spelled for after in (" ", "\n", ")"))
     ]
     return text(spelled).bindparams(*times)
 
@@ -235,3 +272,10 @@ _STRADDLERS = _bound(
             AND e.delta_micros IS NOT NULL) AS credited_at
     FROM items i WHERE i.reason IN ('credited_other_day', 'paid_other_day') ORDER BY 4 DESC, i.orderid LIMIT :limit"""
 ).columns(paid_at=_TIME, credited_at=_TIME)
+_LATE = _bound(f"WITH {_FACTS} SELECT count(*), sum(micros) FROM paid WHERE by_word = 'late'")
+_LATE_ITEMS = _bound(
+    f"""WITH {_FACTS} SELECT p.namespace, p.orderid, p.micros, p.at AS provider_at,
+        (SELECT min(f.occurred_at) FROM provider_facts f WHERE f.namespace = p.namespace AND f.orderid = p.orderid
+            AND f.status = 'succeeded') AS occurred_at
+    FROM paid p WHERE p.by_word = 'late' ORDER BY abs(p.micros) DESC, p.orderid LIMIT :limit"""
+).columns(provider_at=_TIME, occurred_at=_TIME)

@@ -106,6 +106,7 @@ class ProviderFact(SQLModel, table=True):
         Index("ix_provider_facts_order", "namespace", "orderid"),
         partial("ix_provider_facts_tx_hash", "tx_hash", where="tx_hash IS NOT NULL"),
         Index("ix_provider_facts_occurred", "occurred_at"),
+        Index("ix_provider_facts_changed", "changed_at"),
         CheckConstraint("via IN ('query', 'statement')", name="via"),
     )
 

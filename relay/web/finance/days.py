@@ -62,6 +62,7 @@ def statement(day: str) -> Response:
         heard = day_figures.heard(connection, since=moment - ONE)
         accounts = day_facts.by_appid(connection, asked) if _has_several_accounts() else {}
         straddlers = day_facts.straddlers(connection, asked, limit=SHOWN) if STRADDLING & _met(told) else []
+        late = day_facts.late_items(connection, asked, limit=SHOWN) if told.late.count else []
         history = runs.page(connection, after=None, limit=SHOWN_RUNS, within=(asked.start, asked.end))
         counted = runs.counts(connection, asked.start, asked.end)
         last_run = runs.last(connection)
@@ -80,6 +81,7 @@ def statement(day: str) -> Response:
         heard=heard,
         accounts=accounts,
         straddlers=straddlers,
+        late=late,
         history=[{**row, "told": json.loads(row["manifest"])} for row in history.rows],
         runs=counted,
         last_run=last_run,

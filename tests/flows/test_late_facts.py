@@ -1,0 +1,106 @@
+"""A fact about a sealed day goes to the day on which it came, marked; the sealed statement never changes, and the month foots."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from relay.core.days import Calendar, Day
+from relay.core.statement import Statement, Sum
+from relay.flows import close
+from relay.flows.days import statement_of
+from relay.store import closes, day_facts
+from relay.store.engine import reading
+from tests.builders import NOON, a_source
+from tests.flows.test_close import AL, PAT, a_desk, a_paid_day, approved
+from tests.rows import a_credit, a_provider_fact, a_stored_order
+from tests.store.test_day_facts import called
+
+MILLION = 1_000_000
+FIRST, SECOND, THIRD = (Calendar().day(date(2026, 11, number)) for number in (23, 24, 25))
+LATER = NOON + timedelta(days=1)
+
+
+def told(engine: Engine, day: Day) -> Statement:
+    with reading(engine) as connection:
+        return statement_of(connection, day, {"crossing": a_source()}, {}, now=THIRD.end)
+
+
+def sealed(engine: Engine, day: Day) -> None:
+    close.prepare(a_desk(engine), day, actor=PAT, now=day.end + timedelta(hours=1))
+    approved(a_desk(engine), day, actor=AL, now=day.end + timedelta(hours=2))
+
+
+def manifest(engine: Engine, day: Day) -> str:
+    with reading(engine) as connection:
+        row = closes.current(connection, day.name)
+    assert row is not None
+    return str(row["manifest"])
+
+
+@pytest.fixture
+def house(engine: Engine) -> Engine:
+    """A sealed day on which 3 USDT were paid and credited, by a callback."""
+    a_paid_day(engine)
+    sealed(engine, FIRST)
+    return engine
+
+
+def test_a_late_answer_goes_to_the_day_on_which_it_came(house: Engine) -> None:
+    """The sealed day stands as it was; the open one has it, marked, and its bridge ends at zero."""
+    before, kept = told(house, FIRST), manifest(house, FIRST)
+    a_stored_order(house, "lost", state="created", credited_micros=0)
+    a_provider_fact(house, "lost", amount_micros=7 * MILLION, occurred_at=NOON, changed_at=LATER)
+    after = told(house, FIRST)
+    assert (after.bridge, after.late, manifest(house, FIRST)) == (before.bridge, Sum(), kept)
+    with reading(house) as connection:
+        row = closes.current(connection, FIRST.name)
+        assert row is not None
+        assert close.since_prepared(connection, FIRST, row, after) == []
+    second = told(house, SECOND)
+    assert (second.bridge.provider, second.late) == (Sum(1, 7 * MILLION), Sum(1, 7 * MILLION))
+    assert (second.bridge.residual, [line.reason for line in second.bridge.lines]) == (0, ["no_callback"])
+    with reading(house) as connection:
+        (item,) = day_facts.items(connection, SECOND)
+        (late,) = day_facts.late_items(connection, SECOND, limit=9)
+    assert item["by_word"] == "late"
+    assert (late["orderid"], late["occurred_at"], late["provider_at"]) == ("lost", NOON, LATER)
+
+
+@pytest.mark.parametrize(("answered", "late"), [(3, 0), (5, 2), (1, -2)])
+def test_what_a_sealed_day_counted_is_not_counted_again(house: Engine, answered: int, late: int) -> None:
+    """Of an answer that says more or less than the callback did, the difference is late; of one that agrees, nothing."""
+    a_provider_fact(house, "sh-1", amount_micros=answered * MILLION, occurred_at=NOON, changed_at=LATER)
+    second = told(house, SECOND)
+    assert (second.bridge.provider.micros, second.late.micros) == (late * MILLION, late * MILLION)
+    assert second.bridge.residual == 0
+    assert told(house, FIRST).bridge.provider.micros == 3 * MILLION
+
+
+def test_an_answer_in_time_belongs_to_its_own_day(house: Engine) -> None:
+    """Whenever it comes, as long as that day is not sealed; nothing of it is late."""
+    a_stored_order(house, "sh-2", state="created", credited_micros=0)
+    a_provider_fact(house, "sh-2", occurred_at=LATER, changed_at=LATER + timedelta(days=1))
+    assert (told(house, SECOND).bridge.provider.count, told(house, SECOND).late) == (1, Sum())
+    assert (told(house, THIRD).bridge.provider.count, told(house, THIRD).late) == (0, Sum())
+
+
+def test_the_days_still_come_to_what_was_paid_and_credited(house: Engine) -> None:
+    """Sealed one after the other while answers come late and callbacks later still: each payment is in one day."""
+    a_stored_order(house, "lost")
+    a_provider_fact(house, "lost", amount_micros=7 * MILLION, occurred_at=NOON, changed_at=LATER)
+    a_credit(house, 90, "lost", 7 * MILLION, at=LATER)
+    a_stored_order(house, "slow")
+    called(house, "slow", 4 * MILLION, at=LATER)
+    a_credit(house, 91, "slow", 4 * MILLION, at=LATER)
+    sealed(house, SECOND)
+    # It was paid on the first day, called back on the second, and is answered on the third, when both are sealed.
+    a_provider_fact(house, "slow", amount_micros=4 * MILLION, occurred_at=NOON, changed_at=LATER + timedelta(days=1))
+    days = [told(house, day) for day in (FIRST, SECOND, THIRD)]
+    assert [day.bridge.provider.micros // MILLION for day in days] == [3, 11, 0]
+    assert [day.bridge.relay.micros // MILLION for day in days] == [3, 11, 0]
+    assert [day.bridge.residual for day in days] == [0, 0, 0]
+    assert json.loads(manifest(house, SECOND))["late"] == {"amount": "7.000000", "count": 1}
