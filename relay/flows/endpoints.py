@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Engine, RowMapping
 
@@ -231,6 +232,8 @@ def _checked(
         columns["event_types"] = _types(_carried(columns["event_types"], is_one["format"]), actor)
     if "filters" in columns:
         columns |= _filters(columns.pop("filters") or {}, office.sources, actor)
+    if "headers" not in columns and before is not None and before["headers"]:
+        _stay(before["url"], columns.get("url", before["url"]))
     if "headers" in columns:
         columns["headers"] = _wrapped(office, check_headers(columns["headers"] or {}))
     return columns
@@ -243,6 +246,12 @@ def _url(office: Office, url: str, kind: str, *, is_new: bool) -> str:
     if not is_new:
         raise Unprocessable("orders were registered under this prefix; create another endpoint", pointer="/url")
     return check_prefix(url, allow=allow)
+
+
+def _stay(before: str, url: str) -> None:
+    """Who may change an endpoint may not learn by that what its headers hold."""
+    if urlsplit(before)[:2] != urlsplit(url)[:2]:
+        raise Unprocessable("its headers were given for another host; name them again, or null", pointer="/url")
 
 
 def _carried(wanted: Sequence[str] | None, form: str) -> Sequence[str] | None:

@@ -190,6 +190,19 @@ def test_the_values_of_headers_are_never_shown_again(runtime: Runtime, shop: Cal
     assert shop("PATCH", path, json={"headers": None}).get_json()["header_names"] == []
 
 
+def test_headers_do_not_follow_an_endpoint_to_another_host(shop: Caller) -> None:
+    """Else whoever may change a URL could read them there."""
+    made = shop.post("/v1/endpoints", {"url": URL, "headers": {"x-key": "secret"}}, status=201)
+    path = f"/v1/endpoints/{made['id']}"
+    for url in ("https://elsewhere.example/", "https://shop.example:8443/hooks/recharge"):
+        refused = shop("PATCH", path, json={"url": url})
+        assert (refused.status_code, refused.get_json()["errors"][0]["pointer"]) == (422, "/url")
+    assert shop("PATCH", path, json={"url": "https://shop.example/other"}).status_code == 200
+    moved = {"url": "https://elsewhere.example/", "headers": None}
+    assert shop("PATCH", path, json=moved).get_json()["header_names"] == []
+    assert shop("PATCH", path, json={"url": URL}).status_code == 200
+
+
 def test_only_what_is_named_changes(shop: Caller) -> None:
     """PATCH; a null list means everything again."""
     made = shop.post("/v1/endpoints", {"url": URL, "description": "shop", "event_types": ["recharge.held"]}, status=201)
