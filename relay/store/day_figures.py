@@ -173,7 +173,12 @@ _NEEDS = text(
     """
 ).bindparams(bindparam("end", type_=_TIME))
 _NEEDED = (
-    text(f"{_ASKING} ORDER BY severity, since LIMIT :limit")
+    text(
+        f"""SELECT * FROM ({_ASKING}) AS asking WHERE break_id <> '' OR NOT EXISTS (SELECT 1 FROM breaks b
+            WHERE b.namespace = asking.namespace AND b.orderid = asking.orderid AND b.state = 'open'
+                AND b.first_seen < :end)
+        ORDER BY severity, since LIMIT :limit"""
+    )
     .bindparams(bindparam("end", type_=_TIME))
     .columns(
         namespace=orders.c.namespace.type,

@@ -9,6 +9,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,14 +19,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import make_server
 
 from config.settings import load
-from relay.bootstrap import build
+from relay.bootstrap import Runtime, build
 from relay.core.people import hashed
 from relay.store import rows
 from relay.store.migrate import upgrade
 from relay.web import create_app
 from tests.builders import NOON
 from tests.rows import a_break, a_heartbeat, a_person, a_stored_order, add
-from tests.store.test_day_facts import stories
+from tests.store.test_day_facts import called, stories
 from tests.web.conftest import ENVIRONMENT
 
 pytestmark = pytest.mark.browser
@@ -63,13 +64,31 @@ PAGES = (
 )
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The application over HTTP, with a day of stories, two people and hostile text."""
-    path = tmp_path_factory.mktemp("finance") / "relay.db"
+def a_runtime(path: Path) -> Runtime:
+    """The application on a database of its own, and no Redis."""
     nowhere = {"DATABASE_URL": f"sqlite:///{path}", "REDIS_URL": "redis://127.0.0.1:1/0", "TRUSTED_PROXY_HOPS": "0"}
     runtime = build(load({**ENVIRONMENT, **nowhere, "PUBLIC_URL": "", "BUSINESS_TIMEZONE": "Asia/Hong_Kong"}))
     upgrade(runtime.engine)
+    return runtime
+
+
+@contextmanager
+def served(runtime: Runtime) -> Iterator[str]:
+    """The application over HTTP."""
+    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    runtime.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application with a day of stories, two people and hostile text."""
+    runtime = a_runtime(tmp_path_factory.mktemp("finance") / "relay.db")
     for name, role in (("pat", "preparer"), ("al", "approver")):
         a_person(runtime.engine, name, role, password=hashed(PASSWORD, b"s" * 16))
     for kind in ("worker", "clock"):
@@ -101,14 +120,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finished_at=NOON,
         last_checked=NOON,
     )
-    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    runtime.engine.dispose()
+    a_stored_order(runtime.engine, "large", state="held", held_reason="above_limit", credited_micros=0)
+    called(runtime.engine, "large", 3_000_000)
+    with served(runtime) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_site(tmp_path: Path) -> Iterator[str]:
+    """The application before anybody signed in."""
+    with served(a_runtime(tmp_path / "relay.db")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -133,20 +155,55 @@ def signed_in(chromium: Browser, site: str, name: str, width: int = 1440, scheme
     return page
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (375, "dark")])
-def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str, width: int, scheme: str) -> None:
-    """axe-core finds nothing, nothing scrolls sideways, no script of a stranger runs, the console is silent."""
-    page = signed_in(chromium, site, "al", width, scheme)
+CONTRAST = {"runOnly": ["color-contrast"]}
+
+
+def heard_and_fitting(page: Page, url: str) -> list[tuple[str, ...]]:
+    """What axe-core finds on a page in its first scheme, and of contrast in the other; and whether it scrolls sideways."""
+    page.goto(url)
+    found = Axe().run(page).response["violations"]
+    page.emulate_media(color_scheme="dark")
+    found += Axe().run(page, options=CONTRAST).response["violations"]
+    page.emulate_media(color_scheme="light")
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return [(url, one["id"], one["nodes"][0]["html"]) for one in found] + ([(url, "too wide")] if wide else [])
+
+
+@pytest.mark.parametrize("width", [1440, 375])
+def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str, width: int) -> None:
+    """axe-core finds nothing, light or dark, nothing scrolls sideways, no script of a stranger runs, the console is silent."""
+    page = signed_in(chromium, site, "al", width)
     complaints: list[str] = []
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
-    for path in PAGES:
-        page.goto(site + path)
-        found = Axe().run(page).response["violations"]
-        assert [(path, one["id"], one["nodes"][0]["html"]) for one in found] == []
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+    assert [one for path in PAGES for one in heard_and_fitting(page, site + path)] == []
     assert complaints == []
     page.context.close()
+
+
+@pytest.mark.parametrize("width", [1440, 375])
+def test_the_pages_of_a_first_start_can_be_heard_too(chromium: Browser, fresh_site: str, width: int) -> None:
+    """The set-up while there is nobody yet, and the sign-in."""
+    page = chromium.new_context(viewport={"width": width, "height": 900}).new_page()
+    assert [one for path in ("/setup", "/sign-in") for one in heard_and_fitting(page, fresh_site + path)] == []
+    page.context.close()
+
+
+def test_money_is_moved_by_two(chromium: Browser, site: str) -> None:
+    """The preparer asks for a credit and is told to wait; the approver finds it on the day's page, and does it."""
+    pat, al = (signed_in(chromium, site, name) for name in ("pat", "al"))
+    pat.goto(f"{site}/finance/orders/crossing/large")
+    pat.select_option("#act", "credit")
+    pat.fill("#reason", "the provider has confirmed it")
+    pat.click("text=Ask for it")
+    assert "Another person has to do it." in pat.inner_text("main")
+    al.goto(site + DAY)
+    al.click("text=waits for a second person")
+    al.click("button:has-text('Credit')")
+    assert al.url == f"{site}/finance/orders/crossing/large"
+    assert "so much is credited" in al.inner_text("h1")
+    for page in (pat, al):
+        page.context.close()
 
 
 def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from relay.core.statement import REASONS, Statement, judge
 from relay.errors import NotFound
 from relay.flows import close, month_close, months
 from relay.flows import days as flow
-from relay.store import closes, day_facts, day_figures, runs
+from relay.store import asked_acts, closes, day_facts, day_figures, runs
 from relay.store.engine import reading, snapshot
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
@@ -66,6 +66,7 @@ def statement(day: str) -> Response:
         history = runs.page(connection, after=None, limit=SHOWN_RUNS, within=(asked.start, asked.end))
         counted = runs.counts(connection, asked.start, asked.end)
         last_run = runs.last(connection)
+        asked_for = asked_acts.waiting(connection, limit=SHOWN)
         closing = closing_of(connection, asked, told, moment)
     return framed(
         "day.html",
@@ -82,6 +83,7 @@ def statement(day: str) -> Response:
         accounts=accounts,
         straddlers=straddlers,
         late=late,
+        asked_for=len(asked_for),
         history=[{**row, "told": json.loads(row["manifest"])} for row in history.rows],
         runs=counted,
         last_run=last_run,
