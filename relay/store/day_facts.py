@@ -7,7 +7,8 @@ counts before what it called back.
 
 A sealed day keeps what was known when it was prepared. An answer about it
 that comes later is `late`: it belongs to the day on which it came, less what
-a sealed day has counted for that order by its callback.
+a sealed day has counted for that order by its callback. A day that is opened
+again gets it back, unless the day on which it came was sealed with it meanwhile.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ _TIME = orders.c.created_at.type
 _FACTS = """
     heard AS (
         SELECT namespace, orderid, amount_micros AS micros, coalesce(occurred_at, changed_at) AS at, 'answer' AS by_word
-        FROM provider_facts WHERE status = 'succeeded' AND amount_micros IS NOT NULL AND changed_at < :known
+        FROM provider_facts f WHERE status = 'succeeded' AND amount_micros IS NOT NULL AND changed_at < :known
             AND (occurred_at >= :start AND occurred_at < :end
                 OR occurred_at IS NULL AND changed_at >= :start AND changed_at < :end)
+            AND (changed_at < :end OR NOT EXISTS (SELECT 1 FROM day_closes v JOIN day_closes d ON d.state = 'sealed'
+                AND f.changed_at >= d.starts_at AND f.changed_at < d.ends_at AND f.changed_at < d.prepared_at
+                WHERE v.state = 'reopened' AND f.occurred_at >= v.starts_at AND f.occurred_at < v.ends_at
+                    AND v.prepared_at <= f.changed_at AND v.reopened_at > d.prepared_at))
         UNION ALL
         SELECT f.namespace, f.orderid, f.amount_micros - CAST(coalesce((
             SELECT sum(c.amount_micros) FROM callbacks c JOIN day_closes d ON d.state = 'sealed'
@@ -43,8 +48,9 @@ _FACTS = """
                 AND c.status = 'succeeded' AND c.origin = 'callback'), 0) AS BIGINT), f.changed_at, 'late'
         FROM provider_facts f WHERE f.status = 'succeeded' AND f.amount_micros IS NOT NULL AND f.changed_at < :known
             AND f.changed_at >= :start AND f.changed_at < :end AND f.occurred_at < :start
-            AND EXISTS (SELECT 1 FROM day_closes d WHERE d.state = 'sealed' AND f.occurred_at >= d.starts_at
-                AND f.occurred_at < d.ends_at AND d.prepared_at <= f.changed_at)
+            AND EXISTS (SELECT 1 FROM day_closes d WHERE d.state <> 'prepared' AND f.occurred_at >= d.starts_at
+                AND f.occurred_at < d.ends_at AND d.prepared_at <= f.changed_at
+                AND (d.state = 'sealed' OR d.reopened_at > :known))
     ), facts AS (
         SELECT namespace, orderid, max(micros) AS micros, min(at) AS at, min(by_word) AS by_word
         FROM heard WHERE micros <> 0 GROUP BY namespace, orderid

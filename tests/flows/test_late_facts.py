@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
@@ -29,9 +29,10 @@ def told(engine: Engine, day: Day) -> Statement:
         return statement_of(connection, day, {"crossing": a_source()}, {}, now=THIRD.end)
 
 
-def sealed(engine: Engine, day: Day) -> None:
-    close.prepare(a_desk(engine), day, actor=PAT, now=day.end + timedelta(hours=1))
-    approved(a_desk(engine), day, actor=AL, now=day.end + timedelta(hours=2))
+def sealed(engine: Engine, day: Day, *, at: datetime | None = None) -> None:
+    moment = at or day.end + timedelta(hours=1)
+    close.prepare(a_desk(engine), day, actor=PAT, now=moment)
+    approved(a_desk(engine), day, actor=AL, now=moment)
 
 
 def manifest(engine: Engine, day: Day) -> str:
@@ -104,3 +105,34 @@ def test_the_days_still_come_to_what_was_paid_and_credited(house: Engine) -> Non
     assert [day.bridge.relay.micros // MILLION for day in days] == [3, 11, 0]
     assert [day.bridge.residual for day in days] == [0, 0, 0]
     assert json.loads(manifest(house, SECOND))["late"] == {"amount": "7.000000", "count": 1}
+
+
+def reopened(engine: Engine, day: Day, now: datetime) -> None:
+    close.ask_to_reopen(a_desk(engine), day, "a late statement", actor=PAT, now=now)
+    close.reopen(a_desk(engine), day, actor=AL, now=now)
+
+
+def paid(engine: Engine, *days: Day) -> list[int]:
+    return [told(engine, day).bridge.provider.micros // MILLION for day in days]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_day_that_is_opened_again_gets_back_what_no_sealed_day_has(house: Engine, *, is_first: bool) -> None:
+    """Opened before the day on which it came was sealed, or after: in both cases it is counted once, and seals stand."""
+    a_stored_order(house, "lost", state="created", credited_micros=0)
+    a_provider_fact(house, "lost", amount_micros=7 * MILLION, occurred_at=NOON, changed_at=LATER)
+    assert paid(house, FIRST, SECOND) == [3, 7]
+    if is_first:
+        reopened(house, FIRST, SECOND.end)
+        assert paid(house, FIRST, SECOND) == [10, 0]
+        sealed(house, FIRST, at=SECOND.end)
+        sealed(house, SECOND)
+        assert paid(house, FIRST, SECOND) == [10, 0]
+    else:
+        sealed(house, SECOND)
+        reopened(house, FIRST, THIRD.end)
+        assert paid(house, FIRST, SECOND) == [3, 7]
+    with reading(house) as connection:
+        row = closes.current(connection, SECOND.name)
+        assert row is not None
+        assert close.since_prepared(connection, SECOND, row, told(house, SECOND)) == []
