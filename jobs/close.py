@@ -1,15 +1,16 @@
-"""Own the job that prepares the days that are over and need nobody, and keeps the trend of the last days."""
+"""Own the job that looks after days: it names what came late, prepares what needs nobody, and keeps the trend."""
 
 from __future__ import annotations
 
 from jobs import runtime
 from relay.bootstrap import desk_of, now
-from relay.flows import trend
+from relay.flows import prior_period, trend
 from relay.flows.close import by_clock
 
 
 def run() -> None:
     """Run once."""
     desk = desk_of(runtime())
+    prior_period.open_breaks(desk, now=now())
     by_clock(desk, now=now())
     trend.refresh(desk.engine, desk.calendar, now=now())

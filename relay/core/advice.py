@@ -25,6 +25,7 @@ _SAID: Mapping[str, str] = {
     "overpaid": "Amount: the chain shows {chain}. Callback: {callback}. Provider: {provider}.",
     "late_payment": "Paid at {paid_at}; the order had expired at {expires_at}.",
     "tx_mismatch": "Transaction: the provider names {provider}, the chain shows {chain}.",
+    "prior_period_change": "Told at {told_at}, after its day was sealed: {amount} USDT, paid at {occurred_at}.",
     "delivery_gap": "Deliveries that nobody took: {dead_deliveries}.",
 }
 # Why an order is held, as whoever has to decide asks it.

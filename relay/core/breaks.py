@@ -22,8 +22,8 @@ class BreakClass:
     """One class. Severity 1 is money at risk, 4 information.
 
     `by` says who finds it: `run` the reconciler, `intake` the judgement of
-    callbacks, `chain` the matching of transfers, `needs` nobody yet, for the
-    input that `needs` names is not there.
+    callbacks, `chain` the matching of transfers, `close` who looks after sealed
+    days, `needs` nobody yet, for the input that `needs` names is not there.
     """
 
     name: str
@@ -212,6 +212,14 @@ _CLASSES = (
         by="chain",
         step="Debit or freeze in your service until the transfer is back; press Resolve when it is settled.",
     ),
+    _other(
+        "prior_period_change",
+        Heading.DIFFERS,
+        _TWO,
+        "a provider tells of a payment after its day was sealed",
+        by="close",
+        step="It counts for the day on which it was told. Ask the provider why it came late, then press Accept.",
+    ),
     _needs(
         "orphan_transfer",
         Heading.OWED,
@@ -254,7 +262,6 @@ _CLASSES = (
     _needs(
         "delivery_duplicate", Heading.BEHIND, _THREE, "acknowledged twice with different results", "answers' meanings"
     ),
-    _needs("prior_period_change", Heading.DIFFERS, _TWO, "a fact of a closed day", "facts by closed day"),
     _needs("clock_anomaly", Heading.STALE, _FOUR, "a source's time is far from ours", "a bound for each source"),
     _needs(
         "dust_or_poison", Heading.STALE, _FOUR, "worthless transfers", "transfers of no value, which scans leave out"

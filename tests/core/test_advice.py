@@ -20,13 +20,18 @@ OTHER = {
     "phantom_credit": {"address": "TX1", "credited": "3.000000", "chain": "no transfer"},
     "late_payment": {"expires_at": "2026-11-23T12:00:00Z", "paid_at": "2026-11-23T13:00:00Z"},
     "tx_mismatch": {"provider": "0xaa", "chain": "0xbb"},
+    "prior_period_change": {
+        "amount": "7.000000",
+        "occurred_at": "2026-11-23T12:00:00Z",
+        "told_at": "2026-11-24T12:00:00Z",
+    },
     "delivery_gap": {"dead_deliveries": "2"},
 }
 
 
-@pytest.mark.parametrize("kind", sorted(DERIVED))
+@pytest.mark.parametrize("kind", sorted({*DERIVED, "prior_period_change"}))
 def test_each_class_of_the_run_has_a_sentence_with_its_values(kind: str) -> None:
-    """Made of the evidence that the run keeps; without it nothing is made up."""
+    """Made of the evidence that is kept; without it nothing is made up."""
     evidence = OTHER.get(kind, SIDES)
     said = advice.why(kind, evidence)
     assert said.endswith(".")

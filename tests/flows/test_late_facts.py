@@ -10,10 +10,11 @@ from sqlalchemy import Engine
 
 from relay.core.days import Calendar, Day
 from relay.core.statement import Statement, Sum
-from relay.flows import close
+from relay.flows import breaks, close, prior_period
 from relay.flows.days import statement_of
-from relay.store import closes, day_facts
-from relay.store.engine import reading
+from relay.store import break_list, closes, day_facts, rows
+from relay.store.break_list import Filters
+from relay.store.engine import reading, writing
 from tests.builders import NOON, a_source
 from tests.flows.test_close import AL, PAT, a_desk, a_paid_day, approved
 from tests.rows import a_credit, a_provider_fact, a_stored_order
@@ -136,3 +137,22 @@ def test_a_day_that_is_opened_again_gets_back_what_no_sealed_day_has(house: Engi
         row = closes.current(connection, SECOND.name)
         assert row is not None
         assert close.since_prepared(connection, SECOND, row, told(house, SECOND)) == []
+
+
+def test_a_late_fact_is_a_break_that_a_person_accepts(house: Engine) -> None:
+    """Announced once; closed it stays closed, until the provider says another amount."""
+    desk = a_desk(house)
+    a_stored_order(house, "lost", state="created", credited_micros=0)
+    a_provider_fact(house, "lost", amount_micros=7 * MILLION, occurred_at=NOON, changed_at=LATER)
+    assert [prior_period.open_breaks(desk, now=LATER) for _ in range(2)] == [1, 0]
+    with reading(house) as connection:
+        (row,) = break_list.page(connection, Filters(), after=None, limit=9).rows
+        announced = connection.scalars(rows.events.select().with_only_columns(rows.events.c.type)).all()
+    assert (row["kind"], row["amount_micros"], row["orderid"]) == ("prior_period_change", 7 * MILLION, "lost")
+    assert announced.count("reconciliation.break.opened") == 1
+    breaks.accept(house, row["id"], "their bank was closed", actor=PAT, now=LATER)
+    assert prior_period.open_breaks(desk, now=LATER) == 0
+    with writing(house) as connection:
+        connection.execute(rows.provider_facts.update().values(amount_micros=8 * MILLION))
+    assert prior_period.open_breaks(desk, now=LATER) == 1
+    assert prior_period.open_breaks(desk, now=LATER + timedelta(days=5)) == 0
