@@ -1,4 +1,4 @@
-"""Own `relay close`: a day prepared, approved, opened again and verified from a shell."""
+"""Own `relay close`: a day prepared, approved, opened again and verified from a shell; a month approved."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import click
 from relay.bootstrap import desk_of, now, sealer_of
 from relay.cli.output import as_json, show
 from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.core.amounts import format_micros
 from relay.core.days import Day, read_day
 from relay.errors import NotFound
 from relay.flows import close as flow
-from relay.flows import day_files
-from relay.flows.days import day_named
+from relay.flows import day_files, month_close, months
+from relay.flows.days import day_named, first_day
 from relay.store import closes
 from relay.store.engine import reading, snapshot
 
@@ -39,7 +40,7 @@ day_option = click.option("--day", type=DayType(), required=True, help="Such as 
 
 @click.group()
 def close() -> None:
-    """The close of a day, by two persons."""
+    """The close of a day, by two persons, and of a month."""
 
 
 @close.command()
@@ -72,6 +73,34 @@ def approve(shell: Shell, *, day: str, manifest: str, accept: tuple[str, ...]) -
     )
     runtime.memory.ring()
     click.echo(f"{day} is sealed by key {sealer.id}")
+
+
+@close.command()
+@click.argument("name", metavar="YYYY-MM")
+@click.option("--manifest", help="Approve it: the SHA-256 of the manifest that was read.")
+@pass_shell
+def month(shell: Shell, *, name: str, manifest: str | None) -> None:
+    """Show how a month stands, from opening to closing; with --manifest approve it."""
+    if not months.is_month(name):
+        raise click.BadParameter("a month is named as 2026-11", param_hint="YYYY-MM")
+    desk, moment = desk_of(shell.runtime), now()
+    if manifest is not None:
+        sealer = sealer_of(shell.runtime)
+        sign, key_id = sealer.sign, sealer.id
+        month_close.approve(
+            desk, name, manifest_hash=manifest, sign=sign, key_id=key_id, actor=shell.person, now=moment
+        )
+    with reading(desk.engine) as connection:
+        told = months.month_of(connection, name, desk.calendar, first_day(connection, desk.calendar, moment), moment)
+        made = month_close.draft(connection, told, desk.calendar.day_at(moment).date)
+    click.echo(f"{told.sealed} of {len(told.days)} days sealed")
+    click.echo(
+        f"opening {format_micros(made.opening)}, closing {format_micros(made.closing)} USDT paid and not credited"
+    )
+    click.echo(f"manifest {made.hash}")
+    click.echo(
+        "approved" if made.is_approved else f"not approved: {'; '.join(made.obstacles) or 'nothing is in the way'}"
+    )
 
 
 @close.command(name="list")

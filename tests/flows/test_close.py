@@ -225,6 +225,18 @@ def test_the_clock_prepares_what_needs_nobody(engine: Engine) -> None:
     assert close.by_clock(desk, now=NEXT + timedelta(days=1)) == []
 
 
+def test_the_clock_leaves_a_day_on_which_somebody_moved_money(engine: Engine) -> None:
+    """However clean it is: a second person looks at what the first has done."""
+    desk = a_desk(engine)
+    a_paid_day(engine)
+    with writing(engine) as connection:
+        audit.append(connection, actor=AL.id, act="order.release", subject="crossing/sh-1", now=NOON)
+    assert close.by_clock(desk, now=NEXT) == []
+    close.prepare(desk, DAY, actor=PAT, now=NEXT)
+    approved(desk)
+    assert state(engine) == [(1, "sealed")]
+
+
 def test_what_changed_since_is_told(engine: Engine) -> None:
     """Totals and breaks; the files are not written again for it."""
     desk = a_desk(engine)
