@@ -1,4 +1,4 @@
-"""Own the job that measures what the merchant's addresses hold."""
+"""Own the job that measures what the merchant's addresses hold, and proves the days by it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from relay.core.days import Calendar
 from relay.edge.nodes import nodes_of
 from relay.errors import RelayError
 from relay.flows.balances import measure
+from relay.flows.day_proofs import prove_days
 
 log = logging.getLogger(__name__)
 
 
 def run() -> int:
-    """Measure the balances that are due on every chain that has nodes; return how many chains told them."""
+    """Measure the balances that are due on every chain that has nodes, and prove the days; return how many chains told them."""
     return sum(_measure(chain) == "measured" for chain in runtime().settings.chains.values() if chain.is_on)
 
 
@@ -28,7 +29,9 @@ def _measure(chain: Chain) -> str:
     calendar = Calendar(settings.business_timezone, settings.business_cutoff)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     try:
-        return measure(runtime().engine, chain, nodes_of(chain), calendar, owner=owner, now=now())
+        told = measure(runtime().engine, chain, nodes_of(chain), calendar, owner=owner, now=now())
+        prove_days(runtime().engine, chain, calendar, now=now())
     except RelayError as error:
         log.exception("balances_failed", extra={"chain": chain.name, "error": error.code})
         return "failed"
+    return told

@@ -6,9 +6,11 @@ A balance at a block that nobody measured is computed from a measured one and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from relay.core.chains import Token
 from relay.core.logs import TokenEvent
 
 # What moves money, or changes what a transfer moves, without a Transfer that names the address. Source: TetherToken on Ethereum.
@@ -95,6 +97,87 @@ class Proof:
         if not self.difference:
             return "proved"
         return "explained" if self.events else "gap"
+
+
+_SUMS = ("opening", "received", "sent", "measured")
+# What may still become provable once a day is over; everything else that is missing stays missing.
+PASSING = frozenset({"closing_not_measured_yet", "measured_once", "earlier_blocks_are_being_read", "cut_not_found_yet"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """The proofs of a token over a day, added up in its base units.
+
+    The sums speak of the `proved`, `explained` and `gap` lines only, so that
+    opening + received - sent = closing holds; `whys` counts the others by
+    what they lack.
+    """
+
+    chain: str
+    contract: str
+    decimals: int
+    proved: int = 0
+    explained: int = 0
+    gap: int = 0
+    opening: int = 0
+    received: int = 0
+    sent: int = 0
+    measured: int = 0
+    whys: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def unprovable(self) -> int:
+        """How many lines could not be proven."""
+        return sum(self.whys.values())
+
+    @property
+    def closing(self) -> int:
+        """What must be there."""
+        return self.opening + self.received - self.sent
+
+    @property
+    def difference(self) -> int:
+        """What is there beyond what must be; the differences of single lines may cancel out in it."""
+        return self.measured - self.closing
+
+    @property
+    def may_change(self) -> bool:
+        """Tell whether a line may still become provable."""
+        return bool(PASSING & self.whys.keys())
+
+
+def add_up(proofs: Iterable[Proof], tokens: Sequence[Token], chain: str) -> list[Total]:
+    """Return the total of each token of a chain."""
+    counts = {token.contract: Counter[str]() for token in tokens}
+    whys = {token.contract: Counter[str]() for token in tokens}
+    for one in proofs:
+        mine = counts[one.contract]
+        if one.verdict == "unprovable":
+            whys[one.contract][one.why or "not_measured_yet"] += 1
+            continue
+        mine[one.verdict] += 1
+        for name in _SUMS:
+            mine[name] += getattr(one, name)
+    return [
+        Total(
+            chain=chain,
+            contract=token.contract,
+            decimals=token.decimals,
+            whys=dict(whys[token.contract]),
+            **counts[token.contract],
+        )
+        for token in tokens
+    ]
+
+
+def in_one(totals: Sequence[Total]) -> Total:
+    """Return totals of several tokens as one, in base units of the one with the most decimals: exact."""
+    decimals = max((one.decimals for one in totals), default=0)
+    scaled = [(one, int("1" + "0" * (decimals - one.decimals))) for one in totals]
+    counts = {name: sum(getattr(one, name) for one in totals) for name in ("proved", "explained", "gap")}
+    sums = {name: sum(getattr(one, name) * factor for one, factor in scaled) for name in _SUMS}
+    whys = sum((Counter(one.whys) for one in totals), Counter[str]())
+    return Total(chain="", contract="", decimals=decimals, whys=dict(whys), **counts, **sums)
 
 
 def window_of(

@@ -174,6 +174,48 @@ class ChainCut(SQLModel, table=True):
     block_time: datetime
 
 
+class DayProof(SQLModel, table=True):
+    """The proofs of a token over a day, added up: base units as text, and `whys` as JSON what the others lack, counted."""
+
+    __tablename__ = "day_proofs"
+
+    chain: str = Field(primary_key=True)
+    contract: str = Field(primary_key=True)
+    starts_at: datetime = Field(primary_key=True)
+    ends_at: datetime = Field(primary_key=True)
+    decimals: int
+    proved: int
+    explained: int
+    gap: int
+    opening: str
+    received: str
+    sent: str
+    measured: str
+    whys: str = Field(sa_type=Text)
+    proven_at: datetime
+
+
+class DayGap(SQLModel, table=True):
+    """An address whose money does not add up on a day; `events` are those of its token that may be why, as JSON."""
+
+    __tablename__ = "day_gaps"
+    __table_args__ = (Index("ix_day_gaps_day", "starts_at", "ends_at"),)
+
+    chain: str = Field(primary_key=True)
+    contract: str = Field(primary_key=True)
+    address: str = Field(primary_key=True)
+    starts_at: datetime = Field(primary_key=True)
+    ends_at: datetime = Field(primary_key=True)
+    role: str
+    first_block: int = Field(sa_type=BigInteger)
+    last_block: int = Field(sa_type=BigInteger)
+    opening: str
+    received: str
+    sent: str
+    measured: str
+    events: str = Field(default="[]", sa_type=Text)
+
+
 class Match(SQLModel, table=True):
     """A transfer that belongs to an order; its key lets no two orders claim it.
 
