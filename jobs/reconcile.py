@@ -7,16 +7,12 @@ import socket
 
 from jobs import runtime
 from relay.bootstrap import bench_of, now
-from relay.flows.reconcile import reconcile
-from relay.flows.recovery import recover
+from relay.flows.rounds import go_round
 
 
 def run() -> str:
-    """Reconcile once and recover what was found; return how the run ended."""
+    """Go one round; return how it ended."""
     bench = bench_of(runtime(), f"{socket.gethostname()}:{os.getpid()}")
-    ended = reconcile(bench, now=now())
-    if ended != "busy" and recover(bench, runtime().intake, now=now()):
-        # What was recovered clears its break at once, not a minute later.
-        ended = reconcile(bench, now=now())
+    done = go_round(bench, runtime().intake, clock=now)
     runtime().memory.ring()
-    return ended
+    return done.state

@@ -114,13 +114,14 @@ def desk_of(runtime: Runtime) -> Desk:
 
 
 def bench_of(runtime: Runtime, owner: str) -> Bench:
-    """Return what a run of the reconciler works with; `owner` names the process that holds its lease."""
+    """Return what a run of the reconciler works with; `owner` names who holds its lease, each time somebody else."""
     return Bench(
         engine=runtime.engine,
         sources=runtime.sources,
         chains=runtime.settings.chains,
         new_id=new_event_id,
-        owner=owner,
+        # One person may run it in two shells, and a web process in two threads.
+        owner=f"{owner}:{os.urandom(4).hex()}",
     )
 
 

@@ -71,6 +71,12 @@ def heading(kind: str | None) -> str:
     return known.heading.value if known is not None else ""
 
 
+def severity(kind: str | None) -> int | None:
+    """Return how bad a class is, None for one of an older release."""
+    known = CLASSES.get(kind or "")
+    return known.severity if known is not None else None
+
+
 def rule(kind: str | None) -> str:
     """Return when a class opens, "" for one of an older release."""
     known = CLASSES.get(kind or "")

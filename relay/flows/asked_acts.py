@@ -94,9 +94,9 @@ def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> RowMapping
             raise Conflict("whoever asked for it cannot do it; it takes a second person")
         if row["orderid"] is not None:
             wish = Release(act=Act(row["act"]), reason=row["reason"], micros=row["micros"])
-            order = (row["source"], row["orderid"])
+            key = (namespace_of(bench.sources, row["source"]), row["orderid"])
             by = releases.By(actor, asked_by=row["asked_by"])
-            releases.within(connection, bench.sources, *order, wish, by=by, now=now, new_id=bench.new_id)
+            releases.within(connection, bench.sources, key, wish, by=by, now=now, new_id=bench.new_id)
         store.decide(connection, act_id, "done", by=actor.id, now=now)
     if row["orderid"] is None:
         _end_brake(till, row, actor=actor, now=now)

@@ -15,7 +15,7 @@ from relay.core.chain_addresses import family_of, show_address
 from relay.core.hashes import show_hash
 from relay.core.sides import Line, Side, compared, difference, next_step
 from relay.core.sources import Source
-from relay.flows.timeline import MOST, Step, order_with_timeline
+from relay.flows.timeline import MOST, Key, Step, namespace_of, timeline_of
 from relay.store import callbacks, matching, orders, provider_facts
 from relay.store.engine import reading
 
@@ -35,8 +35,12 @@ class Story:
 
 def story(engine: Engine, sources: Mapping[str, Source], source: str, orderid: str, *, actor: Actor) -> Story:
     """Return the story of an order that any source of its namespace finds; NotFound where the actor has no access."""
-    order, steps = order_with_timeline(engine, sources, source, orderid, actor=actor)
-    key = (order["namespace"], order["orderid"])
+    return story_of(engine, sources, (namespace_of(sources, source), orderid), actor=actor)
+
+
+def story_of(engine: Engine, sources: Mapping[str, Source], key: Key, *, actor: Actor) -> Story:
+    """Return the story of an order by its key; NotFound where the actor has no access."""
+    order, steps = timeline_of(engine, sources, key, actor=actor)
     with reading(engine) as connection:
         heard = callbacks.of_order(connection, *key, most=MOST)
         facts = provider_facts.of_order(connection, *key)

@@ -16,7 +16,7 @@ from relay.core.releases import release as judge
 from relay.core.sources import Source
 from relay.errors import NotFound
 from relay.flows.ledger import Ledger
-from relay.flows.timeline import namespace_of, namespaces_in_scope
+from relay.flows.timeline import Key, namespace_of, namespaces_in_scope
 from relay.store import asked_acts, audit, evidence, orders
 from relay.store import intake as store
 from relay.store import releases as statements
@@ -48,10 +48,11 @@ def release(
     as `relay.core.releases` says; nothing is changed then. The one credit is
     a constraint here as everywhere.
     """
+    key = (namespace_of(sources, source), orderid)
     with writing(engine) as connection:
-        namespace = within(connection, sources, source, orderid, wish, by=By(actor), now=now, new_id=new_id)
+        within(connection, sources, key, wish, by=By(actor), now=now, new_id=new_id)
     with reading(engine) as connection:
-        row = orders.find(connection, namespace, orderid)
+        row = orders.find(connection, *key)
     if row is None:
         raise NotFound("no such order")
     return row
@@ -60,29 +61,27 @@ def release(
 def within(
     connection: Connection,
     sources: Mapping[str, Source],
-    source: str,
-    orderid: str,
+    key: Key,
     wish: Release,
     *,
     by: By,
     now: datetime,
     new_id: Callable[[datetime], str],
-) -> str:
-    """Release it in the caller's transaction, as `release` says; return its namespace."""
-    namespace, scope = namespace_of(sources, source), namespaces_in_scope(sources, by.actor)
-    if scope is not None and namespace not in scope:
+) -> None:
+    """Release it in the caller's transaction, as `release` says."""
+    scope = namespaces_in_scope(sources, by.actor)
+    if scope is not None and key[0] not in scope:
         raise NotFound("no such order")
-    known, feed = store.open_orders(connection, [(namespace, orderid)])
-    order = known.orders.get((namespace, orderid))
+    known, feed = store.open_orders(connection, [key])
+    order = known.orders.get(key)
     if order is None:
         raise NotFound("no such order")
-    ruling = judge(order, wish, statements.announced(connection, namespace, orderid))
+    ruling = judge(order, wish, statements.announced(connection, *key))
     ledger = Ledger(known, feed, now=now, new_id=new_id)
     facts = evidence.facts_of(connection, [order.key])
     ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
     _settle(connection, order, wish, by=by, now=now)
     ledger.write(connection)
-    return namespace
 
 
 def _settle(connection: Connection, order: Order, wish: Release, *, by: By, now: datetime) -> None:

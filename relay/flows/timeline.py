@@ -20,6 +20,7 @@ from relay.store.engine import reading
 
 # Of each kind; an order that has more is under attack, and its list of callbacks shows the rest.
 MOST = 500
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,18 @@ def order_with_timeline(
     engine: Engine, sources: Mapping[str, Source], source: str, orderid: str, *, actor: Actor
 ) -> tuple[RowMapping, list[Step]]:
     """Return an order that any source of its namespace finds, and its story; NotFound where the actor has no access."""
-    namespace, scope = namespace_of(sources, source), namespaces_in_scope(sources, actor)
+    return timeline_of(engine, sources, (namespace_of(sources, source), orderid), actor=actor)
+
+
+def timeline_of(
+    engine: Engine, sources: Mapping[str, Source], key: Key, *, actor: Actor
+) -> tuple[RowMapping, list[Step]]:
+    """Return an order by its key, and its story; NotFound where the actor has no access."""
+    (namespace, orderid), scope = key, namespaces_in_scope(sources, actor)
     with reading(engine) as connection:
         order = orders.find(connection, namespace, orderid) if scope is None or namespace in scope else None
         if order is None:
             raise NotFound("no such order")
-        key = (namespace, orderid)
         owner = actor.id if actor.roles == {"service"} else None
         steps = [_callback(row) for row in callbacks.of_order(connection, *key, most=MOST)]
         steps += [_event(row) for row in events.of_order(connection, *key, most=MOST)]

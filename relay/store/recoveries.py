@@ -36,6 +36,12 @@ def waiting(connection: Connection, state: str, source: str | None = None) -> li
     return list(connection.execute(query.order_by(recoveries.c.amount_micros.desc(), recoveries.c.orderid)).mappings())
 
 
+def find(connection: Connection, key: Key, state: str) -> RowMapping | None:
+    """Return the recovery of an order when it stands in that state."""
+    mine = (recoveries.c.namespace == key[0], recoveries.c.orderid == key[1], recoveries.c.state == state)
+    return connection.execute(select(recoveries).where(*mine)).mappings().first()
+
+
 def applied_since(connection: Connection, source: str, since: datetime) -> tuple[int, int]:
     """Return how many of a source's payments were recovered by themselves since a moment, and their micros."""
     # What a person released does not count: it was looked at.

@@ -28,9 +28,10 @@ def open_by_kind(connection: Connection) -> dict[str, dict[str, int]]:
     return {row.kind: {"count": row[1], "micros": int(row.micros or 0)} for row in rows}
 
 
-def last(connection: Connection) -> RowMapping | None:
-    """Return the newest run."""
-    return connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
+def last(connection: Connection, kind: str = "incremental") -> RowMapping | None:
+    """Return the newest run of a kind."""
+    query = select(runs).where(runs.c.kind == kind).order_by(runs.c.id.desc())
+    return connection.execute(query.limit(1)).mappings().first()
 
 
 def touch(connection: Connection, run_id: int, *, now: datetime) -> None:
@@ -49,7 +50,12 @@ def find(connection: Connection, run_id: int) -> RowMapping | None:
 
 
 def page(
-    connection: Connection, *, after: int | None, limit: int, within: tuple[datetime, datetime] | None = None
+    connection: Connection,
+    *,
+    after: int | None,
+    limit: int,
+    within: tuple[datetime, datetime] | None = None,
+    kind: str | None = None,
 ) -> Page:
     """List runs, the newest first; with `within` those that ended in that span, its end excluded."""
     query = select(runs).order_by(runs.c.id.desc()).limit(limit + 1)
@@ -57,6 +63,8 @@ def page(
         query = query.where(runs.c.id < after)
     if within is not None:
         query = query.where(runs.c.finished_at >= within[0], runs.c.finished_at < within[1])
+    if kind is not None:
+        query = query.where(runs.c.kind == kind)
     rows = list(connection.execute(query).mappings())
     return Page(rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None)
 

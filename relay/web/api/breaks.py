@@ -1,0 +1,256 @@
+"""Own how programs read breaks and work on them: what differs, what to do next, and each act with its row in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from relay.bootstrap import bench_of, now
+from relay.core.actors import FINANCE
+from relay.core.amounts import parse_usdt
+from relay.core.releases import Act, wish_of
+from relay.flows import breaks as flow
+from relay.flows.asked_acts import Till
+from relay.flows.break_release import release_break
+from relay.flows.break_story import break_story, worded
+from relay.store import break_list, lookup
+from relay.store.break_list import Filters
+from relay.store.engine import reading
+from relay.web.api.common import (
+    ById,
+    GivenMoment,
+    Input,
+    ListByIdQuery,
+    Listed,
+    Moment,
+    Shape,
+    Words,
+    listed,
+    part,
+    shown,
+    usdt,
+)
+from relay.web.api.orders import StepShape
+from relay.web.auth import role
+from relay.web.context import actor, runtime
+
+routes = part("breaks", "Where witnesses disagree: what differs, what to do next, and what was done about it.")
+
+Micros = Annotated[int, BeforeValidator(parse_usdt), WithJsonSchema({"type": "string"})]
+
+
+class BreakQuery(ListByIdQuery):
+    """Which breaks.
+
+    `since` and `until` meet the first sight, half-open; `least` and `most`
+    are in USDT; `q` is an order, a transaction or an address in any spelling,
+    and finds its breaks in whatever state they are.
+    """
+
+    state: Literal["open", "resolved", "all"] = "open"
+    severity: int | None = Field(None, ge=1, le=4)
+    kind: Words | None = Field(None, alias="class")
+    owner: Words | None = None
+    namespace: Words | None = None
+    chain: Words | None = None
+    since: GivenMoment | None = None
+    until: GivenMoment | None = None
+    least: Micros | None = None
+    most: Micros | None = None
+    q: Words | None = None
+
+
+class BreakShape(Shape):
+    """A break. `why` says what differs, with both values; `rule` when its class opens; `next_step` what to do about it."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    id: str
+    kind: str = Field(serialization_alias="class")
+    heading: str
+    severity: int
+    state: Literal["open", "resolved"]
+    namespace: str | None
+    orderid: str | None
+    amount: str | None
+    why: str
+    rule: str
+    next_step: str
+    evidence: dict[str, Any]
+    owner: str | None
+    note: str | None
+    first_seen: Moment
+    last_seen: Moment
+    resolved_at: Moment | None
+    resolved_by: str | None
+
+
+class SideShape(Shape):
+    """What one witness says of the order; `missing` says why it says nothing."""
+
+    name: str
+    missing: str
+    status: str | None
+    amount: str | None
+    tx_hash: str | None
+    number: str | None
+    user: str | None
+    address: str | None
+    at: Moment | None
+
+
+class FieldShape(Shape):
+    """One field over the sides, in their order; `differs` when two that speak of it do not say the same."""
+
+    name: str
+    label: str
+    values: list[str | None]
+    differs: bool
+
+
+class BreakWithStory(BreakShape):
+    """A break with its order's sides and fields beside each other, and everything that happened, the acts upon it too."""
+
+    difference: str
+    sides: list[SideShape]
+    fields: list[FieldShape]
+    timeline: list[StepShape]
+
+
+class Reason(Input):
+    """Why; it stands in the audit."""
+
+    reason: Words
+
+
+class Note(Input):
+    """What was found."""
+
+    note: Words
+
+
+class Assignment(Input):
+    """Whose it is: the name of a person who may sign in, "" for nobody."""
+
+    owner: Words
+
+
+class ReleaseWish(Input):
+    """What becomes of the order, and why.
+
+    Of a held order `credit`, `adjust` (with the signed `amount` in USDT),
+    `reverse` or `discard`; of a payment that a brake has stopped `credit` or `discard`.
+    """
+
+    act: Act
+    reason: Words
+    amount: Words | None = None
+
+
+@routes.get("/reconciliation/breaks", responses={200: Listed[BreakShape]})
+@role(*FINANCE)
+def list_breaks(query: BreakQuery) -> dict[str, Any]:
+    """List breaks: open ones the worst and oldest first, others the latest first."""
+    with reading(runtime().engine) as connection:
+        filters = Filters(
+            state="all" if query.q else query.state,
+            severity=query.severity,
+            kind=query.kind,
+            owner=query.owner,
+            namespace=query.namespace,
+            chain=query.chain,
+            since=query.since,
+            until=query.until,
+            least_micros=query.least,
+            most_micros=query.most,
+            keys=lookup.orders_by(connection, query.q, **_where()) if query.q else None,
+        )
+        page = break_list.page(connection, filters, after=query.after, limit=query.limit)
+    return listed(BreakShape, map(_told, page.rows), page.next)
+
+
+@routes.get("/reconciliation/breaks/<id>", responses={200: BreakWithStory})
+@role(*FINANCE)
+def show_break(path: ById) -> dict[str, Any]:
+    """Show a break with the three sides, the fields that differ and their values, and the timeline."""
+    story = break_story(runtime().engine, runtime().sources, path.id, actor=actor())
+    return shown(
+        BreakWithStory,
+        _told(story.row),
+        difference=story.difference,
+        sides=[{**asdict(side), "amount": usdt(side.micros)} for side in story.sides],
+        fields=[
+            {
+                "name": line.field,
+                "label": line.label,
+                "values": list(map(_spelled(line.field), line.cells)),
+                "differs": line.differs,
+            }
+            for line in story.lines
+        ],
+        timeline=[asdict(step) for step in story.steps],
+    )
+
+
+@routes.post("/reconciliation/breaks/<id>/resolve", responses={200: BreakShape})
+@role("preparer")
+def resolve_break(path: ById, body: Reason) -> dict[str, Any]:
+    """Close it: it was put right."""
+    flow.resolve(runtime().engine, path.id, body.reason, actor=actor(), now=now())
+    return _now(path.id)
+
+
+@routes.post("/reconciliation/breaks/<id>/accept", responses={200: BreakShape})
+@role("preparer")
+def accept_break(path: ById, body: Reason) -> dict[str, Any]:
+    """Close it though the difference stays; the day's approver is shown it by name."""
+    flow.accept(runtime().engine, path.id, body.reason, actor=actor(), now=now())
+    return _now(path.id)
+
+
+@routes.post("/reconciliation/breaks/<id>/assign", responses={200: BreakShape})
+@role("preparer")
+def assign_break(path: ById, body: Assignment) -> dict[str, Any]:
+    """Give it to a person."""
+    flow.assign(runtime().engine, path.id, body.owner, actor=actor(), now=now())
+    return _now(path.id)
+
+
+@routes.post("/reconciliation/breaks/<id>/note", responses={200: BreakShape})
+@role("preparer")
+def note_break(path: ById, body: Note) -> dict[str, Any]:
+    """Write down what was found."""
+    flow.note(runtime().engine, path.id, body.note, actor=actor(), now=now())
+    return _now(path.id)
+
+
+@routes.post("/reconciliation/breaks/<id>/release", responses={200: BreakShape})
+@role("approver")
+def release_from_break(path: ById, body: ReleaseWish) -> dict[str, Any]:
+    """End the hold of its order, or what a brake has stopped; subscribers are told what follows from the act."""
+    wish = wish_of(body.act, body.reason, body.amount)
+    release_break(Till(bench_of(runtime(), actor().id), runtime().intake), path.id, wish, actor=actor(), now=now())
+    runtime().memory.ring()
+    return _now(path.id)
+
+
+def _where() -> dict[str, Any]:
+    namespaces = {source.namespace for source in runtime().sources.values()}
+    return {"namespaces": namespaces, "chains": runtime().settings.chains}
+
+
+def _now(break_id: str) -> dict[str, Any]:
+    with reading(runtime().engine) as connection:
+        row = break_list.find(connection, break_id)
+    return shown(BreakShape, _told(row))
+
+
+def _told(row: Any) -> dict[str, Any]:
+    return {**(row if "why" in row else worded(row)), "amount": usdt(row["amount_micros"])}
+
+
+def _spelled(field: str) -> Callable[[Any], str | None]:
+    return usdt if field == "micros" else lambda cell: None if cell is None else str(cell)
