@@ -106,7 +106,7 @@ def _source(name: str, section: Section, presets: Mapping[str, Mapping[str, obje
         address_kind=section.choice("address_kind", ADDRESS_KINDS, "dedicated"),
         allow_ips=_addresses(section),
         max_age_s=section.whole("max_age_s", 0, most=_YEAR_S),
-        late_after_s=section.whole("late_after_s", 120, least=1, most=_YEAR_S),
+        late_after_s=section.whole("late_after_s", 15, least=0, most=_YEAR_S),
         grace_s=section.whole("grace_s", 300, least=1, most=_YEAR_S),
         ack=parse_ack(section.section("ack"), adapter.ack),
         account=section.section("account").mapping(),

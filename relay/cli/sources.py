@@ -10,6 +10,7 @@ from relay.bootstrap import now
 from relay.cli.output import as_json, show
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import sources as flow
+from relay.flows.namespaces import move_source
 
 
 @click.group()
@@ -43,3 +44,17 @@ def resume(shell: Shell, name: str) -> None:
     """Let a source credit again."""
     flow.resume(shell.runtime.engine, shell.runtime.sources, name, actor=shell.person, now=now())
     click.echo(f"{name} goes on; what was held waits for a release")
+
+
+@sources.command()
+@click.argument("former")
+@click.argument("name")
+@pass_shell
+def move(shell: Shell, former: str, name: str) -> None:
+    """Give the history of the source FORMER to the configured source NAME, in its namespace; all processes are stopped.
+
+    For a source that was renamed, or (both names being one) whose namespace was changed.
+    """
+    runtime = shell.runtime
+    move_source(runtime.engine, runtime.sources, former, name, actor=shell.person, now=now())
+    click.echo(f"the history of {former} is that of {name}, under the namespace {runtime.sources[name].namespace}")

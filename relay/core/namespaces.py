@@ -25,12 +25,22 @@ def _faults(source: Source, recorded: Mapping[str, str], histories: Collection[t
     before = recorded.get(source.name)
     if before is not None:
         if before != source.namespace:
-            yield f"{now}, {_way_back(before)}"
+            yield f"{now}, {_ways_on(source.name, source.name, before)}"
         return
     for former in sorted({name for name, appid in histories if source.appid and appid == source.appid}):
         if recorded[former] != source.namespace:
-            yield f'{now}, but its appid was that of the source "{former}", {_way_back(recorded[former])}'
+            way_on = _ways_on(former, source.name, recorded[former])
+            yield f'{now}, but its appid was that of the source "{former}", {way_on}'
 
 
-def _way_back(namespace: str) -> str:
-    return f'whose orders are recorded under "{namespace}"; to keep them together set namespace = "{namespace}"'
+def left_behind(sources: Mapping[str, Source], recorded: Mapping[str, str], former: str, namespace: str) -> list[str]:
+    """Return the configured sources that share the namespace of `former` and are not to go to `namespace` with it."""
+    sharers = {name for name, where in recorded.items() if where == recorded[former]} - {former}
+    return sorted(name for name in sharers & sources.keys() if sources[name].namespace != namespace)
+
+
+def _ways_on(former: str, name: str, namespace: str) -> str:
+    return (
+        f'whose orders are recorded under "{namespace}"; to keep them together set namespace = "{namespace}", '
+        f"or stop all processes and run: python -m relay sources move {former} {name}"
+    )

@@ -55,7 +55,7 @@ class Source:
     address_kind: str = "dedicated"
     allow_ips: tuple[str, ...] = ()
     max_age_s: int = 0
-    late_after_s: int = 120
+    late_after_s: int = 15
     grace_s: int = 300
     ack: Ack = field(default_factory=Ack)
 

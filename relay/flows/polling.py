@@ -31,7 +31,13 @@ TURN_WITHIN = timedelta(seconds=1.5)
 LOST_AFTER = timedelta(seconds=60)
 # Nothing can be learnt any more of an order that stands elsewhere.
 OPEN = frozenset({State.CREATING, State.CREATED, State.PENDING, State.CONFIRMING})
-_SOON, _LATER = (5, 300), (60, 3600)
+# Money that is there is asked about whatever the order's time says.
+OWED = OPEN | {State.EXPIRED, State.FAILED}
+# Seconds until the second question, and between the later ones at most.
+_PACES = {"unpaid": (60, 3600), "transfer": (5, 30)}
+_SOON = (5, 300)
+# So many questions about money that is there, an hour of them, before they become fewer: within it the promise of two minutes holds.
+_EAGER = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +137,15 @@ def _plan_next(creator: Creator, row: RowMapping) -> None:
     now = creator.clock()
     with writing(creator.engine) as connection:
         order = orders.find(connection, row["namespace"], row["orderid"])
-        if order is None or order["state"] not in OPEN or now - row["created_at"] > polls.LONGEST:
+        worth_it = OWED if row["reason"] == "transfer" else OPEN
+        if order is None or order["state"] not in worth_it or now - row["created_at"] > polls.LONGEST:
             polls.drop(connection, row["source"], row["orderid"])
             return
-        first, most = _LATER if row["reason"] == "unpaid" else _SOON
-        wait = min(most, first << min(row["tries"], 10))
-        polls.put_off(connection, row["source"], row["orderid"], due_at=now + timedelta(seconds=wait))
+        wait = timedelta(seconds=wait_s(row["reason"], row["tries"]))
+        polls.put_off(connection, row["source"], row["orderid"], due_at=now + wait)
+
+
+def wait_s(reason: str, tries: int) -> int:
+    """Return the seconds until an order is asked about again, by why and how often it was."""
+    first, most = _PACES.get(reason, _SOON) if tries < _EAGER else _SOON
+    return min(most, first << min(tries, 10))

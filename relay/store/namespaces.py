@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, Table, bindparam, delete, select, text, update
 
-from relay.store.rows import orders, source_states
+from relay.core.orders import Finding
+from relay.store.engine import is_sqlite
+from relay.store.rows import breaks, orders, source_states
+from relay.store.tables.base import metadata
 
 
 def recorded(connection: Connection) -> dict[str, str]:
@@ -28,6 +31,57 @@ def histories(connection: Connection, sources: Collection[str]) -> set[tuple[str
         return set()
     query = select(orders.c.source, orders.c.appid).distinct().where(orders.c.source.in_(sorted(sources)))
     return {(row.source, row.appid) for row in connection.execute(query.where(orders.c.appid.is_not(None)))}
+
+
+def shared_orders(connection: Connection, one: str, other: str, *, most: int) -> list[str]:
+    """Return order numbers that two namespaces both have."""
+    there = select(orders.c.orderid).where(orders.c.namespace == other)
+    query = select(orders.c.orderid).where(orders.c.namespace == one, orders.c.orderid.in_(there))
+    return list(connection.scalars(query.order_by(orders.c.orderid).limit(most)))
+
+
+def rename_source(connection: Connection, former: str, name: str) -> None:
+    """Give everything that names a source its new name; the bodies of events stay as they were sent."""
+    _unbounded(connection)
+    for table in _tables_with("source"):
+        connection.execute(update(table).where(table.c.source == former).values(source=name))
+    known = connection.scalar(select(source_states.c.name).where(source_states.c.name == name))
+    mine = source_states.c.name == former
+    connection.execute(
+        delete(source_states).where(mine) if known else update(source_states).where(mine).values(name=name)
+    )
+
+
+def move(connection: Connection, former: str, namespace: str) -> None:
+    """Move everything of a namespace to another one that has none of its orders."""
+    _unbounded(connection)
+    _move_breaks(connection, former, namespace)
+    for table in _tables_with("namespace"):
+        connection.execute(update(table).where(table.c.namespace == former).values(namespace=namespace))
+
+
+def _move_breaks(connection: Connection, former: str, namespace: str) -> None:
+    """The id of an order's break follows from its order, so that the next run finds it again."""
+    query = select(breaks.c.id, breaks.c.kind, breaks.c.orderid).where(breaks.c.namespace == former)
+    for row in connection.execute(query).all():
+        if row.id == _break_id(row.kind, former, row.orderid):
+            moved = _break_id(row.kind, namespace, row.orderid)
+            connection.execute(update(breaks).where(breaks.c.id == row.id).values(id=moved))
+
+
+def _break_id(kind: str, namespace: str, orderid: str) -> str:
+    return Finding(kind=kind, severity=0, source="", key=(namespace, orderid), amount_micros=None, evidence={}).id
+
+
+def _tables_with(column: str) -> list[Table]:
+    """Every table, so that one that is added is not forgotten."""
+    return [table for table in metadata.sorted_tables if column in table.c]
+
+
+def _unbounded(connection: Connection) -> None:
+    """It rewrites a history, which may take longer than any statement of the running system."""
+    if not is_sqlite(connection):
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
 
 
 _RECORD = text(

@@ -74,6 +74,22 @@ def test_it_is_asked_about_less_and_less_often(world: World) -> None:
     assert world.one(rows.polls, "sh-1") is None
 
 
+@pytest.mark.parametrize("state", ["created", "expired"])
+def test_money_that_is_there_is_asked_about_every_half_minute(world: World, state: str) -> None:
+    """Whatever the order's time says, so that a provider's late word is heard within the promise of two minutes."""
+    world.create()
+    with writing(world.engine) as connection:
+        now = world.clock.now()
+        connection.execute(update(rows.orders).values(state=state))
+        polls.request_poll(connection, world.source, "sh-1", reason="transfer", due_at=now, now=now)
+    waits = []
+    for _ in range(5):
+        polled(world)
+        waits.append((world.one(rows.polls, "sh-1")["due_at"] - world.clock.now()).total_seconds())
+        world.clock.pass_by(waits[-1])
+    assert waits == [5, 10, 20, 30, 30]
+
+
 def test_the_same_word_again_is_no_change(world: World) -> None:
     """`changed_at` moves with the content only, `checked_at` each time."""
     world.create()

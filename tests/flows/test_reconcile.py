@@ -30,6 +30,7 @@ from relay.store.rows import (
     events,
     match_states,
     orders,
+    polls,
     recoveries,
     runs,
 )
@@ -37,6 +38,7 @@ from relay.store.rows import (
     leases as lease_rows,
 )
 from tests.builders import NOON, a_callback, a_source
+from tests.core.examples import preset
 from tests.fakes import FakeMemory, numbered_ids
 from tests.nodes.scripted import a_chain
 from tests.rows import a_match, a_provider_fact, a_stored_order, a_stored_transfer, add
@@ -111,6 +113,22 @@ def test_a_missing_callback_is_recovered_once(engine: Engine) -> None:
     house.run()
     assert verdict == "duplicate"
     assert house.count(events, type="recharge.succeeded") == 1
+
+
+def test_a_provider_is_asked_when_money_is_there_and_no_callback(engine: Engine) -> None:
+    """`late_after_s` after the transfer was final; nobody is asked where there is no query."""
+    asking = replace(LIVE, adapter=preset("btcpay"), base_url="https://provider.example", late_after_s=30)
+    a_match(engine, a_stored_transfer(engine, 1, "0x" + "a" * 40), an_unpaid(engine, 1), final_at=NOON)
+    House(engine).run()
+    assert House(engine).count(polls) == 0
+    with writing(engine) as connection:
+        reconciling.mark_all(connection)
+    house = House(engine, asking)
+    house.at = NOON + timedelta(seconds=5)
+    house.run()
+    with reading(engine) as connection:
+        (asked,) = connection.execute(select(polls)).mappings()
+    assert (asked["orderid"], asked["reason"], asked["due_at"]) == ("lost-1", "transfer", NOON + timedelta(seconds=30))
 
 
 def test_nothing_is_recovered_before_its_time_or_without_evidence(engine: Engine) -> None:
