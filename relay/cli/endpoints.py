@@ -17,7 +17,7 @@ from relay.flows import endpoints as flow
 from relay.store import endpoints as store
 from relay.store.engine import reading
 
-COLUMNS = ("id", "state", "kind", "format", "event_types", "description", "url")
+COLUMNS = ("id", "state", "failing_since", "kind", "format", "event_types", "description", "url")
 _MANY = {"source": "sources", "flag": "flags"}
 KEEP_IT = "Keep the secret: it is not shown again."
 
@@ -197,7 +197,7 @@ def disable(shell: Shell, endpoint_id: str) -> None:
     click.echo(f"{endpoint_id} is disabled; what happens meanwhile waits")
 
 
-_HIDDEN = {"secrets", "headers", "deleted_at", "gone_at"}
+_HIDDEN = {"secrets", "headers", "deleted_at", "gone_at", "failed_at", "failing_told_at"}
 _FILTERED = {"sources", "appid", "user_prefix", "amount_min_micros", "amount_max_micros", "any_flags"}
 
 

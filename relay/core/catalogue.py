@@ -120,8 +120,24 @@ CATALOGUE: Mapping[str, Entry] = {
             "last_error": _TEXT_OR_NULL,
         },
     ),
+    "endpoint.failing": Entry(
+        "An endpoint has done nothing but fail for a minute and ten attempts; it is tried with one delivery at a time.",
+        "Alert; mend the endpoint. What waits is sent when it accepts again.",
+        {
+            **_ENDPOINT,
+            "failing_since": _MOMENT,
+            "failures_in_row": _WHOLE,
+            "last_status": _WHOLE_OR_NULL,
+            "last_error": _TEXT_OR_NULL,
+        },
+    ),
+    "endpoint.recovered": Entry(
+        "An endpoint that was announced as failing accepts again, and is sent what waited.",
+        "Close the alert.",
+        {**_ENDPOINT, "failing_since": {**_MOMENT, "type": ["string", "null"]}},
+    ),
     "endpoint.disabled": Entry(
-        "An endpoint is told nothing more until somebody enables it; what happens meanwhile waits.",
+        "It answered 410 twice, or did nothing but fail for five days: it is told nothing more until somebody enables it; what happens meanwhile waits.",
         "Alert; mend the endpoint and enable it.",
         {**_ENDPOINT, "reason": _TEXT},
     ),

@@ -28,7 +28,9 @@ RECHARGE_TYPES = (
 )
 OPERATION_TYPES = (
     "delivery.exhausted",
+    "endpoint.failing",
     "endpoint.disabled",
+    "endpoint.recovered",
     "reconciliation.break.opened",
     "reconciliation.run.incomplete",
     "reconciliation.report.ready",

@@ -16,6 +16,11 @@ _SAID: Mapping[str, tuple[str, str]] = {
         "Delivery {delivery_id} ({exhausted_event_type}, order {orderid}) to {endpoint_id} is dead: {last_status} {last_error}.",
         "/console",
     ),
+    "endpoint.failing": (
+        "Endpoint {endpoint_id} has done nothing but fail since {failing_since}: {last_status} {last_error}.",
+        "/console",
+    ),
+    "endpoint.recovered": ("Endpoint {endpoint_id} accepts again and is sent what waited.", "/console"),
     "endpoint.disabled": ("Endpoint {endpoint_id} is disabled: {reason}. What happens meanwhile waits.", "/console"),
     "reconciliation.break.opened": (
         "Break of severity {severity}: {class}, order {orderid} of {namespace}.",

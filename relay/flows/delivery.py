@@ -23,6 +23,7 @@ from relay.core.sentences import text_body
 from relay.core.sources import Source
 from relay.core.webhooks import key_of, signed_headers
 from relay.errors import InvariantBroken, Unavailable, Unprocessable
+from relay.flows.health import NOT_RENDERABLE, UNREADABLE_SECRET
 from relay.flows.outcomes import is_loud, reclaim, settle_loudly, settle_quietly, settlement_of
 from relay.flows.provider_format import as_judged, as_the_provider
 from relay.ports import Answer, Outbound
@@ -144,7 +145,7 @@ class _Drainer:
             self._reclaim_at = self._loop.time() + RECLAIM_EVERY_S
             reclaim(work.engine, now=now, new_id=work.new_id)
         with writing(work.engine, lock=CLAIM_LOCK) as connection:
-            settle_quietly(connection, [one for one in ended if not is_loud(one)], now=now)
+            settle_quietly(connection, [one for one in ended if not is_loud(one)])
             if room <= 0:
                 return [], {}
             claims = outbox.claim(connection, owner=work.owner, room=room, now=now, lease_s=LEASE_S)
@@ -173,12 +174,12 @@ class _Drainer:
             )
         except Unprocessable as error:
             log.warning("delivery_not_rendered", extra={"delivery_id": claim.delivery_id, "detail": error.detail})
-            answer = Answer(status=None, error="not_renderable", latency_ms=0)
+            answer = Answer(status=None, error=NOT_RENDERABLE, latency_ms=0)
         except InvariantBroken:
             log.exception(
                 "delivery_not_signed", extra={"delivery_id": claim.delivery_id, "endpoint_id": claim.endpoint_id}
             )
-            answer = Answer(status=None, error="unreadable_secret", latency_ms=0)
+            answer = Answer(status=None, error=UNREADABLE_SECRET, latency_ms=0)
         self._ended.append(settlement_of(claim, answer, now=self._work.clock(), jitter=random.random()))  # noqa: S311  # spreads load, guards nothing
         self._wake.set()
 

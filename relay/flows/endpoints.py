@@ -24,6 +24,7 @@ from relay.flows import replays
 from relay.store import audit, deliveries
 from relay.store import endpoints as store
 from relay.store.engine import FEED_LOCK, writing
+from relay.store.health import HEALTHY
 from relay.store.intake import last_sequence
 
 # Receivers have this long to learn a new secret; until then both sign.
@@ -78,7 +79,8 @@ def change(office: Office, endpoint_id: str, wishes: Mapping[str, Any], *, actor
     with writing(office.engine) as connection:
         columns = _checked(office, wishes, actor, before=_mine(connection, endpoint_id, actor))
         if columns:
-            store.change(connection, endpoint_id, columns)
+            # Another URL is judged by its own answers.
+            store.change(connection, endpoint_id, columns | (HEALTHY if "url" in columns else {}))
             told = {**columns, "headers": header_names(columns)} if "headers" in columns else columns
             _audit(connection, actor, "endpoint.change", endpoint_id, now=now, detail=told)
         return _mine(connection, endpoint_id, actor)
@@ -123,8 +125,7 @@ def enable(office: Office, endpoint_id: str, *, skip: bool, actor: Actor, now: d
         if waited and skip:
             store.give_up(connection, endpoint_id, why="skipped", now=now)
         store.send_on(connection, endpoint_id, now=now)
-        healthy = {"state": "enabled", "state_reason": None, "not_before": None, "gone_at": None}
-        store.change(connection, endpoint_id, healthy)
+        store.change(connection, endpoint_id, {"state": "enabled", "state_reason": None, **HEALTHY})
         _audit(connection, actor, "endpoint.enable", endpoint_id, now=now, detail={"waited": waited, "skip": skip})
         return Enabled(_mine(connection, endpoint_id, actor), waited, oldest)
 

@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from relay.core.events import operation_body
-from relay.core.retries import GONE_PAUSE, after_unknown, next_step
+from relay.core.health import Turn
+from relay.core.retries import after_unknown, next_step
+from relay.flows.health import Told, announcements, reports_of, send_what_waited, turn_at
 from relay.ports import Answer
 from relay.store import outbox
 from relay.store.engine import FEED_LOCK, reading, writing
@@ -45,53 +47,28 @@ def settlement_of(claim: Claim, answer: Answer, *, now: datetime, jitter: float)
 
 
 def is_loud(one: Settlement) -> bool:
-    """Whether the outcome announces an event: a dead letter, or an endpoint that is gone for good.
-
-    The death of an operational event is not announced: its own announcement
-    could die the same way, for ever.
-    """
-    buried = one.step.state == "dead" and one.claim.event_type.startswith("recharge.")
-    return buried or _is_gone_for_good(one)
+    """Whether the outcome announces an event: a dead letter, or an endpoint that fails, is back or is given up."""
+    return _is_buried(one) or turn_at(one) is not None
 
 
-def settle_quietly(connection: Connection, settlements: Sequence[Settlement], *, now: datetime) -> None:
+def settle_quietly(connection: Connection, settlements: Sequence[Settlement]) -> None:
     """Write outcomes that announce nothing, and let their endpoints rest or return."""
-    if not settlements:
-        return
-    outbox.settle(connection, settlements)
-    resting = {one.claim.endpoint_id: one.step.rest_until for one in settlements if one.step.rest_until is not None}
-    if resting:
-        outbox.rest(connection, resting)
-    gone = {one.claim.endpoint_id for one in settlements if one.step.is_gone}
-    if gone:
-        outbox.mark_gone(connection, gone, now=now)
-    back = {
-        one.claim.endpoint_id
-        for one in settlements
-        if one.step.outcome == "delivered" and one.claim.gone_at is not None
-    }
-    if back:
-        outbox.mark_back(connection, back)
+    if settlements:
+        outbox.settle(connection, settlements, reports_of(settlements))
 
 
 def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: datetime, new_id: NewId) -> None:
     """Write outcomes together with the events they announce, under the feed lock."""
     with writing(engine, lock=FEED_LOCK) as connection:
-        settle_quietly(connection, settlements, now=now)
-        told = [
-            _exhausted(one)
-            for one in settlements
-            if one.step.state == "dead" and one.claim.event_type.startswith("recharge.")
-        ]
-        told += [
-            _disabled(id_)
-            for id_ in sorted(_gone_for_good(settlements))
-            if outbox.disable(connection, id_, reason="gone")
-        ]
+        settle_quietly(connection, settlements)
+        told = [_exhausted(one) for one in settlements if _is_buried(one)]
+        told += announcements(connection, settlements, now=now)
         if told:
             announce_all(connection, told, now=now, new_id=new_id)
     for event_type, data in told:
-        log.error("operation_announced", extra={"event_type": event_type, "endpoint_id": data["endpoint_id"]})
+        log.warning("operation_announced", extra={"event_type": event_type, "endpoint_id": data["endpoint_id"]})
+        if event_type == Turn.RECOVERED.value:
+            send_what_waited(engine, data["endpoint_id"], now=now)
 
 
 def reclaim(engine: Engine, *, now: datetime, new_id: NewId) -> int:
@@ -108,7 +85,7 @@ def reclaim(engine: Engine, *, now: datetime, new_id: NewId) -> int:
     quiet = [one for one in abandoned if not is_loud(one)]
     if quiet:
         with writing(engine) as connection:
-            settle_quietly(connection, quiet, now=now)
+            settle_quietly(connection, quiet)
     if abandoned:
         log.warning("attempts_reclaimed", extra={"count": len(abandoned)})
     return len(abandoned)
@@ -119,17 +96,9 @@ def _unknown(claim: Claim, now: datetime) -> Settlement:
     return Settlement(claim=claim, step=step, finished_at=now, error="process_vanished")
 
 
-def _is_gone_for_good(one: Settlement) -> bool:
-    """A second 410, at least the length of the pause after the first."""
-    first = one.claim.gone_at
-    return one.step.is_gone and first is not None and one.finished_at - first >= GONE_PAUSE
-
-
-def _gone_for_good(settlements: Sequence[Settlement]) -> set[str]:
-    return {one.claim.endpoint_id for one in settlements if _is_gone_for_good(one)}
-
-
-Told = tuple[str, dict[str, Any]]
+def _is_buried(one: Settlement) -> bool:
+    """The death of an operational event is not announced: its own announcement could die the same way, for ever."""
+    return one.step.state == "dead" and one.claim.event_type.startswith("recharge.")
 
 
 def _exhausted(one: Settlement) -> Told:
@@ -146,10 +115,6 @@ def _exhausted(one: Settlement) -> Told:
         "last_status": one.status,
         "last_error": one.error,
     }
-
-
-def _disabled(endpoint_id: str) -> Told:
-    return "endpoint.disabled", {"endpoint_id": endpoint_id, "reason": "it answered 410 Gone twice"}
 
 
 def announce_all(connection: Connection, told: Sequence[Told], *, now: datetime, new_id: NewId) -> None:

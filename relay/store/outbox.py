@@ -10,9 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
+from relay.core.health import PROBED_AT
 from relay.core.retries import Step
 from relay.store.bulk import given, with_ids, with_rows
 from relay.store.engine import is_sqlite, together
+from relay.store.health import Report, noted
 from relay.store.rows import deliveries
 from relay.store.turns import ALLOWED, WAITS, follow, micros_of, postpone, spend
 
@@ -37,6 +39,9 @@ class Claim:
     url: str
     secrets: str
     gone_at: datetime | None
+    failing_since: datetime | None = None
+    failing_told_at: datetime | None = None
+    failures_in_row: int = 0
     format: str = "standard"
     signing: str = "source"
     headers: str | None = None
@@ -75,14 +80,15 @@ def claim(connection: Connection, *, owner: str, room: int, now: datetime, lease
     return claims
 
 
-def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
-    """Write the outcomes of many claims in two statements, and in a third free what waited behind them.
+def settle(connection: Connection, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> None:
+    """Write the outcomes of many claims in two statements, with what they report of endpoints; free what waited behind them.
 
     An outcome that comes after its lease was reclaimed still counts, as long
     as no later attempt was opened.
     """
     rows = given([_outcome(one) for one in settlements])
-    together(connection, *((one.on(connection), rows) for one in (_CLOSE_ATTEMPTS, _CLOSE_DELIVERIES)))
+    closing = [(one.on(connection), rows) for one in (_CLOSE_ATTEMPTS, _CLOSE_DELIVERIES)]
+    together(connection, *closing, *noted(connection, reports))
     first = [one for one in settlements if one.claim.ordered and one.step.state in ("delivered", "dead")]
     if first:
         now = max(one.finished_at for one in first)
@@ -99,35 +105,6 @@ def give_back(connection: Connection, claims: Iterable[Claim]) -> None:
 def expired(connection: Connection, *, now: datetime, most: int = 500) -> list[Claim]:
     """Return claims whose lease has ended without an outcome."""
     return [Claim(**row) for row in connection.execute(_EXPIRED, {"now": now, "most": most}).mappings()]
-
-
-def rest(connection: Connection, until: dict[str, datetime]) -> None:
-    """Leave endpoints alone until a moment, never shortening what was asked before."""
-    connection.execute(_REST, [{"id": id_, "until": moment} for id_, moment in sorted(until.items())])
-
-
-def mark_gone(connection: Connection, ids: Iterable[str], *, now: datetime) -> None:
-    """Note when endpoints first answered 410."""
-    connection.execute(_GONE, [{"id": id_, "now": now} for id_ in sorted(ids)])
-
-
-def mark_back(connection: Connection, ids: Iterable[str]) -> None:
-    """Forget the 410 of endpoints that accept again."""
-    connection.execute(
-        text("UPDATE endpoints SET gone_at = NULL, not_before = NULL WHERE id = :id"),
-        [{"id": id_} for id_ in sorted(ids)],
-    )
-
-
-def disable(connection: Connection, endpoint_id: str, *, reason: str) -> bool:
-    """Disable an endpoint and let its deliveries wait; False when it was not enabled."""
-    changed = connection.execute(_DISABLE, {"id": endpoint_id, "reason": reason}).rowcount
-    if changed:
-        connection.execute(
-            text("UPDATE deliveries SET state = 'paused' WHERE endpoint_id = :id AND state = 'pending'"),
-            {"id": endpoint_id},
-        )
-    return bool(changed)
 
 
 def _outcome(one: Settlement) -> dict[str, Any]:
@@ -176,7 +153,8 @@ def _sqlite_look(connection: Connection, asked: dict[str, Any]) -> list[tuple[in
 
 _OPEN_ENDPOINTS = f"""
     SELECT p.id, p.ordered, {ALLOWED} AS allowed,
-        p.concurrency - (SELECT count(*) FROM deliveries s WHERE s.endpoint_id = p.id AND s.state = 'sending') AS free
+        CASE WHEN p.failures_in_row < {PROBED_AT} THEN p.concurrency ELSE 1 END
+            - (SELECT count(*) FROM deliveries s WHERE s.endpoint_id = p.id AND s.state = 'sending') AS free
     FROM endpoints p
     WHERE p.state = 'enabled' AND p.deleted_at IS NULL AND (p.not_before IS NULL OR p.not_before <= :now)
 """
@@ -234,20 +212,22 @@ _OPEN = with_ids(
 )
 _CLAIM_COLUMNS = """
     d.id AS delivery_id, d.attempts AS number, d.failures, d.unknowns, d.endpoint_id, d.event_sequence,
-    e.id AS event_id, e.type AS event_type, e.body, p.secrets, p.gone_at, p.format, p.signing, p.headers, p.rate, p.ordered,
+    e.id AS event_id, e.type AS event_type, e.body, p.secrets, p.gone_at,
+    p.failing_since, p.failing_told_at, p.failures_in_row, p.format, p.signing, p.headers, p.rate, p.ordered,
     CASE WHEN p.kind = 'per_order' THEN coalesce(e.notify_url, p.url) ELSE p.url END AS url
     FROM deliveries d JOIN events e ON e.sequence = d.event_sequence JOIN endpoints p ON p.id = d.endpoint_id
 """
+_HEALTH = dict.fromkeys(("gone_at", "failing_since", "failing_told_at"), _TIME)
 _CLAIMED = with_ids(
     f"SELECT {_CLAIM_COLUMNS} WHERE d.id IN (SELECT id FROM {{rows}} AS g) ORDER BY d.event_sequence, d.id",
-    gone_at=_TIME,
+    **_HEALTH,
 )
 _EXPIRED = (
     text(
         f"SELECT {_CLAIM_COLUMNS} WHERE d.state = 'sending' AND d.lease_until < :now ORDER BY d.lease_until, d.id LIMIT :most"
     )
     .bindparams(bindparam("now", type_=_TIME))
-    .columns(gone_at=_TIME)
+    .columns(**_HEALTH)
 )
 _CLOSE_ATTEMPTS = with_rows(
     """
@@ -285,10 +265,3 @@ _UNLEASE = with_ids(
     WHERE state = 'sending' AND id IN (SELECT id FROM {rows} AS g)
     """
 )
-_REST = text(
-    "UPDATE endpoints SET not_before = :until WHERE id = :id AND (not_before IS NULL OR not_before < :until)"
-).bindparams(bindparam("until", type_=_TIME))
-_GONE = text("UPDATE endpoints SET gone_at = :now WHERE id = :id AND gone_at IS NULL").bindparams(
-    bindparam("now", type_=_TIME)
-)
-_DISABLE = text("UPDATE endpoints SET state = 'disabled', state_reason = :reason WHERE id = :id AND state = 'enabled'")

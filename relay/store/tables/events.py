@@ -57,12 +57,14 @@ def _rate() -> Column[int]:
 
 
 class Endpoint(SQLModel, table=True):
-    """A subscriber's URL. `state` is a person's word; `not_before` is what its own answers asked for.
+    """A subscriber's URL. `state` is a person's word, or that of failure for days; `not_before` is what its own answers asked for.
 
     Of kind `per_order` it is a prefix: each order of its own `notify_url` is
     told there. `signing` says whose key signs the bodies of format `provider`.
     `headers` are JSON, by name, each value wrapped as the secrets are. `rate`
     is in deliveries a second; where it is `ordered`, an order's later event waits for the earlier ones.
+    `failures_in_row` counts its failures since the last success, the first of them at `failing_since`, the last at `failed_at`;
+    `failing_told_at` is set while `endpoint.failing` was announced and `endpoint.recovered` was not.
     """
 
     __tablename__ = "endpoints"
@@ -94,6 +96,10 @@ class Endpoint(SQLModel, table=True):
     owner_key_id: str | None = None
     not_before: datetime | None = None
     gone_at: datetime | None = None
+    failures_in_row: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    failing_since: datetime | None = None
+    failed_at: datetime | None = None
+    failing_told_at: datetime | None = None
     created_at: datetime
     deleted_at: datetime | None = None
 

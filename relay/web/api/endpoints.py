@@ -111,7 +111,11 @@ class FiltersShape(Shape):
 
 
 class EndpointShape(Shape):
-    """An endpoint. `not_before` is the rest that its own answers asked for."""
+    """An endpoint. `not_before` is the rest that its own answers asked for.
+
+    `failing_since` is the first of `failures_in_row`, after which nothing was
+    accepted; from ten on it is tried with one delivery at a time.
+    """
 
     id: str
     url: str
@@ -128,6 +132,8 @@ class EndpointShape(Shape):
     state: str
     state_reason: str | None
     not_before: Moment | None
+    failing_since: Moment | None
+    failures_in_row: int
     owner_key_id: str | None
     created_at: Moment
 
