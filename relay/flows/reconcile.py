@@ -127,13 +127,14 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
         keys = store.work(connection, limit=PAGE)
         if not keys:
             return 0
-        found, known = store.stories(connection, keys)
-        judged = [(one, judge(one, terms_of(bench.sources.get(one.source), bench.chains), now)) for one in found]
-        tally.changed += store.write_states(connection, [_state(*one, now) for one in judged])
+        found, kept = store.stories(connection, keys)
+        terms = {name: terms_of(bench.sources.get(name), bench.chains) for name in {one.source for one in found}}
+        judged = [(one, judge(one, terms[one.source], now)) for one in found]
+        tally.changed += store.write_states(connection, (_state(*one, now) for one in judged), kept)
         recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])
         recoveries.withdraw(connection, [story.key for story, one in judged if one.wish is None])
         _ask(connection, bench, judged, now)
-        fresh = _settle_breaks(connection, judged, known, tally, now)
+        fresh = _settle_breaks(connection, judged, kept.breaks, tally, now)
         store.done(connection, keys)
         _count(judged, tally)
         _tell(connection, bench, fresh, tally, now)

@@ -27,7 +27,7 @@ from sqlalchemy import (
     bindparam,
     text,
 )
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from relay.store.engine import is_sqlite
 from relay.store.rows import deliveries
@@ -117,8 +117,22 @@ def _encode_value(value: Any) -> str:
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=_encode_value)
 
 
+class _SpelledTime(UserDefinedType[datetime]):
+    """A time as SQLite answers it: what `spell` wrote is read back in a tenth of the time that the column's type takes."""
+
+    cache_ok = True
+
+    def result_processor(self, _dialect: Any, _coltype: Any) -> Any:
+        return _read_time
+
+
+def _read_time(spelled: str | None) -> datetime | None:
+    return None if spelled is None else datetime.fromisoformat(spelled + "+00:00")
+
+
 def _statement(template: str, answers: Mapping[str, TypeEngine[Any]], *, sqlite: str, postgres: str) -> Statement:
-    return Statement(_text(template.format(rows=sqlite), answers), _text(template.format(rows=postgres), answers))
+    quick = {name: _SpelledTime() if _type_name(kind) == "timestamptz" else kind for name, kind in answers.items()}
+    return Statement(_text(template.format(rows=sqlite), quick), _text(template.format(rows=postgres), answers))
 
 
 def _text(spelled: str, answers: Mapping[str, TypeEngine[Any]]) -> Executable:

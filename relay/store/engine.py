@@ -239,7 +239,10 @@ def lock_for(connection: Connection, lock: int) -> list[Asked]:
 
 
 def _rows(result: CursorResult[Any]) -> Sequence[Mapping[str, Any]]:
-    return [dict(row) for row in result.mappings()] if result.returns_rows else []
+    if not result.returns_rows:
+        return []
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result]
 
 
 @functools.cache

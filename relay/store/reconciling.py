@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,12 +27,11 @@ def take(connection: Connection, *, now: datetime, most: int) -> int:
     ids = list(connection.scalars(select(dirty.c.id).order_by(dirty.c.id).limit(most)))
     keys: set[Key] = set()
     if ids:
-        taken = connection.execute(_TAKE.on(connection), given(ids))
-        keys = {(row.namespace, row.orderid) for row in taken}
+        keys.update(map(tuple, connection.execute(_TAKE.on(connection), given(ids))))
     due = select(match_states.c.namespace, match_states.c.orderid).where(
         text("due_at IS NOT NULL"), match_states.c.due_at <= now
     )
-    keys |= {(row.namespace, row.orderid) for row in connection.execute(due.limit(most))}
+    keys.update(map(tuple, connection.execute(due.limit(most))))
     if keys:
         connection.execute(_WORK.on(connection), given(_named(keys)))
     return len(keys)
@@ -41,7 +41,7 @@ def work(connection: Connection, *, limit: int) -> list[Key]:
     """Return orders that are to be judged."""
     query = select(dirty_work.c.namespace, dirty_work.c.orderid)
     rows = connection.execute(query.order_by(dirty_work.c.namespace, dirty_work.c.orderid).limit(limit))
-    return [(row.namespace, row.orderid) for row in rows]
+    return [(namespace, orderid) for namespace, orderid in rows]
 
 
 def done(connection: Connection, keys: Collection[Key]) -> None:
@@ -49,16 +49,32 @@ def done(connection: Connection, keys: Collection[Key]) -> None:
     connection.execute(_DONE.on(connection), given(_named(keys)))
 
 
-def stories(connection: Connection, keys: Collection[Key]) -> tuple[list[Story], dict[str, Mapping[str, Any]]]:
-    """Return what the witnesses of orders say, and the derived breaks that they have, by id."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What earlier runs wrote of orders: the breaks that they have, by id, and how each stood, by its key."""
+
+    breaks: Mapping[str, Mapping[str, Any]]
+    states: Mapping[Key, Mapping[str, Any]]
+
+
+def stories(connection: Connection, keys: Collection[Key]) -> tuple[list[Story], Kept]:
+    """Return what the witnesses of orders say, and what is kept of them."""
     asked = given(_named(keys))
-    rows, known = together(connection, (_STORIES.on(connection), asked), (_BREAKS.on(connection), asked))
-    return [Story(**row) for row in rows], {row["id"]: row for row in known}
+    rows, known, stood = together(connection, *((one.on(connection), asked) for one in (_STORIES, _BREAKS, _STOOD)))
+    kept = Kept({row["id"]: row for row in known}, {(row["namespace"], row["orderid"]): row for row in stood})
+    return [Story(**row) for row in rows], kept
 
 
-def write_states(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Write how orders stand; return how many had stood otherwise."""
-    return connection.execute(_STATES.on(connection), given(rows)).rowcount if rows else 0
+def write_states(connection: Connection, rows: Iterable[Mapping[str, Any]], kept: Kept) -> int:
+    """Write how orders stand that stood otherwise; return how many."""
+    fresh = [row for row in rows if _differs(row, kept.states.get((row["namespace"], row["orderid"])))]
+    if fresh:
+        connection.execute(_STATES.on(connection), given(fresh))
+    return len(fresh)
+
+
+def _differs(row: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
+    return before is None or any(row[name] != before[name] for name in _COMPARED)
 
 
 def open_breaks(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -108,7 +124,8 @@ _DONE = with_rows(
     "DELETE FROM dirty_work WHERE (namespace, orderid) IN (SELECT g.namespace, g.orderid FROM {rows} AS g)",
     _KEY,
 )
-# Each witness is summed once for all orders of the page; every join goes by an index of the order's key.
+# Callbacks and transfers are summed once for all orders of the page; every join goes by an index of the order's key.
+# A CROSS JOIN holds SQLite to its order: left to itself it would go through all that is dead for each order.
 _STORIES = with_rows(
     """
     WITH g AS (SELECT namespace, orderid FROM {rows} AS r),
@@ -117,10 +134,6 @@ _STORIES = with_rows(
         FROM g JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid
             AND c.verdict = 'accepted' AND c.status = 'succeeded'
         GROUP BY c.namespace, c.orderid),
-    heard AS (
-        SELECT f.*, row_number() OVER (PARTITION BY f.namespace, f.orderid ORDER BY
-            CASE f.status WHEN 'succeeded' THEN 0 WHEN 'refunded' THEN 1 ELSE 2 END, f.changed_at DESC, f.source) AS place
-        FROM g JOIN provider_facts f ON f.namespace = g.namespace AND f.orderid = g.orderid),
     moved AS (
         SELECT m.namespace, m.orderid,
             sum(CASE WHEN t.is_final THEN t.amount_micros ELSE 0 END) AS final_micros,
@@ -132,12 +145,7 @@ _STORIES = with_rows(
         FROM g JOIN matches m ON m.namespace = g.namespace AND m.orderid = g.orderid AND m.reversed_at IS NULL
         JOIN transfers t ON t.chain = m.chain AND t.tx_hash = m.tx_hash AND t.log_index = m.log_index
             AND t.orphaned_at IS NULL
-        GROUP BY m.namespace, m.orderid),
-    sent AS (
-        SELECT e.namespace, e.orderid, count(*) AS dead
-        FROM g JOIN events e ON e.namespace = g.namespace AND e.orderid = g.orderid
-        JOIN deliveries d ON d.event_sequence = e.sequence AND d.state = 'dead'
-        GROUP BY e.namespace, e.orderid)
+        GROUP BY m.namespace, m.orderid)
     SELECT o.namespace, o.orderid, o.source, o.state, o.credited_micros, o.amount_micros, o.flags, o.registered,
         o.address, o.created_at, o.expires_at,
         CAST(told.told_micros AS BIGINT) AS told_micros, told.told_at,
@@ -146,12 +154,16 @@ _STORIES = with_rows(
         h.occurred_at AS provider_occurred, h.changed_at AS provider_at, h.checked_at AS asked_at,
         CAST(coalesce(moved.final_micros, 0) AS BIGINT) AS final_micros,
         coalesce(moved.final_count, 0) AS final_count, coalesce(moved.open_count, 0) AS open_count,
-        moved.first_tx, moved.last_tx, moved.paid_at, moved.settled_at, coalesce(sent.dead, 0) AS dead
+        moved.first_tx, moved.last_tx, moved.paid_at, moved.settled_at,
+        (SELECT count(*) FROM events e CROSS JOIN deliveries d WHERE e.namespace = o.namespace AND e.orderid = o.orderid
+            AND d.event_sequence = e.sequence AND d.state = 'dead') AS dead
     FROM g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid
     LEFT JOIN told ON told.namespace = g.namespace AND told.orderid = g.orderid
-    LEFT JOIN heard h ON h.namespace = g.namespace AND h.orderid = g.orderid AND h.place = 1
+    LEFT JOIN provider_facts h ON h.orderid = o.orderid AND h.source = (
+        SELECT f.source FROM provider_facts f WHERE f.namespace = o.namespace AND f.orderid = o.orderid
+        ORDER BY CASE f.status WHEN 'succeeded' THEN 0 WHEN 'refunded' THEN 1 ELSE 2 END, f.changed_at DESC, f.source
+        LIMIT 1)
     LEFT JOIN moved ON moved.namespace = g.namespace AND moved.orderid = g.orderid
-    LEFT JOIN sent ON sent.namespace = g.namespace AND sent.orderid = g.orderid
     """,
     _KEY,
     registered=orders.c.registered.type,
@@ -178,11 +190,18 @@ _BREAKS = with_rows(
 )
 _STATE_COLUMNS = tuple(match_states.c.keys())
 _COMPARED = ("verdict", "kinds", "flags", "drift_micros", "due_at")
+_STOOD = with_rows(
+    f"""
+    SELECT s.namespace, s.orderid, {", ".join(f"s.{name}" for name in _COMPARED)}
+    FROM {{rows}} AS g JOIN match_states s ON s.namespace = g.namespace AND s.orderid = g.orderid
+    """,
+    _KEY,
+    due_at=_TIME,
+)
 _STATES = with_rows(
     f"""
     INSERT INTO match_states ({", ".join(_STATE_COLUMNS)}) SELECT {", ".join(_STATE_COLUMNS)} FROM {{rows}} AS g WHERE true
     ON CONFLICT (namespace, orderid) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _STATE_COLUMNS[2:])}
-    WHERE {" OR ".join(f"match_states.{name} IS DISTINCT FROM excluded.{name}" for name in _COMPARED)}
     """,
     types_of(match_states, _STATE_COLUMNS),
 )
