@@ -60,9 +60,23 @@ class Kept:
 def stories(connection: Connection, keys: Collection[Key]) -> tuple[list[Story], Kept]:
     """Return what the witnesses of orders say, and what is kept of them."""
     asked = given(_named(keys))
-    rows, known, stood = together(connection, *((one.on(connection), asked) for one in (_STORIES, _BREAKS, _STOOD)))
-    kept = Kept({row["id"]: row for row in known}, {(row["namespace"], row["orderid"]): row for row in stood})
-    return [Story(**row) for row in rows], kept
+    statements = (_ORDERS, _TOLD, _MOVED, _BREAKS, _STOOD)
+    rows, told, moved, known, stood = together(connection, *((one.on(connection), asked) for one in statements))
+    witnesses = (_by_key(told), _by_key(moved))
+    kept = Kept({row["id"]: row for row in known}, _by_key(stood))
+    return [_story(row, *witnesses) for row in rows], kept
+
+
+def _story(order: Mapping[str, Any], *witnesses: Mapping[Key, Mapping[str, Any]]) -> Story:
+    """An order, and of each witness what it says of it: one that is silent leaves its fields at their defaults."""
+    known = dict(order)
+    for witness in witnesses:
+        known |= witness.get((order["namespace"], order["orderid"]), {})
+    return Story(**known)
+
+
+def _by_key(rows: Iterable[Mapping[str, Any]]) -> dict[Key, Mapping[str, Any]]:
+    return {(row["namespace"], row["orderid"]): row for row in rows}
 
 
 def write_states(connection: Connection, rows: Iterable[Mapping[str, Any]], kept: Kept) -> int:
@@ -124,62 +138,56 @@ _DONE = with_rows(
     "DELETE FROM dirty_work WHERE (namespace, orderid) IN (SELECT g.namespace, g.orderid FROM {rows} AS g)",
     _KEY,
 )
-# Callbacks and transfers are summed once for all orders of the page; every join goes by an index of the order's key.
+# One statement for each witness: joined to each other, a planner that expects one row of each would go through all
+# that one said for each order. Every join goes by an index of the order's key.
 # A CROSS JOIN holds SQLite to its order: left to itself it would go through all that is dead for each order.
-_STORIES = with_rows(
+_ORDERS = with_rows(
     """
-    WITH g AS (SELECT namespace, orderid FROM {rows} AS r),
-    told AS (
-        SELECT c.namespace, c.orderid, sum(c.amount_micros) AS told_micros, min(c.received_at) AS told_at
-        FROM g JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid
-            AND c.verdict = 'accepted' AND c.status = 'succeeded'
-        GROUP BY c.namespace, c.orderid),
-    moved AS (
-        SELECT m.namespace, m.orderid,
-            sum(CASE WHEN t.is_final THEN t.amount_micros ELSE 0 END) AS final_micros,
-            sum(CASE WHEN t.is_final THEN 1 ELSE 0 END) AS final_count,
-            sum(CASE WHEN t.is_final THEN 0 ELSE 1 END) AS open_count,
-            min(CASE WHEN t.is_final THEN t.tx_hash END) AS first_tx,
-            max(CASE WHEN t.is_final THEN t.tx_hash END) AS last_tx,
-            min(t.block_time) AS paid_at, max(coalesce(m.final_at, m.matched_at)) AS settled_at
-        FROM g JOIN matches m ON m.namespace = g.namespace AND m.orderid = g.orderid AND m.reversed_at IS NULL
-        JOIN transfers t ON t.chain = m.chain AND t.tx_hash = m.tx_hash AND t.log_index = m.log_index
-            AND t.orphaned_at IS NULL
-        GROUP BY m.namespace, m.orderid)
     SELECT o.namespace, o.orderid, o.source, o.state, o.credited_micros, o.amount_micros, o.flags, o.registered,
         o.address, o.created_at, o.expires_at,
-        CAST(told.told_micros AS BIGINT) AS told_micros, told.told_at,
         CASE WHEN h.source IS NULL THEN NULL ELSE coalesce(h.status, 'unknown') END AS provider_status,
         h.amount_micros AS provider_micros, coalesce(h.unit_micros, 1) AS provider_unit, h.tx_hash AS provider_tx,
         h.occurred_at AS provider_occurred, h.changed_at AS provider_at, h.checked_at AS asked_at,
-        CAST(coalesce(moved.final_micros, 0) AS BIGINT) AS final_micros,
-        coalesce(moved.final_count, 0) AS final_count, coalesce(moved.open_count, 0) AS open_count,
-        moved.first_tx, moved.last_tx, moved.paid_at, moved.settled_at,
         (SELECT count(*) FROM events e CROSS JOIN deliveries d WHERE e.namespace = o.namespace AND e.orderid = o.orderid
             AND d.event_sequence = e.sequence AND d.state = 'dead') AS dead
-    FROM g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid
-    LEFT JOIN told ON told.namespace = g.namespace AND told.orderid = g.orderid
+    FROM {rows} AS g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid
     LEFT JOIN provider_facts h ON h.orderid = o.orderid AND h.source = (
         SELECT f.source FROM provider_facts f WHERE f.namespace = o.namespace AND f.orderid = o.orderid
         ORDER BY CASE f.status WHEN 'succeeded' THEN 0 WHEN 'refunded' THEN 1 ELSE 2 END, f.changed_at DESC, f.source
         LIMIT 1)
-    LEFT JOIN moved ON moved.namespace = g.namespace AND moved.orderid = g.orderid
     """,
     _KEY,
     registered=orders.c.registered.type,
-    **dict.fromkeys(
-        (
-            "created_at",
-            "expires_at",
-            "told_at",
-            "provider_occurred",
-            "provider_at",
-            "asked_at",
-            "paid_at",
-            "settled_at",
-        ),
-        _TIME,
-    ),
+    **dict.fromkeys(("created_at", "expires_at", "provider_occurred", "provider_at", "asked_at"), _TIME),
+)
+_TOLD = with_rows(
+    """
+    SELECT c.namespace, c.orderid, CAST(sum(c.amount_micros) AS BIGINT) AS told_micros, min(c.received_at) AS told_at
+    FROM {rows} AS g JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid
+        AND c.verdict = 'accepted' AND c.status = 'succeeded'
+    GROUP BY c.namespace, c.orderid
+    """,
+    _KEY,
+    told_at=_TIME,
+)
+_MOVED = with_rows(
+    """
+    SELECT m.namespace, m.orderid,
+        CAST(sum(CASE WHEN t.is_final THEN t.amount_micros ELSE 0 END) AS BIGINT) AS final_micros,
+        sum(CASE WHEN t.is_final THEN 1 ELSE 0 END) AS final_count,
+        sum(CASE WHEN t.is_final THEN 0 ELSE 1 END) AS open_count,
+        min(CASE WHEN t.is_final THEN t.tx_hash END) AS first_tx,
+        max(CASE WHEN t.is_final THEN t.tx_hash END) AS last_tx,
+        min(t.block_time) AS paid_at, max(coalesce(m.final_at, m.matched_at)) AS settled_at
+    FROM {rows} AS g
+    JOIN matches m ON m.namespace = g.namespace AND m.orderid = g.orderid AND m.reversed_at IS NULL
+    JOIN transfers t ON t.chain = m.chain AND t.tx_hash = m.tx_hash AND t.log_index = m.log_index
+        AND t.orphaned_at IS NULL
+    GROUP BY m.namespace, m.orderid
+    """,
+    _KEY,
+    paid_at=_TIME,
+    settled_at=_TIME,
 )
 _BREAKS = with_rows(
     """
