@@ -19,8 +19,13 @@ _LIMITS = (
     "query timeout",
     "max results",
     "too large",
+    "blocks range",
+    "ranges over",
+    "too many blocks",
     "-32005",
 )
+# Who asks too often is answered like who asks too much, by the same code at that; asking for less would not help.
+_PACES = ("rate limit", "request rate", "too many requests", "requests per second", "daily request", "capacity")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,4 +83,6 @@ def shrunk(span: int, message: str, *, first: int) -> int:
 def is_limit(code: int, message: str) -> bool:
     """Tell whether an error of a node means that it was asked for too much at once."""
     told = message.lower()
+    if any(word in told for word in _PACES):
+        return False
     return code == -32005 or any(word in told for word in _LIMITS)

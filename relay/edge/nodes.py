@@ -15,6 +15,7 @@ from web3.types import RPCEndpoint
 
 from relay import __version__
 from relay.core.chains import Chain, NodeURL
+from relay.core.ranges import is_limit
 from relay.errors import NodeFault
 from relay.ports import NodeError
 
@@ -24,7 +25,7 @@ sys.setrecursionlimit(1_000)
 TIMEOUT_S = 20.0
 # Forty answers of the most logs that a node gives are far below; a node that sends more would fill the memory.
 MOST_BYTES = 64 * 1024 * 1024
-_SLOW_DOWN = 429
+_SLOW_DOWN, _TOO_LARGE = 429, 413
 _PIECE = 65_536
 
 
@@ -92,6 +93,8 @@ class HTTPNode:
         self._pace()
         try:
             told = self._provider.make_batch_request([(RPCEndpoint(method), list(given)) for method, given in calls])
+        except HTTPError as error:
+            raise _http_fault(error.response, self.name) from None
         except (
             RequestException,
             Web3Exception,
@@ -119,14 +122,37 @@ def nodes_of(chain: Chain) -> list[HTTPNode]:
 
 def _results(told: Any, count: int, name: str) -> list[object]:
     if isinstance(told, Mapping):
-        error = _error(told.get("error"))
-        raise NodeFault(f"{name}: {error.message}", code="refused")
+        raise _refusal(_error(told.get("error")), name)
     told = told if isinstance(told, list) else []
     # Answers were put in the order of their ids; one that is missing, doubled or made up would shift all others.
     ids = [one["id"] for one in told if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
     if len(told) != count or len(ids) != count or ids != list(range(ids[0], ids[0] + count)):
         raise NodeFault(f"{name}: answers do not fit the questions", code="protocol")
     return [_error(one["error"]) if one.get("error") else one.get("result") for one in told]
+
+
+def _http_fault(response: requests.Response | None, name: str) -> NodeFault:
+    """Return what a status that is no success means: a fault of the way, or the node's own words about the question."""
+    if response is None:
+        return NodeFault(f"{name}: http_error", code="http_error")
+    if response.status_code in (_SLOW_DOWN, _TOO_LARGE):
+        code = "rate_limited" if response.status_code == _SLOW_DOWN else "too_large"
+        return NodeFault(f"{name}: {code}", code=code)
+    try:
+        told = response.json()
+    except (ValueError, RecursionError):
+        told = None
+    error = next((one.get("error") for one in _listed(told) if isinstance(one, Mapping)), None)
+    return NodeFault(f"{name}: http_error", code="http_error") if error is None else _refusal(_error(error), name)
+
+
+def _listed(told: object) -> list[object]:
+    return told if isinstance(told, list) else [told]
+
+
+def _refusal(error: NodeError, name: str) -> NodeFault:
+    code = "limit" if is_limit(error.code, error.message) else "refused"
+    return NodeFault(f"{name}: {error.message}", code=code)
 
 
 def _error(given: object) -> NodeError:
@@ -143,9 +169,6 @@ def _word(error: Exception) -> str:
         return "timeout"
     if isinstance(error, TooLarge):
         return "too_large"
-    if isinstance(error, HTTPError):
-        limited = error.response is not None and error.response.status_code == _SLOW_DOWN
-        return "rate_limited" if limited else "http_error"
     if isinstance(error, requests.exceptions.JSONDecodeError):
         return "protocol"
     return "refused" if isinstance(error, RequestException) else "protocol"

@@ -39,6 +39,10 @@ class TooMuch(NodeFault):
     code = "limit"
 
 
+# How an exchange fails as a whole when less might be answered.
+_LESS = {"limit", "too_large"}
+
+
 @dataclass(frozen=True, slots=True)
 class Tips:
     """The ends of a chain as one node sees them in one batch; `asked` holds the blocks that were asked for and exist."""
@@ -197,7 +201,12 @@ class Reader:
 
     def ask(self, calls: Sequence[Call], *, strict: bool = True) -> list[object]:
         """Return the answers to one batch; when `strict`, an error of any call is a fault."""
-        told = self._node.ask(calls)
+        try:
+            told = self._node.ask(calls)
+        except NodeFault as error:
+            if error.code in _LESS:
+                raise TooMuch(error.detail) from error
+            raise
         for one in told:
             if strict and isinstance(one, NodeError):
                 words = f"{self._node.name}: {one.message}"

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 # Questions about ranges in one scan: the next one goes on, and a scan stays far below the time a job may take.
 BUDGET = 40
+# Answers that did not come in time, after each of which fewer blocks are asked for.
+PATIENCE = 2
 LEASE_S = 300
 LOOK_BACK_EVERY = timedelta(days=1)
 LOOK_BACK_S = 2 * 86_400
@@ -135,14 +137,15 @@ class Scan:
         self._chain = chain
         self._reader = Reader(chain, node)
         self._clock = clock
-        self._left = BUDGET
+        self._left, self._patience = BUDGET, PATIENCE
         self.trouble: str | None = None
 
     def run(self) -> int:
         """Scan; return the node's head."""
         with reading(self._engine) as connection:
             state = store.states(connection)[self._chain.name]
-        self._span = min(state["span"], self._chain.span)
+        self._most = self._chain.span
+        self._span = min(state["span"], self._most)
         place = self._place()
         asked = {place.tip, place.final} if place and place.end else set()
         tips = self._reader.tips({number for number in asked if number >= 0})
@@ -292,13 +295,22 @@ class Scan:
             self._left = max(0, self._left - 1)
             try:
                 found = self._reader.read_range(first, last, self._watched if watched is None else watched)
-            except TooMuch as error:
-                if last == first:
+            except NodeFault as error:
+                if last == first or not self._may_ask_for_less(error):
                     raise
-                self._span = shrunk(last - first + 1, error.detail, first=first)
+                # Nor is it probed again in this scan: every other question would be refused.
+                self._span = self._most = shrunk(last - first + 1, error.detail, first=first)
+                self._note(span=self._span)
                 continue
-            self._span = grown(self._span, found=len(found.transfers), most=self._chain.span)
+            self._span = grown(self._span, found=len(found.transfers), most=self._most)
             return found, last
+
+    def _may_ask_for_less(self, error: NodeFault) -> bool:
+        """Tell whether fewer blocks may be answered: after a refusal, and twice after silence, which may have other reasons."""
+        if error.code == "timeout" and self._patience:
+            self._patience -= 1
+            return True
+        return isinstance(error, TooMuch)
 
     def _fill_in(self) -> None:
         """Read earlier blocks for addresses that are new."""

@@ -62,6 +62,11 @@ def test_an_empty_answer_doubles_the_span(span: int, found: int, expected: int) 
     [
         (-32005, "limit", True),
         (-32602, "exceed max block range: 5000", True),
+        (-32614, "eth_getLogs and eth_newFilter are limited to a 10,000 blocks range", True),
+        (35, "ranges over 10000 blocks are not supported on freetier", True),
+        (-32000, "requested too many blocks from 1 to 9000, maximum is set to 2048", True),
+        (-32008, "Log response size exceeded", True),
+        (-32005, "daily request count exceeded, request rate limited", False),
         (-32602, "invalid address hash value", False),
         (-32000, "header not found", False),
     ],

@@ -256,6 +256,33 @@ def test_a_refused_range_is_followed(desk: Desk) -> None:
     assert desk.found() == desk.world.transfers_of({MINE}, 0)
 
 
+@pytest.mark.parametrize("lie", ["slow", "floods"])
+def test_a_range_that_is_too_much_to_answer_in_time_is_asked_in_smaller_pieces(desk: Desk, lie: str) -> None:
+    """The node does not say so, and what was learnt outlives a scan that gave up."""
+    desk.node.max_range, desk.node.lie = 1, lie
+    for units in range(1, 41):
+        desk.world.mine((STRANGER, MINE, units))
+    desk.world.final = 40
+    for _ in range(4):
+        desk.scan()
+    assert desk.found() == desk.world.transfers_of({MINE}, 0)
+
+
+def test_a_refused_range_is_not_tried_again_in_the_same_scan(engine: Engine) -> None:
+    """Though every answer is empty, which would let the span grow."""
+    desk = Desk(engine, a_chain(span=64))
+    desk.watch(MINE)
+    desk.scan()
+    desk.node.max_range = 8
+    for _ in range(200):
+        desk.world.mine()
+    desk.world.final = 200
+    desk.node.asked.clear()
+    desk.scan()
+    assert len(desk.node.asked) < 200 / 8 + 6
+    assert desk.ranges()[0].last == 200
+
+
 def test_a_new_address_is_filled_in_from_its_first_block(desk: Desk) -> None:
     """Final blocks and those that are not."""
     for units in range(1, 11):

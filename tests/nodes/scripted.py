@@ -177,6 +177,8 @@ class ScriptedNode:
         else:
             first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
             if last - first + 1 > self.max_range:
+                if self.lie in ("slow", "floods"):
+                    raise NodeFault(self.name, code="timeout" if self.lie == "slow" else "too_large")
                 return NodeError(
                     -32602, f"block range is too wide, try [{hex(first)}, {hex(first + self.max_range - 1)}]"
                 )
