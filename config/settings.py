@@ -15,6 +15,7 @@ from config.chains import parse_chains
 from config.sources import parse_sources
 from relay.core.addresses import networks
 from relay.core.chains import Chain
+from relay.core.platforms import platform_of
 from relay.core.sources import Source
 from relay.errors import ConfigError
 
@@ -55,6 +56,7 @@ class Settings:
     log_level: str
     log_format: str
     sandbox: bool
+    platform: str
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -89,6 +91,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         log_level=read.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
         log_format=read.choice("LOG_FORMAT", ("auto", "json", "text"), "auto"),
         sandbox=read.flag("RELAY_SANDBOX", default=False),
+        platform=platform_of(environ),
         sources=_sources(read),
         chains=_chains(read),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -26,6 +26,7 @@ from relay.flows.close import Desk
 from relay.flows.committer import Committer
 from relay.flows.creation import Creator
 from relay.flows.endpoints import Office
+from relay.flows.explaining import Inquirer
 from relay.flows.forwarding import Forwarder
 from relay.flows.intake import Intake
 from relay.flows.reconcile import Bench
@@ -123,6 +124,11 @@ def bench_of(runtime: Runtime, owner: str) -> Bench:
         # One person may run it in two shells, and a web process in two threads.
         owner=f"{owner}:{os.urandom(4).hex()}",
     )
+
+
+def inquirer_of(runtime: Runtime, scope: Collection[str] | None) -> Inquirer:
+    """Return what explaining a transaction works with; `scope` are the namespaces whose orders may be shown, None for all."""
+    return Inquirer(engine=runtime.engine, chains=runtime.settings.chains, queue=runtime.queue, scope=scope)
 
 
 def sealer_of(runtime: Runtime) -> Sealer:

@@ -6,10 +6,10 @@ import time
 
 import click
 
-from relay.bootstrap import now
+from relay.bootstrap import inquirer_of, now
 from relay.cli.output import as_json, show_one
 from relay.cli.shell import FAILED, Shell, pass_shell
-from relay.flows.explaining import Inquirer, look_up, machine_hash
+from relay.flows.explaining import look_up, machine_hash
 from relay.web.api.explain import explanation
 
 EVERY_S = 1.0
@@ -25,8 +25,7 @@ EVERY_S = 1.0
 @pass_shell
 def explain(shell: Shell, context: click.Context, tx: str, wait: int, *, as_json: bool) -> None:
     """Explain the transaction TX, a hash with or without 0x: what became of it, and what to do next."""
-    runtime, tx_hash = shell.runtime, machine_hash(tx)
-    inquirer = Inquirer(engine=runtime.engine, chains=runtime.settings.chains, queue=runtime.queue, scope=None)
+    inquirer, tx_hash = inquirer_of(shell.runtime, None), machine_hash(tx)
     end = time.monotonic() + wait
     while (found := look_up(inquirer, tx_hash, now=now())) is None:
         if time.monotonic() >= end:

@@ -16,13 +16,13 @@ from relay.core.hashes import show_hash
 from relay.core.sides import Line, Side, compared, difference, next_step
 from relay.core.sources import Source
 from relay.flows.timeline import MOST, Key, Step, namespace_of, timeline_of
-from relay.store import callbacks, matching, orders, provider_facts
+from relay.store import callbacks, deliveries, matching, orders, provider_facts
 from relay.store.engine import reading
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """An order, what each witness says, where they differ, what to do, what is disputed, and what happened."""
+    """An order, what each witness says, where they differ, what to do, what is disputed, who was told, and what happened."""
 
     order: RowMapping
     sides: list[Side]
@@ -30,6 +30,7 @@ class Story:
     difference: str
     next_step: str
     breaks: list[dict[str, Any]]
+    deliveries: list[RowMapping]
     steps: list[Step]
 
 
@@ -46,6 +47,7 @@ def story_of(engine: Engine, sources: Mapping[str, Source], key: Key, *, actor: 
         facts = provider_facts.of_order(connection, *key)
         moved = matching.of_order(connection, *key)
         disputed = orders.breaks_of(connection, *key, most=MOST)
+        sent = deliveries.of_order(connection, *key, owner=None, most=MOST)
     configured = sources.get(order["source"])
     sides = [_callback(heard), _provider(facts, configured), _chain(moved, configured)]
     return Story(
@@ -55,6 +57,7 @@ def story_of(engine: Engine, sources: Mapping[str, Source], key: Key, *, actor: 
         difference=difference(sides, order["credited_micros"]),
         next_step=next_step(order["state"], order["held_reason"]),
         breaks=[{**row, "why": why(row["kind"], json.loads(row["evidence"] or "{}"))} for row in disputed],
+        deliveries=sent,
         steps=steps,
     )
 

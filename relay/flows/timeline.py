@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Engine, RowMapping
 
@@ -18,6 +18,9 @@ from relay.errors import NotFound
 from relay.store import audit, callbacks, creations, deliveries, events, matching, orders, provider_facts
 from relay.store.engine import reading
 
+What = Literal[
+    "created", "creation", "callback", "provider", "transfer", "event", "delivery", "acknowledged", "break", "act"
+]
 # Of each kind; an order that has more is under attack, and its list of callbacks shows the rest.
 MOST = 500
 Key = tuple[str, str]
@@ -25,10 +28,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to an order. `what` is creation, callback, provider, transfer, event, delivery, break or act."""
+    """One thing that happened to an order; `id` names what it happened by."""
 
     at: datetime
-    what: str
+    what: What
     id: str
     facts: dict[str, Any]
 
@@ -62,16 +65,32 @@ def timeline_of(
         if order is None:
             raise NotFound("no such order")
         owner = actor.id if actor.roles == {"service"} else None
-        steps = [_callback(row) for row in callbacks.of_order(connection, *key, most=MOST)]
+        sent = deliveries.of_order(connection, *key, owner=owner, most=MOST)
+        made = creations.find(connection, key)
+        steps = [_created(order) if made is None else _creation(made)]
+        steps += [_callback(row) for row in callbacks.of_order(connection, *key, most=MOST)]
         steps += [_event(row) for row in events.of_order(connection, *key, most=MOST)]
-        steps += [_delivery(row) for row in deliveries.of_order(connection, *key, owner=owner, most=MOST)]
-        steps += [_creation(row) for row in filter(None, [creations.find(connection, key)])]
+        steps += [_delivery(row) for row in sent]
+        steps += [_acknowledged(row) for row in sent if row["state"] == "delivered"]
         steps += [_provider(row) for row in provider_facts.of_order(connection, *key)]
         steps += [_transfer(row) for row in matching.of_order(connection, *key)]
         steps += [_break(row) for row in orders.breaks_of(connection, *key, most=MOST)]
         if owner is None:
             steps += [_act(row) for row in audit.of_subject(connection, f"{namespace}/{orderid}", most=MOST)]
     return order, sorted(steps, key=lambda step: step.at)
+
+
+def _created(order: RowMapping) -> Step:
+    """When we first knew of it: it was registered, or somebody called back."""
+    names = ("source", "user_ref", "expected_micros", "expires_at")
+    told = _step(order["created_at"], "created", order, *names)
+    return Step(told.at, told.what, order["orderid"], {"registered": order["registered"], **told.facts})
+
+
+def _acknowledged(row: RowMapping) -> Step:
+    return _step(
+        row["finished_at"], "acknowledged", row, "event_type", "endpoint_id", "endpoint_url", "attempts", "last_status"
+    )
 
 
 def _callback(row: RowMapping) -> Step:
@@ -100,7 +119,17 @@ def _event(row: RowMapping) -> Step:
 
 
 def _delivery(row: RowMapping) -> Step:
-    names = ("event_id", "endpoint_id", "state", "attempts", "last_status", "last_error", "finished_at")
+    names = (
+        "event_id",
+        "event_type",
+        "endpoint_id",
+        "endpoint_url",
+        "state",
+        "attempts",
+        "last_status",
+        "last_error",
+        "finished_at",
+    )
     return _step(row["created_at"], "delivery", row, *names)
 
 
@@ -137,5 +166,5 @@ def _break(row: RowMapping) -> Step:
     return _step(row["first_seen"], "break", row, "kind", "severity", "state", "owner", "note", "resolved_at")
 
 
-def _step(at: datetime, what: str, row: RowMapping, *names: str) -> Step:
+def _step(at: datetime, what: What, row: RowMapping, *names: str) -> Step:
     return Step(at, what, str(row["id"]), {name: row[name] for name in names if row[name] is not None})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,11 @@ def find(
 def page(connection: Connection, *, owner: str | None, after: Cursor | None, limit: int) -> Page:
     """List endpoints, newest first."""
     return read_page(connection, select(endpoints).where(*_visible(owner)), endpoints.c.id, after=after, limit=limit)
+
+
+def named(connection: Connection, ids: Collection[str]) -> list[RowMapping]:
+    """Return these endpoints, also those that were deleted."""
+    return list(connection.execute(select(endpoints).where(endpoints.c.id.in_(sorted(ids)))).mappings())
 
 
 def _visible(owner: str | None) -> list[Any]:

@@ -19,11 +19,17 @@ def backlog(connection: Connection) -> dict[str, tuple[int, datetime]]:
     query = (
         select(deliveries.c.endpoint_id, func.count().label("count"), oldest.label("since"))
         .where(deliveries.c.state.in_(("pending", "sending")))
-        .where(deliveries.c.endpoint_id.in_(select(endpoints.c.id).where(endpoints.c.deleted_at.is_(None))))
+        .where(_of_the_living())
         .group_by(deliveries.c.endpoint_id)
         .order_by(deliveries.c.endpoint_id)
     )
     return {row.endpoint_id: (row[1], row.since) for row in connection.execute(query)}
+
+
+def dead(connection: Connection) -> int:
+    """Return how many deliveries were given up and can be sent again."""
+    query = select(func.count()).select_from(deliveries).where(deliveries.c.state == "dead")
+    return connection.scalar(query.where(_of_the_living())) or 0
 
 
 def open_breaks(connection: Connection) -> dict[str, float]:
@@ -40,6 +46,11 @@ def undecided(connection: Connection) -> dict[str, tuple[int, int]]:
         .group_by(orders.c.state)
     )
     return {state: (count, int(micros or 0)) for state, count, micros in connection.execute(query)}
+
+
+def _of_the_living() -> ColumnElement[bool]:
+    """Nothing is sent to an endpoint that was deleted."""
+    return deliveries.c.endpoint_id.in_(select(endpoints.c.id).where(endpoints.c.deleted_at.is_(None)))
 
 
 class VerdictCount:

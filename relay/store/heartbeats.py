@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, delete, func, select, text
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select, text
 
 from relay.store.rows import heartbeats
 
@@ -31,6 +31,12 @@ def beat(
 def prune(connection: Connection, *, before: datetime) -> int:
     """Forget processes that were last alive before a moment; return how many."""
     return connection.execute(delete(heartbeats).where(heartbeats.c.seen_at < before)).rowcount
+
+
+def listed(connection: Connection) -> list[RowMapping]:
+    """Return the processes of which a sign of life is kept, those seen last first."""
+    query = select(heartbeats).order_by(heartbeats.c.kind.desc(), heartbeats.c.seen_at.desc())
+    return list(connection.execute(query).mappings())
 
 
 def last_seen(connection: Connection) -> dict[str, datetime]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from flask import Response, render_template
@@ -97,6 +97,11 @@ def short(text: str) -> str:
 def changed(query: Mapping[str, str], **changes: str | None) -> str:
     """Return the query of a link: this one with some names changed, and without those that are None or empty."""
     return urlencode({name: value for name, value in {**query, **changes}.items() if value})
+
+
+def path_of(namespace: str, orderid: str) -> str:
+    """Return the path of an order's page."""
+    return f"/finance/orders/{quote(namespace, safe='')}/{quote(orderid)}"
 
 
 _SPELLINGS = (money, exact, moment, iso, local, age, words, plain, short, changed)

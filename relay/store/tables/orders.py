@@ -18,6 +18,8 @@ class Order(SQLModel, table=True):
         UniqueConstraint("namespace", "orderid"),
         Index("ix_orders_listing", "state", "id"),
         Index("ix_orders_user_ref", "user_ref", "id"),
+        partial("ix_orders_amount", "amount_micros", "id", where="amount_micros IS NOT NULL"),
+        partial("ix_orders_expected", "expected_micros", "id", where="expected_micros IS NOT NULL"),
         partial("ix_orders_address", "address", "id", where="address IS NOT NULL"),
         partial("ix_orders_asked", "address", "expected_micros", "id", where="address IS NOT NULL"),
         partial("ix_orders_expires", "expires_at", where="expires_at IS NOT NULL AND state IN ('created', 'pending')"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
-from relay.bootstrap import now
+from relay.bootstrap import inquirer_of, now
 from relay.core.actors import FINANCE
 from relay.core.chain_addresses import family_of
 from relay.core.explaining import Case, Explanation
 from relay.core.hashes import show_hash
-from relay.flows.explaining import Inquirer, look_up, machine_hash
+from relay.flows.explaining import look_up, machine_hash
 from relay.flows.timeline import namespaces_in_scope
 from relay.web.api.common import Input, Shape, Words, part, shown
 from relay.web.auth import role
@@ -61,13 +61,8 @@ class Asking(Shape):
 def explain_transaction(path: TransactionPath) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Explain a transaction: 200 with what is known, 202 while the nodes are asked about one that no scan has read."""
     tx_hash = machine_hash(path.tx)
-    inquirer = Inquirer(
-        engine=runtime().engine,
-        chains=runtime().settings.chains,
-        queue=runtime().queue,
-        scope=namespaces_in_scope(runtime().sources, actor()),
-    )
-    found = look_up(inquirer, tx_hash, now=now())
+    scope = namespaces_in_scope(runtime().sources, actor())
+    found = look_up(inquirer_of(runtime(), scope), tx_hash, now=now())
     if found is None:
         return shown(Asking, {"tx_hash": tx_hash, "state": "asking"}), 202, {"Retry-After": str(RETRY_AFTER_S)}
     return explanation(found, tx_hash), 200, {}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from flask import Response
 from pydantic import computed_field
 
 from relay.core.actors import FINANCE
 from relay.core.orders import State
-from relay.flows.timeline import namespaces_in_scope, order_with_timeline
+from relay.flows.timeline import What, namespaces_in_scope, order_with_timeline
 from relay.store import orders
 from relay.store.engine import reading
 from relay.web.api.common import (
@@ -97,7 +97,7 @@ class StepShape(Shape):
     """One thing that happened to an order."""
 
     at: Moment
-    what: Literal["creation", "callback", "provider", "transfer", "event", "delivery", "break", "act"]
+    what: What
     id: str
     facts: dict[str, Any]
 

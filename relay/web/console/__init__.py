@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from relay.web.console import account, home, setup, sign_in
+from relay.web.console import account, home, search, setup, sign_in, sources
 
-BLUEPRINTS = (sign_in.routes, setup.routes, account.routes, home.routes)
+BLUEPRINTS = (
+    sign_in.routes,
+    setup.routes,
+    account.routes,
+    home.routes,
+    search.routes,
+    sources.routes,
+)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Response
 from sqlalchemy import Connection
 
 from relay.bootstrap import now
+from relay.core.platforms import start_command
 from relay.store import heartbeats
 from relay.store.engine import reading
 from relay.web.context import actor, runtime
@@ -23,11 +25,24 @@ def framed(template: str, /, here: str, status: int = 200, **context: object) ->
     return page(template, status, me=actor(), here=here, silent=warnings, sandbox=runtime().settings.sandbox, **context)
 
 
-def silent(connection: Connection, moment: datetime) -> list[str]:
-    """Say which kinds of process have not been heard of for SILENT_AFTER, and what that means."""
-    seen = heartbeats.last_seen(connection)
+def number_of(text: str) -> int | None:
+    """Return the number of a row that a path or a cursor names, None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A kind of process that nothing is heard of: what that means, and what starts one on this platform."""
+
+    sentence: str
+    command: str
+
+
+def silent(connection: Connection, moment: datetime) -> list[Silence]:
+    """Return which kinds of process have not been heard of for SILENT_AFTER."""
+    seen, platform = heartbeats.last_seen(connection), runtime().settings.platform
     return [
-        f"No {kind} has been heard of{_since(seen.get(kind), moment)}: {means}."
+        Silence(f"No {kind} has been heard of{_since(seen.get(kind), moment)}: {means}.", start_command(platform, kind))
         for kind, means in (("worker", "nothing is delivered or matched"), ("clock", "nothing is started in time"))
         if kind not in seen or moment - seen[kind] > heartbeats.SILENT_AFTER
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from relay.store import chain, figures, sources
+from relay.bootstrap import now
+from relay.store import chain, endpoints, figures, heartbeats, sources
 from relay.store.engine import reading
 from relay.web.auth import person, public_page
 from relay.web.console.frame import READERS, framed
@@ -26,7 +27,7 @@ def front() -> AnyResponse:
 @person(*READERS)
 def home() -> Response:
     """Show how the house stands, in one sentence and a few figures."""
-    settings = runtime().settings
+    settings, moment = runtime().settings, now()
     with reading(runtime().engine) as connection:
         orders = figures.undecided(connection)
         severities = figures.open_breaks(connection)
@@ -34,6 +35,9 @@ def home() -> Response:
         chains = chain.states(connection)
         states = sources.states(connection)
         lacks = list(missing(connection))
+        processes = heartbeats.listed(connection)
+        services = {row["id"]: row for row in endpoints.named(connection, backlog)}
+        dead = figures.dead(connection)
     return framed(
         "home.html",
         "console",
@@ -42,6 +46,11 @@ def home() -> Response:
         severities=sorted(severities.items()),
         breaks=int(sum(severities.values())),
         waiting=sum(count for count, _ in backlog.values()),
+        oldest=min((since for _, since in backlog.values()), default=None),
+        backlog=[(services[name], count, since) for name, (count, since) in backlog.items() if name in services],
+        dead=dead,
+        processes=[(row, moment - row["seen_at"] > heartbeats.SILENT_AFTER) for row in processes],
+        now=moment,
         chains=[(one, chains.get(name)) for name, one in settings.chains.items()],
         sources=[(one, states.get(name)) for name, one in runtime().sources.items()],
         public_url=settings.public_url,

@@ -60,7 +60,7 @@ def make() -> AnyResponse:
         return page(
             "setup_done.html",
             names=names,
-            missing=[*missing(connection), *silent(connection, moment)],
+            missing=[*missing(connection), *(f"{one.sentence} {one.command}" for one in silent(connection, moment))],
             callbacks=callbacks(),
         )
 

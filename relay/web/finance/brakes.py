@@ -22,8 +22,8 @@ from relay.store.engine import reading
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
 from relay.web.context import actor, runtime
-from relay.web.finance.orders import path_of
 from relay.web.finance.reading import new_act_id
+from relay.web.pages import path_of
 
 routes = Blueprint("brakes", __name__)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -16,10 +14,11 @@ from relay.store import asked_acts as acts_store
 from relay.store import orders
 from relay.store.engine import reading
 from relay.web.auth import person
-from relay.web.console.frame import READERS, framed
+from relay.web.console.frame import READERS, framed, number_of
 from relay.web.context import actor, runtime
-from relay.web.finance.breaks import searched_keys, views
+from relay.web.finance.breaks import views
 from relay.web.finance.reading import new_act_id
+from relay.web.pages import path_of
 
 routes = Blueprint("finance_orders", __name__)
 
@@ -28,25 +27,16 @@ PER_PAGE = 50
 
 @routes.get("/finance/orders")
 @person(*READERS)
-def listed() -> AnyResponse:
-    """Find an order by its number, a transaction or an address; or list those in a state, newest first."""
-    text, state = request.args.get("q", "").strip(), request.args.get("state") or None
+def listed() -> Response:
+    """List orders, or those in a state, newest first."""
+    state = request.args.get("state") or None
     if state is not None and state not in set(State):
         raise Unprocessable("no such state", pointer="/state")
-    after = request.args.get("after", "")
+    after = number_of(request.args.get("after", ""))
     with reading(runtime().engine) as connection:
-        if text:
-            keys = sorted(searched_keys(connection, text))
-            rows = [row for key in keys if (row := orders.find(connection, *key)) is not None]
-            following = None
-        else:
-            cursor = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
-            page = orders.page(connection, scope=None, after=cursor, limit=PER_PAGE, state=state)
-            rows, following = page.rows, page.next
-    if text and len(rows) == 1:
-        return redirect(path_of(rows[0]["namespace"], rows[0]["orderid"]), code=303)
+        page = orders.page(connection, scope=None, after=after, limit=PER_PAGE, state=state)
     return framed(
-        "orders.html", "orders", rows=rows, text=text, state=state, states=list(State), next=following, views=views()
+        "orders.html", "orders", rows=page.rows, state=state, states=list(State), next=page.next, views=views()
     )
 
 
@@ -79,8 +69,3 @@ def ask(source: str, orderid: str) -> AnyResponse:
         act_id=new_act_id(moment),
     )
     return redirect(path_of(source, orderid), code=303)
-
-
-def path_of(namespace: str, orderid: str) -> str:
-    """Return the path of an order's page."""
-    return f"/finance/orders/{quote(namespace, safe='')}/{quote(orderid)}"

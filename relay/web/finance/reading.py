@@ -43,11 +43,6 @@ def new_act_id(moment: datetime) -> str:
     return time_ordered_id("ask", moment, os.urandom(10))
 
 
-def number_of(text: str) -> int | None:
-    """Return the number of a row that a path or a cursor names, None for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
 def _age(text: str, now: datetime) -> tuple[datetime | None, datetime | None]:
     """Return before when, and since when, a break of that age was first seen; the bounds are those of the statement's ages."""
     if not text:

@@ -13,10 +13,9 @@ from relay.flows import reconcile
 from relay.store import runs as store
 from relay.store.engine import reading
 from relay.web.auth import person
-from relay.web.console.frame import READERS, framed
+from relay.web.console.frame import READERS, framed, number_of
 from relay.web.context import runtime
 from relay.web.finance.days import day_of
-from relay.web.finance.reading import number_of
 
 routes = Blueprint("runs", __name__)
 

@@ -151,7 +151,7 @@ def test_orders_are_filtered(admin: Caller, query: dict[str, Any], expected: lis
 def test_an_order_tells_its_story(admin: Caller) -> None:
     """Callbacks, events, deliveries and breaks, in order of time; amounts as text and as micros."""
     order = admin.get("/v1/orders/crossing/sh-1")
-    assert [step["what"] for step in order["timeline"]] == ["callback", "event", "delivery", "break"]
+    assert [step["what"] for step in order["timeline"]] == ["created", "callback", "event", "delivery", "break"]
     assert [step["at"] for step in order["timeline"]] == sorted(step["at"] for step in order["timeline"])
     assert (order["amount"], order["credited"], order["expected_amount"]) == ("3.000000", "3.000000", None)
     assert (order["state"], order["held_reason"], order["flags"]) == ("held", "conflict", ["conflict"])

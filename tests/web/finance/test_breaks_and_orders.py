@@ -51,7 +51,7 @@ def test_breaks_are_filtered_by_the_url(runtime: Runtime, visitor: Visitor) -> N
     assert "1 break of what is called “sh-b1”" in visitor.read("/finance/breaks", q="sh-b1")
     a_break(runtime.engine, "b3", first_seen=datetime.now(UTC) - timedelta(hours=2))
     assert "1 break open, 1.000000 USDT." in visitor.read("/finance/breaks", age="1 to 4 h")
-    assert "No break is open" in visitor.read("/finance/breaks", age="3 to 7 days")
+    assert "No break is open" in visitor.read("/finance/breaks", age="4 to 24 h")
     assert "No break is open" in visitor.read("/finance/breaks", chain="tron")
     for wrong in (
         {"age": "old"},
@@ -131,7 +131,7 @@ def test_an_order_shows_its_difference_first(runtime: Runtime, app: OpenAPI, vis
     tx = a_stored_transfer(runtime.engine, 0xAA, "0x" + "ab" * 20, amount_micros=20_000_000)
     a_match(runtime.engine, tx, "sh-1")
     a_provider_fact(runtime.engine, "sh-1", amount_micros=200_000_000)
-    assert visitor.get("/finance/orders", q=tx.upper()).location == "/finance/orders/crossing/sh-1"
+    assert visitor.get("/console/search", q=tx.upper()).location == "/finance/orders/crossing/sh-1"
     text = visitor.read("/finance/orders/crossing/sh-1")
     assert "The witnesses are 180.000000 USDT apart: Callback 200.000000, Provider 200.000000, Chain 20.000000." in text
     assert "Held: another witness contradicts the callback. Ask below" in text
@@ -173,7 +173,6 @@ def test_orders_are_listed_by_state(runtime: Runtime, visitor: Visitor) -> None:
     assert "sh-1" in text
     assert "sh-2" not in text
     assert visitor.get("/finance/orders", state="odd").status_code == 422
-    assert "Nothing is called" in visitor.read("/finance/orders", q="sh-9")
 
 
 def test_hostile_text_stays_text(runtime: Runtime, visitor: Visitor) -> None:

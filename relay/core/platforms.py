@@ -1,0 +1,24 @@
+"""Own which platform we run on, as the names in its environment give it away, and how a process of ours is started there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# Dokku calls its processes dynos as well, so its own names are looked for first.
+_MARKS = (("dokku", "DOKKU_"), ("heroku", "DYNO"), ("render", "RENDER"))
+_COMMANDS = {
+    "dokku": "dokku ps:scale <app> {0}=1",
+    "heroku": "heroku ps:scale {0}=1",
+    "render": "resume relay-{0} on the dashboard",
+}
+
+
+def platform_of(names: Iterable[str]) -> str:
+    """Return the platform that variables of these names are set on, "" where none gives itself away."""
+    names = list(names)
+    return next((platform for platform, mark in _MARKS if any(name.startswith(mark) for name in names)), "")
+
+
+def start_command(platform: str, kind: str) -> str:
+    """Return how a `worker` or a `clock` is started on a platform."""
+    return _COMMANDS.get(platform, "python -m jobs.{0}").format(kind)

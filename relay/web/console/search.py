@@ -1,0 +1,81 @@
+"""Own the one search: whatever a person has of an order leads to its page, and an unknown transaction to what the chains say."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import Blueprint, Response, redirect, request
+from sqlalchemy import Connection
+from werkzeug.wrappers import Response as AnyResponse
+
+from relay.bootstrap import inquirer_of, now
+from relay.core.chain_addresses import family_of
+from relay.core.hashes import parse_hash, show_hash
+from relay.errors import Unprocessable
+from relay.flows.explaining import look_up, machine_hash
+from relay.store import events, lookup, sources
+from relay.store.engine import reading
+from relay.web.auth import person
+from relay.web.console.frame import READERS, framed, number_of
+from relay.web.context import runtime
+from relay.web.pages import path_of
+
+routes = Blueprint("search", __name__)
+
+PER_PAGE = 50
+LONGEST = 500
+REFRESH_S = 2
+
+
+@routes.get("/console/search")
+@person(*READERS)
+def search() -> AnyResponse:
+    """Go to the only order that is named so, else list those that are, else go where the text leads otherwise."""
+    text, after = request.args.get("q", "").strip(), number_of(request.args.get("after", ""))
+    if len(text) > LONGEST or "\0" in text:
+        raise Unprocessable(f"search for at most {LONGEST} characters, without a NUL", pointer="/q")
+    if not text:
+        return framed("search.html", "search", text="", found=None)
+    with reading(runtime().engine) as connection:
+        found = lookup.orders_named(
+            connection,
+            text,
+            namespaces=_namespaces(connection),
+            chains=runtime().settings.chains,
+            after=after,
+            limit=PER_PAGE,
+        )
+        place = None if found.rows or after else _elsewhere(connection, text)
+    if len(found.rows) == 1 and after is None:
+        (order, _) = found.rows[0]
+        place = path_of(order["namespace"], order["orderid"])
+    return framed("search.html", "search", text=text, found=found) if place is None else redirect(place, code=303)
+
+
+@routes.get("/console/transactions/<tx>")
+@person(*READERS)
+def transaction(tx: str) -> Response:
+    """Explain a transaction that no order is known by; while the nodes are asked, the page comes again by itself."""
+    tx_hash = machine_hash(tx)
+    explained = look_up(inquirer_of(runtime(), None), tx_hash, now=now())
+    shown = show_hash(tx_hash, family_of((explained and explained.chain) or ""))
+    answer = framed("transaction.html", "search", tx=shown, explained=explained)
+    if explained is None:
+        answer.headers["Refresh"] = str(REFRESH_S)
+    return answer
+
+
+def _namespaces(connection: Connection) -> set[str]:
+    """All that ever had orders: a source that is configured no longer has left some."""
+    recorded = {row["namespace"] for row in sources.states(connection).values()}
+    return recorded | {source.namespace for source in runtime().sources.values()}
+
+
+def _elsewhere(connection: Connection, text: str) -> str | None:
+    """Return the page of what is no order's: an event of the house, or a transaction."""
+    if events.find(connection, text) is not None:
+        return f"/console/events/{quote(text, safe='')}"
+    try:
+        return f"/console/transactions/{parse_hash(text)}"
+    except ValueError:
+        return None
