@@ -14,8 +14,9 @@ from config.witnesses import evidence_of, recover_of
 from relay.core import adapters, amounts
 from relay.core.adapters import Adapter, parse_ack, parse_adapter, with_patterns
 from relay.core.addresses import networks
+from relay.core.public_keys import read_public_key
 from relay.core.sections import Section
-from relay.core.signatures import Secret
+from relay.core.signatures import PUBLIC_KEYED, Secret
 from relay.core.sources import Brake, Source
 from relay.core.statements import parse_statement
 from relay.errors import ConfigError
@@ -275,12 +276,22 @@ def _judge_names(source: Source, section: Section) -> None:
             section.faults.append(f"{path}: a name is lower-case letters, digits, - and _, at most 63")
 
 
+def _judge_public_keys(source: Source, section: Section) -> None:
+    for secret in source.secrets:
+        try:
+            read_public_key(secret.value)
+        except ValueError as error:
+            section.fault("secrets", str(error))
+
+
 def _judge_against_adapter(source: Source, section: Section) -> None:
     adapter, appid = source.adapter, source.adapter.names.get("appid")
     if appid is not None and not adapter.patterns[appid].fullmatch(source.appid or ""):
         section.fault(
             "appid", "is not of the form the adapter expects" if source.appid else "is needed: callbacks name it"
         )
+    if adapter.scheme.digest in PUBLIC_KEYED:
+        _judge_public_keys(source, section)
     if "occurred_at" not in adapter.names and (source.live_from is not None or source.max_age_s):
         section.fault(
             "live_from" if source.live_from else "max_age_s", "cannot work: this provider's callbacks bear no time"

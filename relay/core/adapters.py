@@ -12,7 +12,7 @@ from relay.core.callbacks import Status
 from relay.core.calls import Call, parse_calls, parse_query
 from relay.core.schemes import parse_scheme, separates
 from relay.core.sections import Section
-from relay.core.signatures import Scheme
+from relay.core.signatures import PUBLIC_KEYED, Scheme
 from relay.errors import ConfigError
 
 WORDS = ("orderid", "user_ref", "amount", "appid", "occurred_at", "status", "provider_order_id", "tx_hash")
@@ -281,6 +281,11 @@ def _judge(adapter: Adapter, section: Section) -> None:
     amount = adapter.names.get("amount")
     if amount in adapter.optional - adapter.needed_to_credit:
         section.fault("fields.amount.needed", 'must be "always" or "succeeded": nobody is credited with nothing')
+    calls = [*adapter.creates.values(), *filter(None, [adapter.query])]
+    if adapter.scheme.digest in PUBLIC_KEYED and any(call.signature for call in calls):
+        section.fault(
+            "signature.digest", f'"{adapter.scheme.digest}" cannot sign our calls: only the provider can sign'
+        )
 
 
 def _judge_shape(adapter: Adapter, section: Section) -> None:

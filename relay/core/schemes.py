@@ -17,6 +17,7 @@ from relay.core.signatures import (
     PAIRS,
     PLACEHOLDER,
     PLACES,
+    PUBLIC_KEYED,
     Scheme,
 )
 
@@ -78,7 +79,10 @@ def is_sound(scheme: Scheme) -> bool:
 def _judge_fields(scheme: Scheme, section: Section) -> None:
     if not _NAME.fullmatch(scheme.name):
         section.fault("name", "must be a field or header name of plain letters, digits, _ . -")
-    if scheme.place == "key" and scheme.digest not in HMACS:
+    if scheme.digest in PUBLIC_KEYED:
+        if scheme.place != "key":
+            section.fault("place", f'"{scheme.digest}" has no secret that could be in the text')
+    elif scheme.place == "key" and scheme.digest not in HMACS:
         section.fault("place", f'"{scheme.digest}" without a key needs the secret in the text: "prefix" or "suffix"')
     if scheme.pair != "v" and _NAME_OR_EQUALS.search(scheme.joiner):
         section.fault("joiner", "must not be made of what names are made of, nor contain =")

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Self
 
 from relay.core.canonical import SPELLINGS
-from relay.errors import CallbackRejected
+from relay.core.public_keys import holds
+from relay.errors import CallbackRejected, Unprocessable
 
 # The old digests are here because providers use them. A signature of MD5 is no evidence by itself: config/settings.py says so at start.
 HASHES: Mapping[str, Callable[[bytes], hashlib._Hash]] = {
@@ -25,11 +26,18 @@ HASHES: Mapping[str, Callable[[bytes], hashlib._Hash]] = {
     "sha256": hashlib.sha256,
 }
 HMACS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
-DIGESTS = (*HMACS, *HASHES)
+# The provider's public key stands in place of a secret: what it signed can be checked, and never be signed again.
+PUBLIC_KEYED = ("rsa-sha256",)
+DIGESTS = (*HMACS, *HASHES, *PUBLIC_KEYED)
 ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "hex-lower": bytes.hex,
     "hex-upper": lambda digest: digest.hex().upper(),
     "base64": lambda digest: base64.b64encode(digest).decode(),
+}
+DECODINGS: Mapping[str, Callable[[str], bytes]] = {
+    "hex-lower": bytes.fromhex,
+    "hex-upper": bytes.fromhex,
+    "base64": partial(base64.b64decode, validate=True),
 }
 LOCATIONS = ("body", "header")
 ENVELOPES = ("fields", "body", "timestamp.body", "text", *SPELLINGS)
@@ -128,8 +136,11 @@ def sign(
 
     `body` and `timestamp` matter to schemes that sign them; `fill` gives the
     text for a placeholder of the request, such as "url" or "header:X-Client".
-    Raises CallbackRejected when the body is not JSON and has to be.
+    Raises CallbackRejected when the body is not JSON and has to be, and
+    Unprocessable where only the provider has the key that signs.
     """
+    if scheme.digest in PUBLIC_KEYED:
+        raise Unprocessable(f"{scheme.digest}: only the provider can sign")
     return _digest(scheme, secret, _signed_bytes(scheme, fields, body, timestamp, fill))
 
 
@@ -151,10 +162,8 @@ def verify(
     """
     if not given or not given.isascii():
         raise CallbackRejected(f"{scheme.name}: missing, empty or not ASCII", code="bad_signature", http_status=401)
-    signed, offered = _signed_bytes(scheme, fields, body, timestamp, fill), given.encode()
-    matched = [
-        secret.id for secret in secrets if hmac.compare_digest(_digest(scheme, secret.value, signed).encode(), offered)
-    ]
+    signed = _signed_bytes(scheme, fields, body, timestamp, fill)
+    matched = [secret.id for secret in secrets if _fits(scheme, secret.value, signed, given)]
     if not matched:
         raise CallbackRejected(f"{scheme.name}: does not match", code="bad_signature", http_status=401)
     return matched[0]
@@ -197,6 +206,18 @@ def _signed_bytes(
             return b"".join(known.get(it) or _bytes(fill(it)) if odd % 2 else _bytes(it) for odd, it in pieces)
         case spelling:
             return SPELLINGS[spelling](body, scheme.name if scheme.location == "body" else "")
+
+
+def _fits(scheme: Scheme, secret: str, signed: bytes, given: str) -> bool:
+    if scheme.digest not in PUBLIC_KEYED:
+        return hmac.compare_digest(_digest(scheme, secret, signed).encode(), given.encode())
+    try:
+        signature = DECODINGS[scheme.encoding](given.removeprefix(scheme.label))
+    except ValueError:
+        return False
+    # One signature has one spelling, or the same callback could come again as another one.
+    is_plain = scheme.label + ENCODINGS[scheme.encoding](signature) == given
+    return is_plain and holds(secret, signed, signature)
 
 
 def _digest(scheme: Scheme, secret: str, signed: bytes) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from relay.core.chain_addresses import family_of, show_address
 from relay.core.rendering import ack_ok, render
+from relay.core.signatures import PUBLIC_KEYED
 from relay.core.sources import Source
 from relay.errors import Unprocessable
 from relay.ports import Answer
@@ -32,12 +33,14 @@ def as_the_provider(
 
     With the source's first secret; where the endpoint signs with its own,
     always with `own_key`, the first attempt too, for its handler knows no
-    other. Raises Unprocessable when it cannot be said in the provider's words.
+    other. What only the provider can sign goes out as it came each time.
+    Raises Unprocessable when it cannot be said in the provider's words.
     """
     source = None if original is None else sources.get(original.callback.source)
     if original is None or source is None:
         raise Unprocessable("the callback of this credit, or its source, is not there")
-    if claim.number == 1 and claim.signing == "source" and _says_the_same(original):
+    goes_as_it_came = claim.number == 1 or source.adapter.scheme.digest in PUBLIC_KEYED
+    if goes_as_it_came and claim.signing == "source" and _says_the_same(original):
         return _as_it_came(claim, original, source)
     return _anew(claim, original, source, key=own_key if claim.signing == "own" else source.secrets[0].value, now=now)
 
