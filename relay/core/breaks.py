@@ -21,9 +21,12 @@ class Heading(StrEnum):
 class BreakClass:
     """One class. Severity 1 is money at risk, 4 information.
 
-    `by` says who finds it: `run` the reconciler, `intake` the judgement of
-    callbacks, `chain` the matching of transfers, `close` who looks after sealed
-    days, `needs` nobody yet, for the input that `needs` names is not there.
+    `by` says who finds it: `run` the reconciler where it judges an order,
+    `chain` the reconciler where it judges money that is no order's, `intake`
+    the judgement of callbacks, `court` who judges reorgs, `close` who looks
+    after sealed days, `needs` nobody yet, for the input that `needs` names is
+    not there. One that `holds` stops what no subscriber was sent yet, until
+    it clears or a person closes it.
     """
 
     name: str
@@ -36,12 +39,17 @@ class BreakClass:
     step: str
     by: str = "run"
     needs: str = ""
+    holds: bool = False
 
 
 _ONE, _TWO, _THREE, _FOUR = 1, 2, 3, 4
 
 
-def _run(name: str, heading: Heading, severity: int, *words: str) -> BreakClass:
+# What the run does by itself where it says so: stop what was not sent, and tell.
+_HOLD = "hold what was not sent yet, alert"
+
+
+def _run(name: str, heading: Heading, severity: int, *words: str, by: str = "run") -> BreakClass:
     rule, action, evidence, clears, step = words
     return BreakClass(
         name=name,
@@ -52,6 +60,8 @@ def _run(name: str, heading: Heading, severity: int, *words: str) -> BreakClass:
         evidence=evidence,
         clears=clears,
         step=step,
+        by=by,
+        holds=action == _HOLD,
     )
 
 
@@ -112,7 +122,7 @@ _CLASSES = (
         Heading.UNBACKED,
         _ONE,
         "a callback says paid; the provider, asked after it, still says otherwise past the grace",
-        "alert",
+        _HOLD,
         "callback's amount, provider's word and when it was asked",
         "the provider says paid",
         "Ask the provider. Where it was never paid, take the credit back in your service and press Accept with what was done.",
@@ -122,7 +132,7 @@ _CLASSES = (
         Heading.UNBACKED,
         _ONE,
         "credited, and the provider says failed or expired",
-        "alert",
+        _HOLD,
         "both words",
         "both agree when the provider is asked again",
         "Ask the provider which is true. Where it was not paid, take the credit back in your service and press Accept.",
@@ -132,7 +142,7 @@ _CLASSES = (
         Heading.UNBACKED,
         _ONE,
         "credited, its address is watched, and no transfer came past finality and grace",
-        "alert",
+        _HOLD,
         "address, credited amount, when it was credited",
         "the transfer appears",
         "Look at the address in an explorer. Where no money came, take the credit back in your service and press Accept.",
@@ -142,7 +152,7 @@ _CLASSES = (
         Heading.DIFFERS,
         _TWO,
         "callback and provider name amounts that differ by a unit or more",
-        "alert",
+        _HOLD,
         "both amounts",
         "the provider names the same amount",
         "Ask the provider which amount is true. Where the credit is wrong, put it right in your service; press Accept with the reason.",
@@ -152,7 +162,7 @@ _CLASSES = (
         Heading.DIFFERS,
         _TWO,
         "final transfers are below what was said to be paid, beyond the tolerance, past the grace",
-        "alert",
+        _HOLD,
         "both sums, number of transfers",
         "the rest arrives",
         "Wait for the rest. Where it does not come, press Accept and say who bears the difference.",
@@ -209,7 +219,7 @@ _CLASSES = (
         Heading.UNBACKED,
         _ONE,
         "the transfer of a credited order lost its block for good",
-        by="chain",
+        by="court",
         step="Debit or freeze in your service until the transfer is back; press Resolve when it is settled.",
     ),
     _other(
@@ -220,54 +230,157 @@ _CLASSES = (
         by="close",
         step="It counts for the day on which it was told. Ask the provider why it came late, then press Accept.",
     ),
-    _needs(
-        "orphan_transfer",
+    _run(
+        "rejected_callback_paid",
         Heading.OWED,
         _TWO,
-        "money to one of our addresses, no order",
-        "unmatched transfers as proposals",
+        "the provider says paid, and every callback of the order was refused",
+        "recover where `recover` allows it, else alert",
+        "reason of the refusal, number of refused requests, provider's word",
+        "the order is credited",
+        "See why it was refused under the order's callbacks; where the key was wrong, mend it and reprocess them.",
     ),
-    _needs(
-        "ambiguous_match", Heading.OWED, _THREE, "several orders fit one transfer", "unmatched transfers as proposals"
+    _run(
+        "double_claim",
+        Heading.UNBACKED,
+        _ONE,
+        "the order's witnesses name a transaction whose money belongs to other orders",
+        _HOLD,
+        "transaction, the orders that name it or were paid by it",
+        "another transaction is named, or one of its transfers pays the order",
+        "Ask the provider which of the orders was paid. Take the other's credit back in your service and press Accept.",
     ),
-    _needs(
-        "rejected_callback_paid", Heading.OWED, _TWO, "a refused callback of a paid order", "orders of refused requests"
-    ),
-    _needs(
+    _run(
         "asset_or_network_mismatch",
         Heading.UNBACKED,
         _ONE,
-        "paid in another token or network",
-        "the provider's token and network",
+        "the transaction that the order's witnesses name paid on another network than the order's",
+        _HOLD,
+        "transaction, the order's network and that of the money",
+        "a transfer on the order's network pays it",
+        "The money is there, on another network. Decide whether it counts; press Accept with what was agreed.",
     ),
-    _needs(
+    _run(
         "wrong_token",
         Heading.UNBACKED,
         _ONE,
-        "a claimed transaction of another contract",
-        "receipts of claimed transactions",
+        "the transaction that the order's witnesses name moved a token to us which does not count as USDT",
+        _HOLD,
+        "transaction, contract",
+        "another transaction is named",
+        "Credit nothing, whatever the token is called. Where it was credited, take it back in your service and press Accept.",
+    ),
+    _run(
+        "reverted_tx",
+        Heading.UNBACKED,
+        _ONE,
+        "the transaction that the order's witnesses name failed: no money moved",
+        _HOLD,
+        "transaction, receipt",
+        "another transaction is named, or money comes",
+        "Ask the provider for the transaction that paid. Where there is none, take the credit back in your service and press Accept.",
+    ),
+    _run(
+        "unfinal_credit",
+        Heading.UNBACKED,
+        _TWO,
+        "subscribers were told of the credit, and its transfer is not final long after it should be",
+        "alert",
+        "transaction, block time",
+        "the transfer is final",
+        "See under `doctor` why the chain does not go on; a reorg that takes the transfer is told as a reversal.",
+    ),
+    _run(
+        "clock_anomaly",
+        Heading.STALE,
+        _FOUR,
+        "a callback tells a time that lies more than ten minutes after its arrival; one before it may be late, and is none",
+        "alert",
+        "both times",
+        "a named person accepts it",
+        "Tell the provider that its clock is ahead; press Accept.",
+    ),
+    _run(
+        "orphan_transfer",
+        Heading.OWED,
+        _TWO,
+        "final money at one of our addresses, and no order fits past the grace",
+        "propose it as the credit of the address's one owner, alert",
+        "address and owner, amount, block",
+        "an order takes it, or a person's credit",
+        "Where the address has an owner, press Propose: a second person credits it. Else find the order, and register it with its address.",
+        by="chain",
+    ),
+    _run(
+        "ambiguous_match",
+        Heading.OWED,
+        _THREE,
+        "final money at one of our addresses, and several orders or payments fit past the grace",
+        "alert",
+        "the orders that fit",
+        "the transaction is named, or all but one are paid or over",
+        "Ask the provider which order the transaction paid; its answer or callback that names it decides.",
+        by="chain",
+    ),
+    _run(
+        "balance_gap",
+        Heading.LEAVING,
+        _ONE,
+        "between two measured balances of an address, opening plus in minus out is not closing",
+        "alert",
+        "both balances with their blocks, what came in and went out",
+        "the missing transfers are read",
+        "Compare the address in an explorer between the two blocks; press Accept with what moved.",
+        by="chain",
+    ),
+    _run(
+        "non_transfer_move",
+        Heading.LEAVING,
+        _ONE,
+        "such a gap, and its token reported an event between the two blocks that moves money without a transfer",
+        "alert",
+        "both balances, the event and its transaction",
+        "the missing transfers are read",
+        "Ask the token's issuer about the event; press Accept with how the loss is booked.",
+        by="chain",
+    ),
+    _run(
+        "unexplained_outflow",
+        Heading.LEAVING,
+        _ONE,
+        "final money left one of our addresses for one that is neither ours nor known",
+        "alert",
+        "transaction, both addresses, amount",
+        "the recipient is entered as collection or external",
+        "Find out now who moved it. A payment that you know: enter its recipient with `addresses import`. Else move what is left.",
+        by="chain",
+    ),
+    _run(
+        "dust_or_poison",
+        Heading.STALE,
+        _FOUR,
+        "transfers of less than a micro to one of our addresses; those of nothing at all are left out of scans",
+        "ignore, count",
+        "address, number of transfers, the latest",
+        "a named person accepts it",
+        "Ignore it, and copy no address from it; press Accept.",
+        by="chain",
     ),
     _needs(
-        "reverted_tx", Heading.UNBACKED, _ONE, "a claimed transaction that failed", "receipts of claimed transactions"
+        "sweep_short",
+        Heading.LEAVING,
+        _TWO,
+        "a collection whose arrival is missing",
+        "collections whose arrival is another transfer than their departure",
     ),
-    _needs("double_claim", Heading.UNBACKED, _ONE, "two orders name one transfer", "claims that lost a match"),
-    _needs(
-        "unfinal_credit", Heading.UNBACKED, _TWO, "subscribers told before finality", "depth at the time of sending"
-    ),
-    _needs("balance_gap", Heading.LEAVING, _ONE, "closing is not opening plus in minus out", "pinned balances"),
-    _needs("non_transfer_move", Heading.LEAVING, _ONE, "a gap that a contract event explains", "pinned balances"),
-    _needs("unexplained_outflow", Heading.LEAVING, _ONE, "money left an address of ours", "records of collection"),
-    _needs("sweep_short", Heading.LEAVING, _TWO, "a collection whose arrival is missing", "records of collection"),
     _needs("fee_variance", Heading.DIFFERS, _THREE, "gross less fee is not net", "the provider's fees"),
     _needs(
         "delivery_duplicate", Heading.BEHIND, _THREE, "acknowledged twice with different results", "answers' meanings"
     ),
-    _needs("clock_anomaly", Heading.STALE, _FOUR, "a source's time is far from ours", "a bound for each source"),
-    _needs(
-        "dust_or_poison", Heading.STALE, _FOUR, "worthless transfers", "transfers of no value, which scans leave out"
-    ),
 )
 
 CLASSES: dict[str, BreakClass] = {one.name: one for one in _CLASSES}
-# What the run itself opens and clears; the breaks of others it leaves alone.
+# What the run itself opens and clears of orders, and of money that is no order's; the breaks of others it leaves alone.
 DERIVED = frozenset(one.name for one in _CLASSES if one.by == "run")
+OF_CHAINS = frozenset(one.name for one in _CLASSES if one.by == "chain")
+HOLDING = frozenset(one.name for one in _CLASSES if one.holds)

@@ -152,6 +152,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "severity": _WHOLE,
             "evidence": _EVIDENCE,
         },
+        {"chain": _TEXT, "subject": {**_TEXT, "description": "the transfer, balance or address, where it is no order"}},
     ),
     "reconciliation.run.incomplete": Entry(
         "A run could not see everything: a chain is not read. Told once, until that changes.",

@@ -69,6 +69,11 @@ class Chain:
         """Tell whether there is a node to ask."""
         return bool(self.nodes)
 
+    @property
+    def window_s(self) -> int:
+        """Return how long its window takes: what is not final then is late."""
+        return -(-self.window * self.block_ms // 1_000)
+
     def blocks_in(self, seconds: int) -> int:
         """Return how many blocks a time takes, rounded up."""
         return -(-seconds * 1_000 // self.block_ms)

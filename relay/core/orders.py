@@ -76,22 +76,36 @@ class Order:
         return self.credited_micros > 0 or "observed" in self.flags
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """What a break is about where it is about no order: a transfer, a balance or an address of a chain.
+
+    `name` tells it from all others there, `address` and `tx_hash` find it; machine spelling.
+    """
+
+    chain: str
+    name: str
+    address: str
+    tx_hash: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A disagreement, before it is a break: its id follows from its kind and order, so it opens once."""
+    """A disagreement, before it is a break: its id follows from its kind and its order, or its spot, so it opens once."""
 
     kind: str
     severity: int
-    source: str
-    key: tuple[str, str]
+    source: str | None
+    key: tuple[str | None, str | None]
     amount_micros: int | None
     evidence: Mapping[str, str]
+    spot: Spot | None = None
 
     @property
     def id(self) -> str:
         """The stable id of the break."""
-        namespace, orderid = self.key
-        return "brk_" + sha256(f"{self.kind}\x1f{namespace}\x1f{orderid}".encode()).hexdigest()[:24]
+        about = self.key if self.spot is None else (self.spot.chain, self.spot.name)
+        return "brk_" + sha256(f"{self.kind}\x1f{about[0]}\x1f{about[1]}".encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,17 @@ def read_callback(source: Source, request: RawRequest, *, now: datetime, url: st
     return _callback(source, fields, signature=given, secret_id=secret_id, now=now)
 
 
+def claimed_orderid(source: Source, request: RawRequest) -> str | None:
+    """Return the order that a refused request names, unverified: it says nothing of the order but that somebody spoke of it."""
+    name = source.adapter.names["orderid"]
+    try:
+        value = _read_body(source.adapter, request).get(name, "")
+    except CallbackRejected:
+        return None
+    is_one = len(value) <= MAX_VALUE and value.isascii() and source.adapter.patterns[name].fullmatch(value)
+    return value if is_one else None
+
+
 def _check_envelope(adapter: Adapter, request: RawRequest) -> None:
     wanted = CONTENT_TYPES[adapter.body]
     if wanted and request.content_type != wanted:

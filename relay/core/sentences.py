@@ -30,6 +30,8 @@ _SAID: Mapping[str, tuple[str, str]] = {
     "reconciliation.report.ready": ("Day {day} was approved and sealed (version {version}).", "/finance/{day}"),
     "relay.test": ("This is a test of endpoint {endpoint_id}.", "/console"),
 }
+# A break that is about no order.
+_OF_CHAIN = ("Break of severity {severity}: {class}, {subject} on {chain}.", "/finance/breaks/{break_id}")
 # The words of an alert follow from its reason.
 _ALERTS: Mapping[str, tuple[str, str]] = {
     "brake_pulled": (
@@ -53,6 +55,7 @@ def text_body(body: str, public_url: str) -> bytes:
 
 def _said(event_type: str, data: Mapping[str, Any]) -> tuple[str, str]:
     known = _ALERTS.get(str(data.get("reason"))) if event_type == "relay.alert" else _SAID.get(event_type)
+    known = _OF_CHAIN if "subject" in data else known
     sentence, path = known or (_listing(event_type, data), _page_of(event_type, data))
     words = {name: _plain(value) for name, value in data.items()}
     linked = {name: quote(str(value), safe="") for name, value in data.items()}

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relay.core.amounts import format_micros
+from relay.core.claims import Claim, trouble
 from relay.core.events import rfc3339
 
 # Grows when the same facts would be judged otherwise; each run names it.
-RULES = 1
+RULES = 2
 # Both witnesses agree: a callback that is under way is left this long, and the promise of two minutes holds.
 LONGEST_WAIT_S = 45
 # The longest that a chain we read takes to call a block final, doubled.
 FINALITY_S = 1800
+# A source's clock may be ahead of ours by so much.
+AHEAD = timedelta(minutes=10)
 _LATE_STATES = frozenset({"creating", "created", "pending", "expired", "failed"})
 _ENDED = frozenset({"failed", "expired"})
 
@@ -29,7 +32,9 @@ class Story:
 
     `told_*` are the callbacks that say paid, `provider_*` the provider's
     answers, `final_*` the matched transfers in final blocks, `open_count`
-    those whose block is not final yet.
+    those whose block is not final yet. `refused` counts requests that were
+    refused and named the order, `claim` is the transaction that witnesses
+    name where nothing of it has come to the order.
     """
 
     namespace: str
@@ -40,11 +45,16 @@ class Story:
     amount_micros: int | None = None
     flags: str = ""
     registered: bool = False
+    chain: str | None = None
     address: str | None = None
     created_at: datetime
     expires_at: datetime | None = None
     told_micros: int | None = None
     told_at: datetime | None = None
+    told_tx: str | None = None
+    told_occurred: datetime | None = None
+    refused: int = 0
+    refused_reason: str | None = None
     provider_status: str | None = None
     provider_micros: int | None = None
     provider_unit: int = 1
@@ -60,6 +70,7 @@ class Story:
     paid_at: datetime | None = None
     settled_at: datetime | None = None
     dead: int = 0
+    claim: Claim | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -72,6 +83,11 @@ class Story:
         return self.provider_status == "succeeded" and self.provider_micros is not None
 
     @property
+    def named_tx(self) -> str | None:
+        """The transaction that a witness names and nothing of which has come to the order, in the witness's spelling."""
+        return None if self.final_count or self.open_count else self.told_tx or self.provider_tx
+
+    @property
     def words(self) -> frozenset[str]:
         """The order's flags."""
         return frozenset(self.flags.split())
@@ -79,7 +95,7 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a source's configuration says of its orders; `reads_chain`: one of its chains is read."""
+    """What a source's configuration says of its orders; `reads_chain`: one of its chains is read, and final after `finality_s`."""
 
     grace_s: int = 300
     recover: str = "off"
@@ -89,6 +105,7 @@ class Terms:
     unit_micros: int = 1
     owns_addresses: bool = True
     reads_chain: bool = False
+    finality_s: int = FINALITY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +144,7 @@ def judge(story: Story, terms: Terms, now: datetime) -> Judged:
     """Judge one order with the facts of now."""
     if not terms.credits or "observed" in story.words or _is_before_us(story, terms):
         return Judged(verdict="observed", flags=_flags(story), drift_micros=_drift(story))
-    found = [*_owed(story, terms), *_unbacked(story, terms), *_differing(story, terms), *_behind(story, now)]
+    found = [one for rules in _RULES for one in rules(story, terms)]
     due = tuple(one for one in found if one.due_at <= now)
     waiting = [one.due_at for one in found if one.due_at > now]
     wish = _wish(story, terms) if any(one.kind == "missing_callback" for one in due) else None
@@ -196,6 +213,9 @@ def _owed(story: Story, terms: Terms) -> Iterator[Found]:
     elif story.final_count:
         since = story.settled_at or story.created_at
         yield _found("paid_unannounced", since, terms.grace_s, story.final_micros, _three_sides(story))
+    if story.is_provider_paid and story.refused:
+        told = _three_sides(story) | {"refused": str(story.refused), "reason": story.refused_reason or ""}
+        yield _found("rejected_callback_paid", _agreed_at(story), terms.grace_s, story.provider_micros, told)
     if (
         story.final_count
         and story.expires_at is not None
@@ -217,7 +237,19 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
     if story.credited_micros and terms.reads_chain and story.address and not (story.final_count or story.open_count):
         since = story.told_at or story.provider_at or story.created_at
         told = {"address": story.address, "credited": format_micros(story.credited_micros), "chain": "no transfer"}
-        yield _found("phantom_credit", since, FINALITY_S + terms.grace_s, story.credited_micros, told)
+        yield _found("phantom_credit", since, terms.finality_s + terms.grace_s, story.credited_micros, told)
+    if story.credited_micros and story.open_count and not story.final_count and story.paid_at is not None:
+        told = {"paid_at": rfc3339(story.paid_at), "transfers": str(story.open_count)}
+        yield _found("unfinal_credit", story.paid_at, terms.finality_s + terms.grace_s, story.credited_micros, told)
+
+
+def _claimed(story: Story, terms: Terms) -> Iterator[Found]:
+    is_believed = story.credited_micros or _said(story) is not None
+    found = trouble(story.claim, story.chain) if is_believed and story.claim is not None else None
+    if found is not None:
+        kind, evidence = found
+        since = story.told_at or story.provider_at or story.created_at
+        yield _found(kind, since, terms.grace_s, _said(story), evidence)
 
 
 def _differing(story: Story, terms: Terms) -> Iterator[Found]:
@@ -241,9 +273,17 @@ def _differing(story: Story, terms: Terms) -> Iterator[Found]:
             yield _found("tx_mismatch", story.settled_at, terms.grace_s, None, told)
 
 
-def _behind(story: Story, now: datetime) -> Iterator[Found]:
+def _beside(story: Story, _: Terms) -> Iterator[Found]:
+    """What is wrong around an order, and not with its money."""
     if story.dead:
-        yield _found("delivery_gap", now, 0, story.credited_micros or None, {"dead_deliveries": str(story.dead)})
+        told = {"dead_deliveries": str(story.dead)}
+        yield _found("delivery_gap", story.created_at, 0, story.credited_micros or None, told)
+    if story.told_at is not None and story.told_occurred is not None and story.told_occurred - story.told_at > AHEAD:
+        told = {"told": rfc3339(story.told_occurred), "arrived": rfc3339(story.told_at)}
+        yield _found("clock_anomaly", story.told_at, 0, story.told_micros, told)
+
+
+_RULES = (_owed, _unbacked, _claimed, _differing, _beside)
 
 
 def _agreed_at(story: Story) -> datetime:

@@ -84,6 +84,16 @@ def ask_nodes(
     now: datetime,
 ) -> None:
     """Ask each chain's nodes about a transaction until one answers, and keep what was said."""
+    seen, silent = told_by_nodes(chains, nodes_of, tx_hash)
+    with writing(engine) as connection:
+        inquiries.answer(connection, tx_hash, json.dumps({"seen": seen, "silent": silent}), now=now)
+    log.info("transaction_asked", extra={"tx_hash": tx_hash, "count": len(seen), "silent": silent})
+
+
+def told_by_nodes(
+    chains: Mapping[str, Chain], nodes_of: Callable[[Chain], Sequence[Node]], tx_hash: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what the nodes of the chains say that have a transaction, and the chains of which no node answers."""
     seen: list[dict[str, Any]] = []
     silent = []
     for chain in (one for one in chains.values() if one.is_on):
@@ -92,9 +102,7 @@ def ask_nodes(
             silent.append(chain.name)
         elif told["state"] != "absent":
             seen.append(told)
-    with writing(engine) as connection:
-        inquiries.answer(connection, tx_hash, json.dumps({"seen": seen, "silent": silent}), now=now)
-    log.info("transaction_asked", extra={"tx_hash": tx_hash, "count": len(seen), "silent": silent})
+    return seen, silent
 
 
 def _is_answered(row: RowMapping) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from relay.core.addresses import client_group
 from relay.core.callbacks import Callback
 from relay.core.orders import Verdict
-from relay.core.parsing import RawRequest, read_callback
+from relay.core.parsing import RawRequest, claimed_orderid, read_callback
 from relay.core.policies import with_part
 from relay.core.sources import Source
 from relay.errors import CallbackRejected
@@ -79,6 +79,7 @@ class Intake:
             arrival.source, arrival.callback = self._read(request, now)
         except CallbackRejected as refused:
             arrival.raw |= {"reason": refused.code, "headers": _reviewed_headers(request.raw.headers)}
+            arrival.raw |= self._claimed(request)
             self._committer.submit(arrival, timeout_s=wait_s)
             raise
         return arrival.source, self._judged(arrival, wait_s)
@@ -124,6 +125,12 @@ class Intake:
             raise request.refused
         url = f"{self._public_url}/callbacks/{source.name}"
         return source, with_part(read_callback(source, request.raw, now=now, url=url, fresh=fresh), source)
+
+    def _claimed(self, request: Request) -> dict[str, str]:
+        """The order that a refused request names: when it was paid after all, a person is shown why nobody was told."""
+        source = self._sources.get(request.source)
+        orderid = None if source is None or request.raw.body is None else claimed_orderid(source, request.raw)
+        return {} if source is None or orderid is None else {"namespace": source.namespace, "orderid": orderid}
 
     def _judged(self, arrival: Arrival, wait_s: float = WAIT_S) -> Verdict:
         verdict = self._committer.submit(arrival, timeout_s=wait_s)

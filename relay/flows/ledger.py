@@ -107,6 +107,8 @@ class Ledger:
             "orderid": orderid,
             "evidence": dict(finding.evidence),
         }
+        if finding.spot is not None:
+            data |= {"chain": finding.spot.chain, "subject": finding.spot.name}
         self.announce_operation("reconciliation.break.opened", data)
         self.rows.events[-1] |= {"source": finding.source, "namespace": namespace, "orderid": orderid}
 

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
@@ -20,6 +19,7 @@ from relay.flows.days import day_named
 from relay.flows.ledger import Ledger
 from relay.store import break_list, day_facts, intake, reconciling
 from relay.store.engine import FEED_LOCK, reading, writing
+from relay.store.rows import break_values
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def open_breaks(desk: Desk, *, now: datetime) -> int:
 def _open(desk: Desk, fresh: Sequence[Finding], now: datetime) -> None:
     """Only what is new takes the feed's lock: callbacks wait for it."""
     with writing(desk.engine, lock=FEED_LOCK) as connection:
-        reconciling.open_breaks(connection, [_break(found, now) for found in fresh])
+        reconciling.open_breaks(connection, [break_values(found, now) for found in fresh])
         known, feed = intake.open_orders(connection, [])
         ledger = Ledger(known, feed, now=now, new_id=desk.new_id)
         for found in fresh:
@@ -74,19 +74,3 @@ def _finding(row: RowMapping) -> Finding:
 def _is_known(connection: Connection, found: Finding) -> bool:
     row = break_list.find(connection, found.id)
     return row is not None and json.loads(row["evidence"]) == dict(found.evidence)
-
-
-def _break(found: Finding, now: datetime) -> dict[str, Any]:
-    namespace, orderid = found.key
-    return {
-        "id": found.id,
-        "kind": found.kind,
-        "severity": found.severity,
-        "state": "open",
-        "namespace": namespace,
-        "orderid": orderid,
-        "amount_micros": found.amount_micros,
-        "evidence": json.dumps(dict(found.evidence), sort_keys=True),
-        "first_seen": now,
-        "last_seen": now,
-    }

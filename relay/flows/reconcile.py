@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +12,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from relay.core.breaks import CLASSES, DERIVED
+from relay.core.breaks import DERIVED
 from relay.core.chains import Chain
 from relay.core.orders import Finding
 from relay.core.sources import Source
-from relay.core.triage import RULES, Judged, Story, Terms, judge
+from relay.core.triage import FINALITY_S, RULES, Judged, Story, Terms, judge
 from relay.errors import RelayError
+from relay.flows import claims, strays
 from relay.flows.ledger import Ledger
+from relay.flows.settling import Settled, finding, settle
 from relay.store import chain as chain_states
 from relay.store import intake, leases, polls, recoveries, runs
 from relay.store import reconciling as store
 from relay.store.engine import reading, writing
+from relay.store.rows import spelled
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Tally:
     cleared: int = 0
     changed: int = 0
     told: int = 0
+    looked_at: int = 0
     keys: Any = field(default_factory=sha256)
 
 
@@ -80,6 +83,8 @@ def reconcile(bench: Bench, *, now: datetime) -> str:
     tally = Tally()
     try:
         while _page(bench, fence, tally, now):
+            pass
+        while _stray_page(bench, fence, tally, now):
             pass
         return _finish(bench, fence, tally, now)
     finally:
@@ -108,6 +113,7 @@ def terms_of(source: Source | None, chains: Mapping[str, Chain]) -> Terms:
     """Return what a source's configuration says; of one that is configured no longer nothing is recovered."""
     if source is None:
         return Terms()
+    read = [chains[name] for name in source.chains if name in chains and chains[name].is_on]
     return Terms(
         grace_s=source.grace_s,
         recover=source.recover,
@@ -116,7 +122,8 @@ def terms_of(source: Source | None, chains: Mapping[str, Chain]) -> Terms:
         tolerance_micros=source.tolerance_micros,
         unit_micros=source.adapter.unit_micros,
         owns_addresses=source.address_kind == "dedicated",
-        reads_chain=any(name in chains and chains[name].is_on for name in source.chains),
+        reads_chain=bool(read),
+        finality_s=min(FINALITY_S, max((chain.window_s for chain in read), default=FINALITY_S)),
     )
 
 
@@ -128,17 +135,28 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
         if not keys:
             return 0
         found, kept = store.stories(connection, keys)
+        found = claims.attach(connection, found, bench.chains, now=now)
         terms = {name: terms_of(bench.sources.get(name), bench.chains) for name in {one.source for one in found}}
         judged = [(one, judge(one, terms[one.source], now)) for one in found]
         tally.changed += store.write_states(connection, (_state(*one, now) for one in judged), kept)
         recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])
         recoveries.withdraw(connection, [story.key for story, one in judged if one.wish is None])
         _ask(connection, bench, judged, now)
-        fresh = _settle_breaks(connection, judged, kept.breaks, tally, now)
+        settled = settle(connection, _findings(judged), kept.breaks, derived=DERIVED, now=now)
         store.done(connection, keys)
         _count(judged, tally)
-        _tell(connection, bench, fresh, tally, now)
+        _tell(connection, bench, settled, tally, now)
     return len(keys)
+
+
+def _stray_page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
+    """Judge a page of money that is no order's in one transaction; return how much there was to look at."""
+    with writing(bench.engine) as connection:
+        _still_ours(connection, bench, fence, now)
+        looked_at, settled = strays.judge_page(connection, bench.sources, bench.chains, now=now)
+        tally.looked_at += looked_at
+        _tell(connection, bench, settled, tally, now)
+    return looked_at
 
 
 def _still_ours(connection: Connection, bench: Bench, fence: int, now: datetime) -> None:
@@ -170,7 +188,7 @@ def _recovery(story: Story, judged: Judged, now: datetime) -> dict[str, Any]:
         "amount_micros": wish.micros,
         "occurred_at": wish.occurred_at,
         "tx_hash": wish.tx_hash,
-        "evidence": _spelled(wish.evidence),
+        "evidence": spelled(wish.evidence),
         "found_at": now,
         "applied_at": None,
         "decided_by": None,
@@ -187,62 +205,12 @@ def _ask(connection: Connection, bench: Bench, judged: Sequence[tuple[Story, Jud
             polls.request_poll(connection, source, story.orderid, reason="transfer", due_at=late, now=now)
 
 
-def _settle_breaks(
-    connection: Connection,
-    judged: Sequence[tuple[Story, Judged]],
-    known: Mapping[str, Mapping[str, Any]],
-    tally: Tally,
-    now: datetime,
-) -> list[Finding]:
-    """Open, change and clear what differs from what is kept; return what is new to people."""
-    rows, fresh, wanted = [], [], set()
-    for story, one in judged:
-        for found in one.breaks:
-            finding = Finding(
-                kind=found.kind,
-                severity=CLASSES[found.kind].severity,
-                source=story.source,
-                key=story.key,
-                amount_micros=found.micros,
-                evidence=found.evidence,
-            )
-            wanted.add(finding.id)
-            before = known.get(finding.id)
-            if _stands(before, finding):
-                continue
-            rows.append(_break(finding, now))
-            if before is None or before["state"] != "open":
-                fresh.append(finding)
-    gone = [row["id"] for row in known.values() if row["kind"] in DERIVED and row["state"] == "open"]
-    cleared = set(gone) - wanted
-    store.open_breaks(connection, rows)
-    store.clear_breaks(connection, cleared, now=now)
-    tally.opened += len(fresh)
-    tally.cleared += len(cleared)
-    return fresh
-
-
-def _stands(before: Mapping[str, Any] | None, finding: Finding) -> bool:
-    """What a person has resolved stays so until the facts change."""
-    if before is None or (before["state"] == "resolved" and before["resolved_by"] == "reconciler"):
-        return False
-    return bool(before["evidence"] == _spelled(finding.evidence) and before["amount_micros"] == finding.amount_micros)
-
-
-def _break(finding: Finding, now: datetime) -> dict[str, Any]:
-    namespace, orderid = finding.key
-    return {
-        "id": finding.id,
-        "kind": finding.kind,
-        "severity": finding.severity,
-        "state": "open",
-        "namespace": namespace,
-        "orderid": orderid,
-        "amount_micros": finding.amount_micros,
-        "evidence": _spelled(finding.evidence),
-        "first_seen": now,
-        "last_seen": now,
-    }
+def _findings(judged: Sequence[tuple[Story, Judged]]) -> list[Finding]:
+    return [
+        finding(one.kind, source=story.source, key=story.key, amount_micros=one.micros, evidence=one.evidence)
+        for story, stands in judged
+        for one in stands.breaks
+    ]
 
 
 def _count(judged: Sequence[tuple[Story, Judged]], tally: Tally) -> None:
@@ -256,16 +224,18 @@ def _count(judged: Sequence[tuple[Story, Judged]], tally: Tally) -> None:
         tally.keys.update(f"{story.namespace}\x1f{story.orderid}\x1f{one.verdict}\x1f{kinds}\x1e".encode())
 
 
-def _tell(connection: Connection, bench: Bench, fresh: Sequence[Finding], tally: Tally, now: datetime) -> None:
+def _tell(connection: Connection, bench: Bench, settled: Settled, tally: Tally, now: datetime) -> None:
     """Announce new breaks, the worst first; beyond the cap one alert tells the number."""
-    if not fresh:
+    tally.opened += len(settled.fresh)
+    tally.cleared += len(settled.cleared)
+    if not settled.fresh:
         return
     room = max(0, MOST_TOLD - tally.told)
-    ordered = sorted(fresh, key=lambda one: (one.severity, -(one.amount_micros or 0)))
+    ordered = sorted(settled.fresh, key=lambda one: (one.severity, -(one.amount_micros or 0)))
     known, feed = intake.open_orders(connection, [])
     ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
-    for finding in ordered[:room]:
-        ledger.announce_break(finding)
+    for one in ordered[:room]:
+        ledger.announce_break(one)
     if len(ordered) > room and tally.told <= MOST_TOLD:
         ledger.announce_operation("relay.alert", {"reason": "many_breaks", "not_told": len(ordered) - room})
         tally.told = MOST_TOLD + 1
@@ -283,7 +253,7 @@ def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
         reason = "; ".join(f"{name} {why}" for name, why in stale.items())
         before = runs.last(connection)
         is_news = before is None or (before["state"], before["reason"]) != (state, reason)
-        if before is not None and not tally.verdicts and not is_news:
+        if before is not None and not (tally.verdicts or tally.looked_at) and not is_news:
             runs.touch(connection, before["id"], now=now)
             return state
         manifest = _manifest(connection, tally, state, reason)
@@ -306,7 +276,7 @@ def _tell_incomplete(connection: Connection, bench: Bench, reason: str, now: dat
 
 def _manifest(connection: Connection, tally: Tally, state: str, reason: str) -> str:
     """No time, id or duration: the same cut and facts give the same bytes."""
-    return _spelled(
+    return spelled(
         {
             "format": 1,
             "rules": RULES,
@@ -321,10 +291,6 @@ def _manifest(connection: Connection, tally: Tally, state: str, reason: str) -> 
             "orders_sha256": tally.keys.hexdigest(),
         }
     )
-
-
-def _spelled(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def status(engine: Engine) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +14,7 @@ from relay.core.orders import FLAGS, Finding, Order
 from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
 from relay.store.engine import FEED_LOCK, lock_for, together, with_commit
 from relay.store.rows import (
+    break_values,
     breaks,
     callback_columns,
     callback_from,
@@ -139,7 +139,7 @@ def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
         *_inserting(connection, _UPDATE_ORDERS, _stamped(batch.changed, now)),
         *_announcing(connection, batch.events, now),
         # Last, for the credit that a conflict stops may have come in this very batch.
-        *_inserting(connection, _STOP, stopped),
+        *_inserting(connection, STOP, stopped),
     )
 
 
@@ -214,7 +214,7 @@ _UPDATE_ORDERS = with_rows(
     types_of(orders, ("namespace", "orderid", *_CHANGED)),
 )
 # Hold the credits that no subscriber has been sent yet; what was announced cannot be taken back.
-_STOP = with_rows(
+STOP = with_rows(
     """
     UPDATE deliveries SET state = 'held'
     WHERE state = 'pending' AND attempts = 0 AND event_sequence IN (
@@ -258,25 +258,10 @@ _FAN_OUT = text(f"{NEW_DELIVERY} WHERE e.sequence BETWEEN :first AND :last ORDER
 
 def open_break(connection: Connection, finding: Finding, *, now: datetime) -> bool:
     """Open the break of a finding, or note that it was seen again; tell whether it is new."""
-    namespace, orderid = finding.key
     seen = connection.execute(update(breaks).where(breaks.c.id == finding.id).values(last_seen=now, state="open"))
     if seen.rowcount:
         return False
-    connection.execute(
-        insert(breaks),
-        {
-            "id": finding.id,
-            "kind": finding.kind,
-            "severity": finding.severity,
-            "state": "open",
-            "namespace": namespace,
-            "orderid": orderid,
-            "amount_micros": finding.amount_micros,
-            "evidence": json.dumps(dict(finding.evidence)),
-            "first_seen": now,
-            "last_seen": now,
-        },
-    )
+    connection.execute(insert(breaks), break_values(finding, now))
     return True
 
 

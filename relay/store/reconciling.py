@@ -9,9 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, text
 
+from relay.core.breaks import HOLDING
 from relay.core.triage import Story
 from relay.store.bulk import given, types_of, with_ids, with_rows
 from relay.store.engine import together
+from relay.store.intake import STOP
+from relay.store.releases import STATE_AFTER_HOLD
 from relay.store.rows import breaks, dirty, dirty_work, match_states, orders
 
 Key = tuple[str, str]
@@ -104,6 +107,16 @@ def clear_breaks(connection: Connection, ids: Collection[str], *, now: datetime)
         connection.execute(_CLEAR.on(connection), given(rows))
 
 
+def stop(connection: Connection, keys: Collection[Key]) -> None:
+    """Hold the credits of orders that no subscriber was sent yet."""
+    connection.execute(STOP.on(connection), given(_named(keys)))
+
+
+def let_go(connection: Connection, keys: Collection[Key], *, now: datetime) -> None:
+    """Let the deliveries of orders go that were held, where neither a person nor another break has to speak first."""
+    connection.execute(_LET_GO.on(connection), given(_named(keys), now=now))
+
+
 def mark(connection: Connection, keys: Collection[Key]) -> None:
     """Have orders looked at by the next run."""
     connection.execute(insert(dirty), _named(keys))
@@ -144,7 +157,7 @@ _DONE = with_rows(
 _ORDERS = with_rows(
     """
     SELECT o.namespace, o.orderid, o.source, o.state, o.credited_micros, o.amount_micros, o.flags, o.registered,
-        o.address, o.created_at, o.expires_at,
+        o.chain, o.address, o.created_at, o.expires_at,
         CASE WHEN h.source IS NULL THEN NULL ELSE coalesce(h.status, 'unknown') END AS provider_status,
         h.amount_micros AS provider_micros, coalesce(h.unit_micros, 1) AS provider_unit, h.tx_hash AS provider_tx,
         h.occurred_at AS provider_occurred, h.changed_at AS provider_at, h.checked_at AS asked_at,
@@ -160,15 +173,20 @@ _ORDERS = with_rows(
     registered=orders.c.registered.type,
     **dict.fromkeys(("created_at", "expires_at", "provider_occurred", "provider_at", "asked_at"), _TIME),
 )
+_PAID = "c.verdict = 'accepted' AND c.status = 'succeeded'"
 _TOLD = with_rows(
-    """
-    SELECT c.namespace, c.orderid, CAST(sum(c.amount_micros) AS BIGINT) AS told_micros, min(c.received_at) AS told_at
-    FROM {rows} AS g JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid
-        AND c.verdict = 'accepted' AND c.status = 'succeeded'
+    f"""
+    SELECT c.namespace, c.orderid, CAST(sum(CASE WHEN {_PAID} THEN c.amount_micros END) AS BIGINT) AS told_micros,
+        min(CASE WHEN {_PAID} THEN c.received_at END) AS told_at, min(CASE WHEN {_PAID} THEN c.tx_hash END) AS told_tx,
+        min(CASE WHEN {_PAID} AND c.origin = 'callback' THEN c.occurred_at END) AS told_occurred,
+        count(CASE WHEN c.verdict = 'rejected' THEN 1 END) AS refused,
+        max(CASE WHEN c.verdict = 'rejected' THEN c.reason END) AS refused_reason
+    FROM {{rows}} AS g JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid
     GROUP BY c.namespace, c.orderid
     """,
     _KEY,
     told_at=_TIME,
+    told_occurred=_TIME,
 )
 _MOVED = with_rows(
     """
@@ -191,7 +209,7 @@ _MOVED = with_rows(
 )
 _BREAKS = with_rows(
     """
-    SELECT b.id, b.kind, b.state, b.evidence, b.amount_micros, b.severity, b.resolved_by
+    SELECT b.id, b.kind, b.state, b.namespace, b.orderid, b.evidence, b.amount_micros, b.severity, b.resolved_by
     FROM {rows} AS g JOIN breaks b ON b.namespace = g.namespace AND b.orderid = g.orderid
     """,
     _KEY,
@@ -220,6 +238,10 @@ _NEW_BREAK = (
     "state",
     "namespace",
     "orderid",
+    "chain",
+    "subject",
+    "address",
+    "tx_hash",
     "amount_micros",
     "evidence",
     "first_seen",
@@ -228,7 +250,7 @@ _NEW_BREAK = (
 _OPEN = with_rows(
     f"""
     INSERT INTO breaks ({", ".join(_NEW_BREAK)}) SELECT {", ".join(_NEW_BREAK)} FROM {{rows}} AS g WHERE true
-    ON CONFLICT (id) DO UPDATE SET state = 'open', amount_micros = excluded.amount_micros,
+    ON CONFLICT (id) DO UPDATE SET state = 'open', namespace = excluded.namespace, amount_micros = excluded.amount_micros,
         evidence = excluded.evidence, last_seen = excluded.last_seen, resolved_at = NULL, resolved_by = NULL
     """,
     types_of(breaks, _NEW_BREAK),
@@ -239,4 +261,16 @@ _CLEAR = with_rows(
     FROM {rows} AS g WHERE breaks.id = g.id AND breaks.state = 'open'
     """,
     types_of(breaks, ("id", "resolved_at")),
+)
+_LET_GO = with_rows(
+    f"""
+    UPDATE deliveries SET due_at = :now, state = {STATE_AFTER_HOLD}
+    WHERE state = 'held' AND event_sequence IN (
+        SELECT e.sequence FROM {{rows}} AS g
+        JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid AND o.state <> 'held'
+        JOIN events e ON e.namespace = g.namespace AND e.orderid = g.orderid
+        WHERE NOT EXISTS (SELECT 1 FROM breaks b WHERE b.namespace = g.namespace AND b.orderid = g.orderid
+            AND b.state = 'open' AND b.kind IN ({", ".join(f"'{kind}'" for kind in sorted(HOLDING))})))
+    """,
+    _KEY,
 )

@@ -11,11 +11,12 @@ from relay.store.rows import breaks, deliveries, events
 
 _CREDITING = ("recharge.succeeded", "recharge.adjusted", "recharge.reversed", "recharge.reinstated")
 # A deleted endpoint is told nothing more; a stopped one misses nothing.
-_LET_GO = text(
-    """
-    UPDATE deliveries SET due_at = :now, state = (
+STATE_AFTER_HOLD = """(
         SELECT CASE WHEN p.deleted_at IS NOT NULL THEN 'dead' WHEN p.state = 'enabled' THEN 'pending' ELSE 'paused' END
-        FROM endpoints p WHERE p.id = deliveries.endpoint_id)
+        FROM endpoints p WHERE p.id = deliveries.endpoint_id)"""
+_LET_GO = text(
+    f"""
+    UPDATE deliveries SET due_at = :now, state = {STATE_AFTER_HOLD}
     WHERE state = 'held' AND event_sequence IN (
         SELECT sequence FROM events WHERE namespace = :namespace AND orderid = :orderid)
     """

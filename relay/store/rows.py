@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table
 
 from relay.core.callbacks import Callback, Origin, Status
-from relay.core.orders import Order
+from relay.core.orders import Finding, Order
 from relay.store import tables
 
 # SQLModel hides the Table behind the class; Core statements want it bare.
@@ -58,6 +60,8 @@ asked_acts: Table = tables.AskedAct.__table__  # type: ignore[attr-defined]  # a
 workbooks: Table = tables.Workbook.__table__  # type: ignore[attr-defined]  # as above
 dirty: Table = tables.Dirty.__table__  # type: ignore[attr-defined]  # as above
 dirty_work: Table = tables.DirtyWork.__table__  # type: ignore[attr-defined]  # as above
+dirty_strays: Table = tables.DirtyStray.__table__  # type: ignore[attr-defined]  # as above
+named_transactions: Table = tables.NamedTransaction.__table__  # type: ignore[attr-defined]  # as above
 match_states: Table = tables.MatchState.__table__  # type: ignore[attr-defined]  # as above
 runs: Table = tables.Run.__table__  # type: ignore[attr-defined]  # as above
 recoveries: Table = tables.Recovery.__table__  # type: ignore[attr-defined]  # as above
@@ -136,4 +140,31 @@ def callback_values(callback: Callback) -> dict[str, Any]:
         "status": callback.status.value,
         "origin": callback.origin.value,
         "flags": join_flags(callback.flags),
+    }
+
+
+def spelled(evidence: Mapping[str, Any]) -> str:
+    """Evidence is stored as one text for equal facts, so that a change of it is seen."""
+    return json.dumps(dict(evidence), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def break_values(finding: Finding, now: datetime) -> dict[str, Any]:
+    """Return the columns of a break that opens."""
+    namespace, orderid = finding.key
+    spot = finding.spot
+    return {
+        "id": finding.id,
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "state": "open",
+        "namespace": namespace,
+        "orderid": orderid,
+        "chain": None if spot is None else spot.chain,
+        "subject": None if spot is None else spot.name,
+        "address": None if spot is None else spot.address,
+        "tx_hash": None if spot is None else spot.tx_hash,
+        "amount_micros": finding.amount_micros,
+        "evidence": spelled(finding.evidence),
+        "first_seen": now,
+        "last_seen": now,
     }

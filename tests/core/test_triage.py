@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from relay.core.breaks import CLASSES, DERIVED
+from relay.core.claims import Claim
 from relay.core.triage import LONGEST_WAIT_S, Judged, Story, Terms, judge
 from tests.builders import NOON
 
@@ -33,6 +34,7 @@ CHAIN = {
     "last_tx": TX,
 }
 CALLBACK = {"told_micros": 3_000_000, "told_at": NOON, "state": "succeeded", "credited_micros": 3_000_000}
+NO_CLAIM: dict[str, Any] = {"claim": None}
 # What opens each class, and what ends it.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "missing_callback": (PROVIDER | CHAIN, CALLBACK),
@@ -46,6 +48,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "late_payment": (CHAIN | {"expires_at": NOON - timedelta(hours=1), "state": "expired"}, CALLBACK),
     "tx_mismatch": (CALLBACK | PROVIDER | CHAIN | {"provider_tx": OTHER}, {"provider_tx": TX.upper()}),
     "delivery_gap": (CALLBACK | {"dead": 1}, {"dead": 0}),
+    "rejected_callback_paid": (PROVIDER | {"refused": 2, "refused_reason": "bad_signature"}, CALLBACK),
+    "double_claim": (CALLBACK | {"claim": Claim(tx_hash=TX, chains=("tron",), orders=("sh-2",))}, NO_CLAIM),
+    "asset_or_network_mismatch": (
+        CALLBACK | {"chain": "tron", "claim": Claim(tx_hash=TX, chains=("bsc",))},
+        {"claim": Claim(tx_hash=TX, chains=("tron",))},
+    ),
+    "wrong_token": (CALLBACK | {"claim": Claim(tx_hash=TX, said="foreign", contract="0xbb")}, NO_CLAIM),
+    "reverted_tx": (CALLBACK | {"claim": Claim(tx_hash=TX, said="reverted")}, NO_CLAIM),
+    "unfinal_credit": (CALLBACK | {"open_count": 1, "paid_at": NOON}, CHAIN | {"open_count": 0}),
+    "clock_anomaly": (CALLBACK | {"told_occurred": NOON + timedelta(minutes=11)}, {"told_occurred": NOON}),
 }
 
 
@@ -69,7 +81,17 @@ def test_a_class_opens_and_clears(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["missing_callback", "paid_unannounced", "callback_unconfirmed", "phantom_credit", "underpaid"]
+    "kind",
+    [
+        "missing_callback",
+        "paid_unannounced",
+        "callback_unconfirmed",
+        "phantom_credit",
+        "underpaid",
+        "double_claim",
+        "unfinal_credit",
+        "rejected_callback_paid",
+    ],
 )
 def test_pending_is_no_break(kind: str) -> None:
     """Before the grace is over the order is pending, and it is known when that changes."""

@@ -20,6 +20,7 @@ from relay.store.tables.chain import (
     DayProof,
     Inquiry,
     Match,
+    NamedTransaction,
     ScanRange,
     TokenEvent,
     Transfer,
@@ -38,7 +39,7 @@ from relay.store.tables.operations import (
 )
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
 from relay.store.tables.people import Session, SignInFailure, User
-from relay.store.tables.reconciliation import Dirty, DirtyWork, MatchState, Recovery, Run
+from relay.store.tables.reconciliation import Dirty, DirtyStray, DirtyWork, MatchState, Recovery, Run
 from relay.store.tables.triggers import create as make_triggers
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "DayTrend",
     "Delivery",
     "Dirty",
+    "DirtyStray",
     "DirtyWork",
     "Endpoint",
     "EndpointPace",
@@ -76,6 +78,7 @@ __all__ = [
     "Match",
     "MatchState",
     "MonthClose",
+    "NamedTransaction",
     "Order",
     "Pace",
     "Poll",

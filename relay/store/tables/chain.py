@@ -257,6 +257,25 @@ class AddressScan(SQLModel, table=True):
     until_block: int = Field(sa_type=BigInteger)
 
 
+class NamedTransaction(SQLModel, table=True):
+    """A transaction that an order's witness named and no scan has read: what nodes say of it, and when they are asked next.
+
+    `said` is reverted, foreign (it moved to us only tokens that do not count), or empty while nothing is settled.
+    """
+
+    __tablename__ = "named_transactions"
+    __table_args__ = (
+        partial("ix_named_transactions_look", "look_at", where="look_at IS NOT NULL"),
+        CheckConstraint("said IN ('', 'reverted', 'foreign')", name="said"),
+    )
+
+    tx_hash: str = Field(primary_key=True)
+    look_at: datetime | None = None
+    tries: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    said: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    contract: str = Field(default="", sa_column_kwargs={"server_default": ""})
+
+
 class Inquiry(SQLModel, table=True):
     """A transaction that somebody asked about and no scan has read: what the nodes said of it, as JSON."""
 

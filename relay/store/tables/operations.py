@@ -11,13 +11,20 @@ from relay.store.tables.base import partial
 
 
 class Break(SQLModel, table=True):
-    """A disagreement a person or a later fact has to clear; its id follows from its key."""
+    """A disagreement a person or a later fact has to clear; its id follows from its key.
+
+    One that is about no order names its `subject`, the key of a transfer, a
+    balance or an address on a `chain`, and what finds it there.
+    """
 
     __tablename__ = "breaks"
     __table_args__ = (
         partial("ix_breaks_open", "severity", "first_seen", where="state = 'open'"),
         Index("ix_breaks_order", "namespace", "orderid"),
         Index("ix_breaks_seen", "first_seen", "id"),
+        partial("ix_breaks_chain", "chain", "kind", where="state = 'open' AND chain IS NOT NULL"),
+        partial("ix_breaks_tx_hash", "tx_hash", where="tx_hash IS NOT NULL"),
+        partial("ix_breaks_address", "address", where="address IS NOT NULL"),
         CheckConstraint("state IN ('open', 'resolved')", name="state"),
     )
 
@@ -27,6 +34,10 @@ class Break(SQLModel, table=True):
     state: str = "open"
     namespace: str | None = None
     orderid: str | None = None
+    chain: str | None = None
+    subject: str | None = None
+    address: str | None = None
+    tx_hash: str | None = None
     amount_micros: int | None = Field(default=None, sa_type=BigInteger)
     evidence: str = Field(default="{}", sa_type=Text)
     owner: str | None = None

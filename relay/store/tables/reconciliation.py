@@ -29,6 +29,24 @@ class DirtyWork(SQLModel, table=True):
     orderid: str = Field(primary_key=True)
 
 
+class DirtyStray(SQLModel, table=True):
+    """A transfer that belongs to no order, a balance, or an address whose role says where money may go, of which something changed.
+
+    Appended by triggers, and by a run for what time alone will turn into a
+    break (`due_at`); taken by a run. `key` is `tx_hash/log_index`,
+    `contract/address/first_block`, or the address.
+    """
+
+    __tablename__ = "dirty_strays"
+    __table_args__ = (CheckConstraint("kind IN ('transfer', 'balance', 'address')", name="kind"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    kind: str
+    chain: str
+    key: str
+    due_at: datetime | None = None
+
+
 class MatchState(SQLModel, table=True):
     """How the witnesses of an order stood to each other when it was looked at last.
 

@@ -107,10 +107,54 @@ _TABLES = {
 }
 
 
+# What changes about a transfer while it belongs to no order; one that finds its order at once never shows here.
+_STRAYED = """{0} OR (NEW.unmatched IS NOT NULL AND (OLD.is_final <> NEW.is_final OR {1}))"""
+_MOVE = "VALUES ('transfer', NEW.chain, NEW.tx_hash || '/' || NEW.log_index)"
+_POINT = "VALUES ('balance', NEW.chain, NEW.contract || '/' || NEW.address || '/' || NEW.first_block)"
+_PLACE = "VALUES ('address', NEW.chain, NEW.address)"
+# Name, table and act; the condition in the words of SQLite and of Postgres; what is appended.
+_STRAYS = (
+    (
+        "strays_moved",
+        "UPDATE ON transfers",
+        _STRAYED.format(*(_differs((one,), "IS NOT") for one in ("unmatched", "orphaned_at"))),
+        _STRAYED.format(*(_differs((one,), _DISTINCT) for one in ("unmatched", "orphaned_at"))),
+        _MOVE,
+    ),
+    ("strays_measured", "INSERT ON balances", "1 = 1", "true", _POINT),
+    ("strays_booked", "INSERT ON addresses", "NEW.role <> 'deposit'", "NEW.role <> 'deposit'", _PLACE),
+    ("strays_rebooked", "UPDATE ON addresses", "OLD.role <> NEW.role", "OLD.role <> NEW.role", _PLACE),
+)
+
+
 def create(connection: Connection) -> None:
-    """Make the triggers; the tables are there."""
+    """Make the triggers that log orders; the tables are there."""
     for statement in SQLITE if connection.dialect.name == "sqlite" else POSTGRES:
         connection.exec_driver_sql(statement)
+
+
+def create_strays(connection: Connection) -> None:
+    """Make the triggers that log what is no order's; the tables are there."""
+    for name, on, in_sqlite, in_postgres, values in _STRAYS:
+        put = f"INSERT INTO dirty_strays (kind, chain, key) {values}"
+        if connection.dialect.name == "sqlite":
+            fired = f"CREATE TRIGGER {name} AFTER {on} FOR EACH ROW WHEN {in_sqlite} BEGIN {put}; END"
+            connection.exec_driver_sql(fired)
+        else:
+            body = f"LANGUAGE plpgsql AS $$ BEGIN {put}; RETURN NULL; END $$"
+            connection.exec_driver_sql(f"CREATE FUNCTION {name}() RETURNS trigger {body}")
+            fired = f"CREATE TRIGGER {name} AFTER {on} FOR EACH ROW WHEN ({in_postgres}) EXECUTE FUNCTION {name}()"
+            connection.exec_driver_sql(fired)
+
+
+def drop_strays(connection: Connection) -> None:
+    """Take those triggers away."""
+    for name, on, *_ in _STRAYS:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        else:
+            connection.exec_driver_sql(f"DROP TRIGGER {name} ON {on.split()[-1]}")
+            connection.exec_driver_sql(f"DROP FUNCTION {name}()")
 
 
 def drop(connection: Connection) -> None:
@@ -126,3 +170,4 @@ def drop(connection: Connection) -> None:
 @event.listens_for(metadata, "after_create")
 def _after_create(_: Any, connection: Connection, **__: Any) -> None:
     create(connection)
+    create_strays(connection)

@@ -1,0 +1,75 @@
+"""Own how breaks follow what was found: one that is new opens, one that differs is noted, one whose cause is gone clears."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from relay.core.breaks import CLASSES, HOLDING
+from relay.core.orders import Finding
+from relay.store import reconciling as store
+from relay.store.rows import break_values, spelled
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What changed: findings that people have not been told of, and the rows of breaks that cleared."""
+
+    fresh: Sequence[Finding] = ()
+    cleared: Sequence[Row] = ()
+
+
+def settle(
+    connection: Connection,
+    found: Sequence[Finding],
+    known: Mapping[str, Row],
+    *,
+    derived: Collection[str],
+    now: datetime,
+) -> Settled:
+    """Open, change and clear what differs from what is kept (`known`, by id); nothing is written when nothing does.
+
+    Only breaks of the `derived` classes clear by not being found.
+    """
+    changed = [one for one in found if not _stands(known.get(one.id), one)]
+    fresh = [one for one in changed if _is_closed(known.get(one.id))]
+    wanted = {one.id for one in found}
+    cleared = [
+        row for row in known.values() if row["kind"] in derived and row["state"] == "open" and row["id"] not in wanted
+    ]
+    store.open_breaks(connection, [break_values(one, now) for one in changed])
+    store.clear_breaks(connection, [row["id"] for row in cleared], now=now)
+    _stop_and_let_go(connection, fresh, cleared, now)
+    return Settled(fresh, cleared)
+
+
+def finding(kind: str, **about: Any) -> Finding:
+    """Return a finding of a class, as bad as its class says."""
+    return Finding(kind=kind, severity=CLASSES[kind].severity, **about)
+
+
+def _is_closed(before: Row | None) -> bool:
+    return before is None or before["state"] != "open"
+
+
+def _stands(before: Row | None, found: Finding) -> bool:
+    """What a person has resolved stays so until the facts change."""
+    if before is None or (before["state"] == "resolved" and before["resolved_by"] == "reconciler"):
+        return False
+    return bool(before["evidence"] == spelled(found.evidence) and before["amount_micros"] == found.amount_micros)
+
+
+def _stop_and_let_go(connection: Connection, fresh: Sequence[Finding], cleared: Sequence[Row], now: datetime) -> None:
+    """What no subscriber was sent yet waits while a class that holds is open; agreement lets it go."""
+    doubted = {(one.key[0] or "", one.key[1] or "") for one in fresh if one.kind in HOLDING}
+    if doubted:
+        store.stop(connection, doubted)
+    agreed = {(row["namespace"], row["orderid"]) for row in cleared if row["kind"] in HOLDING}
+    if agreed:
+        store.let_go(connection, agreed, now=now)
