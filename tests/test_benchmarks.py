@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import callbacks, load, machine, report
+from benchmarks.chain.node import Node, serve
+from benchmarks.chain.reading import WAYS
 from benchmarks.parts import PARTS
+from tests.sandbox.served import serving
 
 README = Path(report.__file__).with_name("README.md").read_text()
 
@@ -67,7 +70,7 @@ def test_the_sink_tells_first_arrivals_from_duplicates(port: int):
     assert totals == b'{"requests": 30, "accepted": 30, "refused": 0, "hanging": 0, "duplicates": 10, "distinct": 20}'
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [*PARTS, "chain"])
 def test_every_part_is_described(part: str):
     """A part that the README does not name is not found by anyone."""
     assert f"`{part}`" in README
@@ -78,6 +81,21 @@ def test_every_figure_reads_a_case_that_exists():
     keys = {case.key for cases in PARTS.values() for case in cases}
     for figure in report.FIGURES:
         assert {where[0] for where in (figure.of, figure.beside) if where} <= keys
+
+
+@pytest.fixture
+def chain_url() -> Iterator[str]:
+    """A chain of the reader's benchmark: every tenth block pays one of ten addresses, others pay each other."""
+    server = serve(Node(watched=10, every=10, noise=2))
+    with serving(server) as url:
+        yield url
+
+
+def test_both_readers_of_a_chain_find_the_same(chain_url: str, tmp_path: Path):
+    """Else the one that reads less would look better."""
+    taken = {way: read(chain_url, 10, 300, tmp_path) for way, read in WAYS.items()}
+    assert {way: one["found"] for way, one in taken.items()} == {"ours": 30, "scanner": 30}
+    assert taken["ours"]["requests"] < taken["scanner"]["requests"]
 
 
 def test_a_missed_promise_is_named():

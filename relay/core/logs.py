@@ -6,7 +6,7 @@ Sources: ERC-20 for Transfer; TetherToken's verified contract on Ethereum for th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ from relay.core.facts import Transfer
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,15})", re.ASCII)
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _BIGINT = 2**63 - 1
+_PADDED = "0x" + "0" * 24
 
 # How an event is declared, by the kind we store it as. Addresses stand unindexed in Tether's old code.
 _DECLARED = {
@@ -117,6 +118,19 @@ def parse_log(raw: object) -> Log:
         block_hash=digest(raw.get("blockHash")),
         tx_hash=digest(raw.get("transactionHash")),
         index=quantity(raw.get("logIndex")),
+    )
+
+
+def is_between_others(raw: object, watched: Collection[str]) -> bool:
+    """Tell whether a log as a node spells it is a Transfer in which nobody watched takes part: of a contract's logs, nearly all.
+
+    What is spelled in any unusual way is not told to be one.
+    """
+    topics = raw.get("topics") if isinstance(raw, dict) else None
+    if not isinstance(topics, list) or len(topics) != 3 or topics[0] != TRANSFER:
+        return False
+    return all(
+        isinstance(one, str) and one[:26] == _PADDED and "0x" + one[26:].lower() not in watched for one in topics[1:]
     )
 
 

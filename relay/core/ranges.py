@@ -65,9 +65,9 @@ def pieces(first: int, last: int, span: int) -> Iterator[tuple[int, int]]:
         yield at, min(at + span - 1, last)
 
 
-def grown(span: int, *, found: int, most: int) -> int:
-    """Return the span after an answer: nothing found doubles it, few logs leave it."""
-    return min(most, span * 2) if found == 0 else min(span, most)
+def grown(span: int, *, found: int, bearable: int, most: int) -> int:
+    """Return the span after an answer with `found` logs: it doubles while four times as many would still be borne."""
+    return min(most, span * 2) if found * 4 <= bearable else min(span, most)
 
 
 def shrunk(span: int, message: str, *, first: int) -> int:

@@ -15,6 +15,7 @@ from relay.core.logs import (
     Header,
     Log,
     TokenEvent,
+    is_between_others,
     parse_header,
     parse_log,
     quantity,
@@ -54,11 +55,12 @@ class Tips:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands in some blocks, `tail` being the last of them."""
+    """What stands in some blocks, `tail` being the last of them; `logs` counts other people's too, as far as they were told."""
 
     tail: Header
     transfers: list[Transfer]
     events: list[TokenEvent]
+    logs: int
 
 
 class Reader:
@@ -131,25 +133,28 @@ class Reader:
         tail, head = told[-2], told[-1]
         if tail is None or self.header_of(head).number < last:
             raise NodeFault(f"{self._node.name}: has not block {last} yet", code="lagging")
-        logs = self._logs(told[:-2])
+        logs, count = self._logs(told[:-2], watched)
         if any(not first <= log.block_number <= last for log in logs):
             raise NodeFault(f"{self._node.name}: answers with blocks that nobody asked for", code="protocol")
         known = [self.header_of(tail, last)]
         numbers = {log.block_number for log in logs if self._concerns(log, watched)} - {last}
-        return self._found([*self.headers(sorted(numbers)), *known], logs, watched)
+        return self._found([*self.headers(sorted(numbers)), *known], logs, watched, count)
 
     def read_blocks(self, headers: Sequence[Header], watched: frozenset[str]) -> Found:
         """Return what stands in exactly these blocks, asked by their hashes: another branch cannot answer."""
         logs: list[Log] = []
+        told_of = 0
         filters = list(self._filters(watched))
         for part in _parts(headers, max(1, BATCH // len(filters))):
             told = self.ask([_logs({"blockHash": header.hash} | one) for header in part for one in filters])
-            logs += self._logs(told)
+            found, count = self._logs(told, watched)
+            logs += found
+            told_of += count
         if {log.block_number for log in logs} - {header.number for header in headers}:
             raise NodeFault(f"{self._node.name}: answers with blocks that nobody asked for", code="protocol")
-        return self._found(headers, logs, watched)
+        return self._found(headers, logs, watched, told_of)
 
-    def _found(self, headers: Sequence[Header], logs: Iterable[Log], watched: frozenset[str]) -> Found:
+    def _found(self, headers: Sequence[Header], logs: Iterable[Log], watched: frozenset[str], count: int) -> Found:
         by_number = {header.number: header for header in headers}
         transfers, events = [], []
         for log in logs:
@@ -162,7 +167,7 @@ class Reader:
                 events.append(event)
             elif self._concerns(log, watched):
                 transfers += self._transfers(log, header)
-        return Found(headers[-1], transfers, events)
+        return Found(headers[-1], transfers, events, count)
 
     def _transfers(self, log: Log, header: Header) -> list[Transfer]:
         found = self.parsed(lambda one: transfer_of(one, self._chain, block_time=header.time), log)
@@ -184,20 +189,27 @@ class Reader:
             yield {"address": contracts, "topics": [TRANSFER, None, words]}
             yield {"address": contracts, "topics": [TRANSFER, words]}
 
-    def _logs(self, answers: Iterable[object]) -> list[Log]:
-        """Return the logs of some answers by block and index, each once; one that comes in two versions is a fault."""
+    def _logs(self, answers: Iterable[object], watched: frozenset[str]) -> tuple[list[Log], int]:
+        """Return the logs of some answers by block and index, each once, and how many there were with strangers'.
+
+        One that comes in two versions is a fault.
+        """
         found: dict[tuple[str, int], Log] = {}
+        count = 0
         for answer in answers:
             if not isinstance(answer, list):
                 raise NodeFault(f"{self._node.name}: answers without a list of logs", code="protocol")
             # As many as the node gives at most: it may have left out the rest without a word.
             if len(answer) >= self._chain.results:
                 raise TooMuch(f"{self._node.name}: answers with {len(answer)} logs")
+            count += len(answer)
             for raw in answer:
+                if is_between_others(raw, watched):
+                    continue
                 log = self.parsed(parse_log, raw)
                 if self._chain.token(log.contract) and found.setdefault((log.block_hash, log.index), log) != log:
                     raise NodeFault(f"{self._node.name}: tells one log in two versions", code="protocol")
-        return sorted(found.values(), key=lambda log: (log.block_number, log.index))
+        return sorted(found.values(), key=lambda log: (log.block_number, log.index)), count
 
     def ask(self, calls: Sequence[Call], *, strict: bool = True) -> list[object]:
         """Return the answers to one batch; when `strict`, an error of any call is a fault."""

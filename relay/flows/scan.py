@@ -302,7 +302,7 @@ class Scan:
                 self._span = self._most = shrunk(last - first + 1, error.detail, first=first)
                 self._note(span=self._span)
                 continue
-            self._span = grown(self._span, found=len(found.transfers), most=self._most)
+            self._span = grown(self._span, found=found.logs, bearable=self._chain.results, most=self._most)
             return found, last
 
     def _may_ask_for_less(self, error: NodeFault) -> bool:

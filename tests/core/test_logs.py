@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from relay.core.chains import Chain, Token
-from relay.core.logs import TOKEN_EVENTS, TRANSFER, parse_header, parse_log, token_event_of, transfer_of
+from relay.core.logs import (
+    TOKEN_EVENTS,
+    TRANSFER,
+    is_between_others,
+    parse_header,
+    parse_log,
+    token_event_of,
+    transfer_of,
+)
 from tests.builders import NOON
 
 USDT, BINANCE = "0x" + "a6" * 20, "0x" + "55" * 20
@@ -65,6 +73,23 @@ def test_eighteen_places_keep_their_rest() -> None:
 def test_what_moves_no_money_of_ours_is_nothing(changes: dict[str, Any]) -> None:
     """Neither a transfer nor an error."""
     assert transfer_of(parse_log(raw(**changes)), CHAIN, block_time=NOON) is None
+
+
+def test_transfers_between_others_are_told_without_being_read() -> None:
+    """In any spelling of a watched address it is not one; neither is what is spelled oddly."""
+    watched = {"0x" + "2a" * 20}
+    assert is_between_others(raw(), watched)
+    for spelled in (
+        "0x" + "00" * 12 + "2a" * 20,
+        "0x" + "00" * 12 + "2A" * 20,
+        "0x" + "2a" * 20,
+        "0x01" + "2a" * 31,
+        7,
+    ):
+        assert not is_between_others(raw(topics=[TRANSFER, "0x" + "00" * 32, spelled]), watched)
+    assert not any(
+        is_between_others(one, watched) for one in (None, {}, raw(topics=[TRANSFER]), raw(topics=["0x"] * 3))
+    )
 
 
 def test_dust_is_kept() -> None:

@@ -1,0 +1,122 @@
+"""Own one measurement: a process of its own that reads a chain, ours or the scanner's way, and says what it took."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+from sqlalchemy import Engine, func, insert, select
+
+from benchmarks.chain.node import CHAIN_ID, TOKEN, address
+from benchmarks.chain.scanner import EventScanner
+from relay.bootstrap import now
+from relay.core.chains import Chain, NodeURL, Token
+from relay.edge.nodes import nodes_of
+from relay.flows.scan import scan
+from relay.store import chain as store
+from relay.store.engine import make_engine, reading, writing
+from relay.store.migrate import upgrade
+from relay.store.rows import addresses, transfers
+
+Sample = dict[str, float]
+
+
+def ours(url: str, watched: int, head: int, directory: Path) -> Sample:
+    """Scan as the job does, into SQLite, until every block is read; addresses are enrolled before the clock starts."""
+    engine = make_engine(f"sqlite:///{directory / 'relay.db'}")
+    upgrade(engine)
+    chain = a_chain(url)
+    with writing(engine) as connection:
+        rows = [
+            {"chain": chain.name, "address": address(number), "role": "deposit", "created_at": now()}
+            for number in range(watched)
+        ]
+        connection.execute(insert(addresses), rows)
+    _scan(engine, chain)
+
+    def read() -> None:
+        while _reached(engine, chain) < head:
+            _scan(engine, chain)
+
+    taken = _measured(url, head, read)
+    with reading(engine) as connection:
+        taken["found"] = connection.scalar(select(func.count()).select_from(transfers)) or 0
+    engine.dispose()
+    return taken
+
+
+def scanner(url: str, watched: int, head: int, _: Path) -> Sample:
+    """Scan as web3.py documents it."""
+    made = EventScanner(url, [address(number) for number in range(watched)])
+    taken = _measured(url, head, lambda: made.scan(1, head))
+    return taken | {"found": len(made.found)}
+
+
+def a_chain(url: str) -> Chain:
+    """The chain of the node, without a pause between requests."""
+    return Chain(
+        name="ethereum",
+        chain_id=CHAIN_ID,
+        tokens=(Token(contract=TOKEN, decimals=6),),
+        finality="finalized",
+        block_ms=12_000,
+        rate=1_000_000,
+        nodes=(NodeURL(name="1:node", url=url),),
+    )
+
+
+def _scan(engine: Engine, chain: Chain) -> None:
+    told = scan(engine, chain, nodes_of(chain), owner="benchmark", clock=now, jitter=random.random)
+    if told != "scanned":
+        raise RuntimeError(told)
+
+
+def _reached(engine: Engine, chain: Chain) -> int:
+    with reading(engine) as connection:
+        reached: int = store.states(connection)[chain.name]["final_number"]
+    return reached
+
+
+def _measured(url: str, head: int, read: Callable[[], None]) -> Sample:
+    _ask(url, "bench_begin", head)
+    started, cpu = time.perf_counter(), time.process_time()
+    read()
+    taken = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu}
+    totals: Sample = _ask(url, "bench_totals")
+    return taken | totals | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+_ids = itertools.count(1)
+
+
+def _ask(url: str, method: str, *given: int) -> Any:
+    asked: dict[str, Any] = {"jsonrpc": "2.0", "id": next(_ids), "method": method, "params": list(given)}
+    return requests.post(url, json=asked, timeout=30).json()["result"]
+
+
+WAYS: dict[str, Callable[[str, int, int, Path], Sample]] = {"ours": ours, "scanner": scanner}
+
+
+def main() -> None:
+    """Read once, and print the figures as JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("url")
+    parser.add_argument("--watched", type=int, required=True)
+    parser.add_argument("--blocks", type=int, required=True)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        print(json.dumps(WAYS[given.way](given.url, given.watched, given.blocks, Path(directory))))
+
+
+if __name__ == "__main__":
+    main()
