@@ -116,7 +116,7 @@ class Provider(Protocol):
 
 
 class OldHandler(Protocol):
-    """Hands a request on to the handler that was there before us."""
+    """Hands a request on to whom an operator names: the handler that was there before us, a service at a laptop."""
 
     def forward(self, request: Outgoing, *, deadline_s: float) -> Reply:
         """Forward within a deadline over the whole exchange; every failure is a Reply, never an exception."""

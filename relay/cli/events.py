@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
-from sqlalchemy import Engine
 
-from relay.cli.output import NUMBER, PAGE, as_json, at_most, pages, show, tell
+from relay.cli.output import NUMBER, as_json, at_most, pages, show
 from relay.cli.shell import Shell, pass_shell
+from relay.cli.tail import COLUMNS, tail
 from relay.errors import NotFound
 from relay.store import events as store
 from relay.store.engine import reading
-from relay.store.paging import Cursor
-
-COLUMNS = ("sequence", "created_at", "type", "source", "orderid", "id")
-POLL_S = 0.5
 
 of_type = click.option("--type", "event_type", help="Only of this type.")
 
@@ -68,42 +63,9 @@ def show_event(shell: Shell, event_id: str, *, as_json: bool) -> None:
     click.echo(row["body"] if as_json else json.dumps(json.loads(row["body"]), indent=2))
 
 
-@events.command()
-@of_type
-@click.option(
-    "--limit", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the newest to begin with."
-)
-@click.option("--follow", is_flag=True, help="Go on with what is committed, until Ctrl-C.")
-@as_json
-@pass_shell
-def tail(shell: Shell, event_type: str | None, limit: int, *, follow: bool, as_json: bool) -> None:
-    """Print the newest events, oldest first, an event a line."""
-    engine = shell.runtime.engine
-    with reading(engine) as connection:
-        # Sequences have no gaps, so this is where the last so many begin.
-        after = max(0, store.newest(connection) - limit)
-    if follow:
-        click.echo("following; Ctrl-C ends it", err=True)
-    try:
-        for event in _behind(engine, after, event_type, follow=follow):
-            tell(event, COLUMNS, as_json=as_json)
-    except KeyboardInterrupt:
-        click.echo("", err=True)
-
-
-def _behind(engine: Engine, after: Cursor, event_type: str | None, *, follow: bool) -> Iterator[dict[str, Any]]:
-    """Yield the events behind a cursor; with `follow` wait for more when there are none."""
-    while True:
-        with reading(engine) as connection:
-            page = store.page(connection, scope=None, after=after, limit=PAGE, type=event_type)
-        yield from map(_told, page.rows)
-        after = page.rows[-1]["sequence"] if page.rows else after
-        if page.next is None:
-            if not follow:
-                return
-            time.sleep(POLL_S)
-
-
 def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
     """The row with its body as JSON in place of its text."""
     return {**row, "body": json.loads(row["body"])}
+
+
+events.add_command(tail)

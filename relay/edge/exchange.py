@@ -18,9 +18,11 @@ class NotEncrypted(OSError):
     """A connection that may not be used without TLS. An OSError, as whatever else stops a connection."""
 
 
-def exchange(connection: HTTPConnection, request: Outgoing, *, deadline_s: float) -> Reply:
+def exchange(
+    connection: HTTPConnection, request: Outgoing, *, deadline_s: float, answer_cap: int = ANSWER_CAP
+) -> Reply:
     """Send a request once over a connection that is not open yet; every failure is a Reply, never an exception."""
-    work = _Exchange(connection, request)
+    work = _Exchange(connection, request, answer_cap)
     # Its own thread, since neither a look-up of a name nor an answer that drips can be ended from within.
     thread = threading.Thread(target=work.run, name="exchange", daemon=True)
     thread.start()
@@ -38,8 +40,9 @@ def tls_context() -> ssl.SSLContext:
 class _Exchange:
     """One request on its way. Whoever waits for it may leave; then it is not sent any more, if it was not yet."""
 
-    def __init__(self, connection: HTTPConnection, request: Outgoing) -> None:
+    def __init__(self, connection: HTTPConnection, request: Outgoing, answer_cap: int) -> None:
         self._connection = connection
+        self._answer_cap = answer_cap
         self._request = request
         self._lock = threading.Lock()
         self._left = False
@@ -90,8 +93,8 @@ class _Exchange:
         body = self._request.body if self._request.method == "POST" else None
         self._connection.request(self._request.method, path, body, headers)
         answer = self._connection.getresponse()
-        read = answer.read(ANSWER_CAP + 1)
-        if len(read) > ANSWER_CAP:
+        read = answer.read(self._answer_cap + 1)
+        if len(read) > self._answer_cap:
             return Reply(status=None, error="too_large")
         if answer.length:
             return Reply(status=None, error="protocol")

@@ -1,4 +1,4 @@
-"""Own the way to the handler that was there before us: where the operator says it is, in the clear only where that is allowed."""
+"""Own the way to what an operator names (the handler that was there before us, a service at a laptop), in the clear only where that is allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from relay.core.addresses import Network, may_dial, networks
 from relay.core.calls import Outgoing
-from relay.edge.exchange import NotEncrypted, exchange, tls_context
+from relay.edge.exchange import ANSWER_CAP, NotEncrypted, exchange, tls_context
 from relay.ports import Reply
 
 LOOPBACK = networks(["127.0.0.0/8", "::1"])
@@ -20,10 +20,13 @@ class HTTPHandler:
     """Fills ports.OldHandler.
 
     `allow` are the networks, beside this machine, that may be spoken to
-    without TLS. `tls` replaces the system's trust.
+    without TLS. `tls` replaces the system's trust; an answer of more than `answer_cap` bytes is none.
     """
 
-    def __init__(self, allow: Sequence[Network], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, allow: Sequence[Network], *, tls: ssl.SSLContext | None = None, answer_cap: int = ANSWER_CAP
+    ) -> None:
+        self._answer_cap = answer_cap
         self._allow = (*LOOPBACK, *allow)
         self._given_tls = tls
 
@@ -36,7 +39,7 @@ class HTTPHandler:
             if target.scheme == "https"
             else _PlainConnection(host, port, timeout=deadline_s, allow=self._allow)
         )
-        return exchange(connection, request, deadline_s=deadline_s)
+        return exchange(connection, request, deadline_s=deadline_s, answer_cap=self._answer_cap)
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:

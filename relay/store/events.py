@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, func, select
+from sqlalchemy import Connection, RowMapping, Select, exists, func, select
 
 from relay.core.ids import time_ordered_id
 from relay.store.paging import Cursor, Page, read_page
@@ -17,18 +17,30 @@ _SKEW = timedelta(minutes=1)
 
 
 def page(
-    connection: Connection,
-    *,
+    connection: Connection, *, scope: Collection[str] | None, after: Cursor | None, limit: int, **wanted: Any
+) -> Page:
+    """List events, oldest first, of the sources in scope (None: of all, and those that have none).
+
+    `wanted` may hold type, source, orderid, since, and unsent: only what no endpoint was to be told.
+    """
+    query = _which(scope, **wanted)
+    return read_page(connection, query, events.c.sequence, after=after, limit=limit, newest_first=False)
+
+
+def last(connection: Connection, *, scope: Collection[str] | None, most: int, **wanted: Any) -> list[RowMapping]:
+    """Return the newest so many of them, oldest first."""
+    return read_page(connection, _which(scope, **wanted), events.c.sequence, after=None, limit=most).rows[::-1]
+
+
+def _which(
     scope: Collection[str] | None,
-    after: Cursor | None,
-    limit: int,
+    *,
     type: str | None = None,  # noqa: A002  # named as users name it
     source: str | None = None,
     orderid: str | None = None,
     since: datetime | None = None,
     unsent: bool = False,
-) -> Page:
-    """List events, oldest first, of the sources in scope (None: of all, and those that have none)."""
+) -> Select[Any]:
     wanted = {events.c.type: type, events.c.source: source, events.c.orderid: orderid}
     query = select(events).where(*(column == value for column, value in wanted.items() if value is not None))
     if unsent:
@@ -38,7 +50,7 @@ def page(
     if since is not None:
         # Ids begin with their time and are indexed, so that the beginning is found without reading all before it.
         query = query.where(events.c.id >= time_ordered_id("evt", since - _SKEW, b""), events.c.created_at >= since)
-    return read_page(connection, query, events.c.sequence, after=after, limit=limit, newest_first=False)
+    return query
 
 
 def find(connection: Connection, event_id: str) -> RowMapping | None:
