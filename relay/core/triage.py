@@ -143,7 +143,7 @@ class Judged:
 def judge(story: Story, terms: Terms, now: datetime) -> Judged:
     """Judge one order with the facts of now."""
     if not terms.credits or "observed" in story.words or _is_before_us(story, terms):
-        return Judged(verdict="observed", flags=_flags(story), drift_micros=_drift(story))
+        return Judged(verdict="observed", flags=_flags(story, terms), drift_micros=_drift(story))
     found = [one for rules in _RULES for one in rules(story, terms)]
     due = tuple(one for one in found if one.due_at <= now)
     waiting = [one.due_at for one in found if one.due_at > now]
@@ -151,7 +151,7 @@ def judge(story: Story, terms: Terms, now: datetime) -> Judged:
     return Judged(
         verdict=_verdict(story, is_broken=bool(due), is_waiting=bool(waiting)),
         breaks=due,
-        flags=_flags(story),
+        flags=_flags(story, terms),
         drift_micros=_drift(story),
         due_at=min(waiting, default=None),
         wish=wish,
@@ -174,13 +174,14 @@ def _verdict(story: Story, *, is_broken: bool, is_waiting: bool) -> str:
     return "unpaid"
 
 
-def _flags(story: Story) -> frozenset[str]:
-    paid = _said(story)
-    late = story.expires_at is not None and story.paid_at is not None and story.paid_at > story.expires_at
+def _flags(story: Story, terms: Terms) -> frozenset[str]:
+    """What goes by itself beside the verdict; sums that differ by less than a unit are the same."""
+    paid, unit = _said(story), max(terms.unit_micros, story.provider_unit)
+    more = story.final_micros - paid if story.final_count and paid is not None else 0
     computed = {
-        "late": late,
-        "partial": bool(story.final_count and paid is not None and story.final_micros < paid),
-        "over": bool(story.final_count and paid is not None and story.final_micros > paid),
+        "late": story.expires_at is not None and story.paid_at is not None and story.paid_at > story.expires_at,
+        "partial": more <= -unit,
+        "over": more >= unit,
         "split": story.final_count > 1,
     }
     return story.words & {"late", "partial", "conflict", "recovered", "clock"} | {
@@ -231,7 +232,7 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
         is_silent = story.provider_status not in ("succeeded", *_ENDED, "refunded")
         if is_silent and story.asked_at > story.told_at:
             yield _found("callback_unconfirmed", story.told_at, terms.grace_s, story.told_micros, _three_sides(story))
-    if story.credited_micros and story.provider_status in _ENDED:
+    if story.credited_micros and story.provider_status in (*_ENDED, "refunded"):
         since = story.provider_at or story.created_at
         yield _found("status_conflict", since, 0, story.credited_micros, _three_sides(story))
     if story.credited_micros and terms.reads_chain and story.address and not (story.final_count or story.open_count):
