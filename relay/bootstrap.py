@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+import tomllib
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from redis import Redis
 from sqlalchemy import Engine
 
 from config.settings import Settings
+from config.sources import PRESETS
+from relay.core.adapters import Adapter, parse_adapter
 from relay.core.addresses import networks
 from relay.core.days import Calendar
 from relay.core.sources import Source
@@ -129,6 +133,12 @@ def bench_of(runtime: Runtime, owner: str) -> Bench:
 def inquirer_of(runtime: Runtime, scope: Collection[str] | None) -> Inquirer:
     """Return what explaining a transaction works with; `scope` are the namespaces whose orders may be shown, None for all."""
     return Inquirer(engine=runtime.engine, chains=runtime.settings.chains, queue=runtime.queue, scope=scope)
+
+
+@cache
+def presets() -> Mapping[str, Adapter]:
+    """Return the adapters that come with us, by name."""
+    return {name: parse_adapter(name, table) for name, table in tomllib.loads(PRESETS.read_text()).items()}
 
 
 def sealer_of(runtime: Runtime) -> Sealer:

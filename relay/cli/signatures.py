@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tomllib
+from collections.abc import Mapping
 from typing import BinaryIO
 
 import click
 
-from config.sources import PRESETS
-from relay.bootstrap import now
+from relay.bootstrap import now, presets
 from relay.cli.output import as_json, show_one
 from relay.cli.shell import FAILED
-from relay.core.adapters import Adapter, parse_adapter
+from relay.core.adapters import Adapter
 from relay.core.captures import read_capture
 from relay.core.probing import Match, Report, probe
 from relay.core.schemes import declared
@@ -42,12 +41,11 @@ def probe_signature(
     option names it: on the command line others could see it.
     """
     key = _key(key_file, key_env)
-    presets = {name: parse_adapter(name, table) for name, table in tomllib.loads(PRESETS.read_text()).items()}
-    found = probe(read_capture(capture.read()), key, presets, now=now(), url=url)
+    found = probe(read_capture(capture.read()), key, presets(), now=now(), url=url)
     if as_json:
         show_one(_plain(found), as_json=True)
     else:
-        _tell(found, presets)
+        _tell(found, presets())
     if not (found.presets or found.matches):
         raise SystemExit(FAILED)
 
@@ -66,7 +64,7 @@ def _key(key_file: BinaryIO | None, key_env: str | None) -> str:
     return str(key)
 
 
-def _tell(found: Report, presets: dict[str, Adapter]) -> None:
+def _tell(found: Report, presets: Mapping[str, Adapter]) -> None:
     for trace in found.traces:
         click.echo(f"seen: {described(trace)}")
     fitting = [preset.name for preset in found.presets if not preset.reason]

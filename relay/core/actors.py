@@ -23,12 +23,17 @@ class Actor:
     @property
     def sees_all(self) -> bool:
         """Whether what others own is visible too."""
-        return bool(self.roles & {"admin", "auditor"})
+        return bool(self.roles & {"admin", "auditor"}) or self._operates
 
     @property
     def changes_all(self) -> bool:
         """Whether what others own may be changed too."""
-        return "admin" in self.roles
+        return "admin" in self.roles or self._operates
+
+    @property
+    def _operates(self) -> bool:
+        """Operators look after what others own, but one who is bound to sources stays there."""
+        return "operator" in self.roles and self.sources is None
 
     def may(self, needed: Iterable[str], *, reads: bool) -> bool:
         """Tell whether one of the needed roles is held; an admin may do anything, an auditor may read anything."""

@@ -65,15 +65,15 @@ class Report:
 
 def probe(request: RawRequest, key: str, presets: Mapping[str, Adapter], *, now: datetime, url: str = "") -> Report:
     """Try every preset and every combination; `url` is where the provider called, for schemes that sign it."""
-    readings = _readings(request)
+    readings = readings_of(request)
     found = tuple(traces(request, readings.get("raw", {})))
-    held = tuple(filter(None, (_preset(adapter, request, key, now, url) for adapter in presets.values())))
+    held = tuple(filter(None, (held_by(adapter, request, key, now, url) for adapter in presets.values())))
     matches = tuple(filter(None, (_match(trace, request, readings, key, presets) for trace in found)))
     hints = () if held or matches else tuple(_hints(found, request, readings, key, presets))
     return Report(found, held, matches, hints)
 
 
-def _readings(request: RawRequest) -> dict[str, dict[str, str]]:
+def readings_of(request: RawRequest) -> dict[str, dict[str, str]]:
     """Return the fields, for each way to spell numbers; none for a body that is nested or broken."""
     try:
         if request.body.lstrip().startswith(b"{"):
@@ -84,13 +84,14 @@ def _readings(request: RawRequest) -> dict[str, dict[str, str]]:
         return {}
 
 
-def _preset(adapter: Adapter, request: RawRequest, key: str, now: datetime, url: str) -> Preset | None:
+def held_by(adapter: Adapter, request: RawRequest, key: str, now: datetime, url: str) -> Preset | None:
+    """Return the preset whose signature holds, None where it does not."""
     source = Source(
         name="probe",
         namespace="probe",
         adapter=adapter,
         secrets=(Secret.of(key),),
-        appid=_readings(request).get("raw", {}).get(adapter.names.get("appid", "")),
+        appid=readings_of(request).get("raw", {}).get(adapter.names.get("appid", "")),
     )
     try:
         read_callback(source, request, now=now, url=url, fresh=False)

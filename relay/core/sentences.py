@@ -14,21 +14,27 @@ from urllib.parse import quote
 _SAID: Mapping[str, tuple[str, str]] = {
     "delivery.exhausted": (
         "Delivery {delivery_id} ({exhausted_event_type}, order {orderid}) to {endpoint_id} is dead: {last_status} {last_error}.",
-        "/console",
+        "/console/deliveries/{delivery_id}",
     ),
     "endpoint.failing": (
         "Endpoint {endpoint_id} has done nothing but fail since {failing_since}: {last_status} {last_error}.",
-        "/console",
+        "/console/endpoints/{endpoint_id}",
     ),
-    "endpoint.recovered": ("Endpoint {endpoint_id} accepts again and is sent what waited.", "/console"),
-    "endpoint.disabled": ("Endpoint {endpoint_id} is disabled: {reason}. What happens meanwhile waits.", "/console"),
+    "endpoint.recovered": (
+        "Endpoint {endpoint_id} accepts again and is sent what waited.",
+        "/console/endpoints/{endpoint_id}",
+    ),
+    "endpoint.disabled": (
+        "Endpoint {endpoint_id} is disabled: {reason}. What happens meanwhile waits.",
+        "/console/endpoints/{endpoint_id}",
+    ),
     "reconciliation.break.opened": (
         "Break of severity {severity}: {class}, order {orderid} of {namespace}.",
         "/finance/breaks/{break_id}",
     ),
     "reconciliation.run.incomplete": ("A reconciliation run could not see everything: {reason}.", "/finance"),
     "reconciliation.report.ready": ("Day {day} was approved and sealed (version {version}).", "/finance/{day}"),
-    "relay.test": ("This is a test of endpoint {endpoint_id}.", "/console"),
+    "relay.test": ("This is a test of endpoint {endpoint_id}.", "/console/endpoints/{endpoint_id}"),
 }
 # A break that is about no order.
 _OF_CHAIN = ("Break of severity {severity}: {class}, {subject} on {chain}.", "/finance/breaks/{break_id}")

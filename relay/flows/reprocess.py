@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine, RowMapping
 
@@ -115,13 +116,18 @@ def _again(door: Forwarder, row: RowMapping, *, dry_run: bool) -> Outcome:
     return Outcome(row["id"], "passes" if verdict is None else verdict.value)
 
 
-def _request(row: RowMapping) -> Request:
-    raw = RawRequest(
+def raw_request_of(row: Mapping[Any, Any]) -> RawRequest:
+    """Return a stored request as it came; its bytes were kept."""
+    return RawRequest(
         body=row["body"],
         content_type=row["content_type"] or "",
         query=row["query"] or "",
         headers=json.loads(row["headers"]),
     )
+
+
+def _request(row: RowMapping) -> Request:
+    raw = raw_request_of(row)
     return Request(
         source=row["source"],
         raw=raw,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, RowMapping, select
+from collections.abc import Collection
+
+from sqlalchemy import Connection, RowMapping, func, select
 
 from relay.store.paging import Cursor, Page, read_page
 from relay.store.rows import callbacks
@@ -39,6 +41,32 @@ def rejected(
     query = select(callbacks).where(callbacks.c.verdict == "rejected")
     query = query.where(*(column == value for column, value in wanted.items() if value is not None))
     return read_page(connection, query, callbacks.c.id, after=after, limit=limit, newest_first=False)
+
+
+def rejected_kinds(connection: Connection, *, most: int) -> list[RowMapping]:
+    """Return the rejected requests by source and reason: how many, of how many senders, the newest and when it came; the latest first."""
+    newest = func.max(callbacks.c.id)
+    last = func.max(callbacks.c.received_at, type_=callbacks.c.received_at.type)
+    query = (
+        select(
+            callbacks.c.source,
+            callbacks.c.reason,
+            func.count().label("count"),
+            func.count(callbacks.c.address_group.distinct()).label("senders"),
+            newest.label("newest"),
+            last.label("last"),
+        )
+        .where(callbacks.c.verdict == "rejected")
+        .group_by(callbacks.c.source, callbacks.c.reason)
+        .order_by(newest.desc())
+        .limit(most)
+    )
+    return list(connection.execute(query).mappings())
+
+
+def these(connection: Connection, ids: Collection[int]) -> list[RowMapping]:
+    """Return requests with their bytes."""
+    return list(connection.execute(select(callbacks).where(callbacks.c.id.in_(ids))).mappings())
 
 
 def of_order(connection: Connection, namespace: str, orderid: str, *, most: int) -> list[RowMapping]:

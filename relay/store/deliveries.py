@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, union_all, update
 
 from relay.store.paging import Cursor, Page, read_page
 from relay.store.rows import attempts, deliveries, endpoints, events
@@ -62,6 +62,55 @@ def of_order(connection: Connection, namespace: str, orderid: str, *, owner: str
 def attempts_of(connection: Connection, delivery_id: int) -> list[RowMapping]:
     """Return the attempts of a delivery in order."""
     query = select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.number)
+    return list(connection.execute(query).mappings())
+
+
+def count_of(connection: Connection, endpoint_id: str, *, most: int) -> int:
+    """Return how many deliveries an endpoint has, `most` for more."""
+    some = select(deliveries.c.id).where(deliveries.c.endpoint_id == endpoint_id).limit(most).subquery()
+    return connection.scalar(select(func.count()).select_from(some)) or 0
+
+
+def recent_attempts(connection: Connection, endpoint_ids: Collection[str], *, most: int) -> list[RowMapping]:
+    """Return the attempts of each endpoint's newest deliveries, `most` of them: endpoint, time, outcome, latency."""
+    parts = [
+        select(
+            select(deliveries.c.id, deliveries.c.endpoint_id)
+            .where(deliveries.c.endpoint_id == one)
+            .order_by(deliveries.c.id.desc())
+            .limit(most)
+            .subquery()
+        )
+        for one in endpoint_ids
+    ]
+    if not parts:
+        return []
+    newest = union_all(*parts).subquery()
+    told = (attempts.c.started_at, attempts.c.outcome, attempts.c.latency_ms)
+    query = select(newest.c.endpoint_id, *told).join(newest, newest.c.id == attempts.c.delivery_id)
+    return list(connection.execute(query).mappings())
+
+
+def dead_by_answer(connection: Connection) -> list[RowMapping]:
+    """Return the dead letters by endpoint and last answer: how many, since when the first and the last; the most first."""
+    first = func.min(deliveries.c.created_at, type_=deliveries.c.created_at.type)
+    last = func.max(deliveries.c.finished_at, type_=deliveries.c.finished_at.type)
+    kind = (deliveries.c.endpoint_id, deliveries.c.last_status, deliveries.c.last_error)
+    count = func.count()
+    query = (
+        select(
+            *kind,
+            endpoints.c.url,
+            endpoints.c.deleted_at,
+            count.label("count"),
+            first.label("first"),
+            last.label("last"),
+        )
+        .join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+        .where(deliveries.c.state == "dead")
+        .group_by(*kind, endpoints.c.url, endpoints.c.deleted_at)
+        .order_by(count.desc(), deliveries.c.endpoint_id)
+    )
     return list(connection.execute(query).mappings())
 
 

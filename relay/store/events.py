@@ -17,14 +17,20 @@ _SKEW = timedelta(minutes=1)
 
 
 def page(
-    connection: Connection, *, scope: Collection[str] | None, after: Cursor | None, limit: int, **wanted: Any
+    connection: Connection,
+    *,
+    scope: Collection[str] | None,
+    after: Cursor | None,
+    limit: int,
+    newest_first: bool = False,
+    **wanted: Any,
 ) -> Page:
-    """List events, oldest first, of the sources in scope (None: of all, and those that have none).
+    """List events, oldest first unless asked otherwise, of the sources in scope (None: of all, and those that have none).
 
     `wanted` may hold type, source, orderid, since, and unsent: only what no endpoint was to be told.
     """
     query = _which(scope, **wanted)
-    return read_page(connection, query, events.c.sequence, after=after, limit=limit, newest_first=False)
+    return read_page(connection, query, events.c.sequence, after=after, limit=limit, newest_first=newest_first)
 
 
 def last(connection: Connection, *, scope: Collection[str] | None, most: int, **wanted: Any) -> list[RowMapping]:

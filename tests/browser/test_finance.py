@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser
 
-from config.settings import load
-from relay.bootstrap import Runtime, build
 from relay.core.people import hashed
 from relay.store import rows
-from relay.store.migrate import upgrade
-from relay.web import create_app
+from tests.browser.visits import PASSWORD, a_runtime, heard_and_fitting, served, signed_in
 from tests.builders import NOON
 from tests.rows import a_break, a_heartbeat, a_person, a_stored_order, add
 from tests.store.test_day_facts import called, stories
-from tests.web.conftest import ENVIRONMENT
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium")
-PASSWORD = "nine of clubs"
 DAY = "/finance/2026-11-23"
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1" + "x" * 10_000
 RUN = {
@@ -62,27 +51,6 @@ PAGES = (
     "/console",
     "/account",
 )
-
-
-def a_runtime(path: Path) -> Runtime:
-    """The application on a database of its own, and no Redis."""
-    nowhere = {"DATABASE_URL": f"sqlite:///{path}", "REDIS_URL": "redis://127.0.0.1:1/0", "TRUSTED_PROXY_HOPS": "0"}
-    runtime = build(load({**ENVIRONMENT, **nowhere, "PUBLIC_URL": "", "BUSINESS_TIMEZONE": "Asia/Hong_Kong"}))
-    upgrade(runtime.engine)
-    return runtime
-
-
-@contextmanager
-def served(runtime: Runtime) -> Iterator[str]:
-    """The application over HTTP."""
-    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    runtime.engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -133,46 +101,10 @@ def fresh_site(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The system's Chromium."""
-    if CHROMIUM is None:
-        pytest.fail("no Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def signed_in(chromium: Browser, site: str, name: str, width: int = 1440, scheme: str = "light") -> Page:
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # one of the two
-    page = context.new_page()
-    page.goto(f"{site}{DAY}")
-    page.fill("#name", name)
-    page.fill("#password", PASSWORD)
-    page.click("button.first")
-    assert page.url == f"{site}{DAY}"
-    return page
-
-
-CONTRAST = {"runOnly": ["color-contrast"]}
-
-
-def heard_and_fitting(page: Page, url: str) -> list[tuple[str, ...]]:
-    """What axe-core finds on a page in its first scheme, and of contrast in the other; and whether it scrolls sideways."""
-    page.goto(url)
-    found = Axe().run(page).response["violations"]
-    page.emulate_media(color_scheme="dark")
-    found += Axe().run(page, options=CONTRAST).response["violations"]
-    page.emulate_media(color_scheme="light")
-    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    return [(url, one["id"], one["nodes"][0]["html"]) for one in found] + ([(url, "too wide")] if wide else [])
-
-
 @pytest.mark.parametrize("width", [1440, 375])
 def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str, width: int) -> None:
     """axe-core finds nothing, light or dark, nothing scrolls sideways, no script of a stranger runs, the console is silent."""
-    page = signed_in(chromium, site, "al", width)
+    page = signed_in(chromium, site + DAY, "al", width)
     complaints: list[str] = []
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
@@ -191,7 +123,7 @@ def test_the_pages_of_a_first_start_can_be_heard_too(chromium: Browser, fresh_si
 
 def test_money_is_moved_by_two(chromium: Browser, site: str) -> None:
     """The preparer asks for a credit and is told to wait; the approver finds it on the day's page, and does it."""
-    pat, al = (signed_in(chromium, site, name) for name in ("pat", "al"))
+    pat, al = (signed_in(chromium, site + DAY, name) for name in ("pat", "al"))
     pat.goto(f"{site}/finance/orders/crossing/large")
     pat.select_option("#act", "credit")
     pat.fill("#reason", "the provider has confirmed it")
@@ -208,7 +140,7 @@ def test_money_is_moved_by_two(chromium: Browser, site: str) -> None:
 
 def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: str, tmp_path: Path) -> None:
     """Filtered, drilled into, assigned and noted, prepared by one, approved by another, printed, taken away, verified."""
-    pat = signed_in(chromium, site, "pat")
+    pat = signed_in(chromium, site + DAY, "pat")
     pat.click("text=Held: a person decides")
     pat.click("a.id")
     assert "above the limit" in pat.inner_text("main")
@@ -221,7 +153,7 @@ def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: 
     pat.goto(site + DAY)
     pat.click("text=Prepare the close")
     assert pat.get_by_text("Approve and seal").count() == 0
-    al = signed_in(chromium, site, "al")
+    al = signed_in(chromium, site + DAY, "al")
     al.check("input[name=accept]")
     al.click("text=Approve and seal")
     assert "Sealed." in al.inner_text("#close")

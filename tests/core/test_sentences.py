@@ -37,7 +37,7 @@ def told(event_type: str, **data: Any) -> str:
                 "last_status": 500,
                 "last_error": None,
             },
-            "Delivery 5 (recharge.held, order sh-1) to ep_1 is dead: 500 -. https://relay.example/console",
+            "Delivery 5 (recharge.held, order sh-1) to ep_1 is dead: 500 -. https://relay.example/console/deliveries/5",
         ),
         (
             "reconciliation.break.opened",

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from relay.web.console import account, home, search, setup, sign_in, sources
+from relay.web.console import (
+    account,
+    callbacks,
+    deliveries,
+    endpoints,
+    events,
+    home,
+    replays,
+    search,
+    setup,
+    sign_in,
+    sources,
+)
 
 BLUEPRINTS = (
     sign_in.routes,
@@ -11,4 +23,9 @@ BLUEPRINTS = (
     home.routes,
     search.routes,
     sources.routes,
+    events.routes,
+    deliveries.routes,
+    replays.routes,
+    endpoints.routes,
+    callbacks.routes,
 )

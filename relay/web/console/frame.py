@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +11,16 @@ from sqlalchemy import Connection
 
 from relay.bootstrap import now
 from relay.core.platforms import start_command
+from relay.errors import Unprocessable
 from relay.store import heartbeats
 from relay.store.engine import reading
 from relay.web.context import actor, runtime
 from relay.web.pages import page
 
 READERS = ("preparer", "approver", "operator")
+PER_PAGE = 50
+# What a field of a form holds at most; no name of ours is longer.
+LONGEST = 500
 
 
 def framed(template: str, /, here: str, status: int = 200, **context: object) -> Response:
@@ -28,6 +33,20 @@ def framed(template: str, /, here: str, status: int = 200, **context: object) ->
 def number_of(text: str) -> int | None:
     """Return the number of a row that a path or a cursor names, None for anything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def named(given: Mapping[str, str], *names: str, **choices: Collection[str]) -> dict[str, str]:
+    """Return what a query or a form says under these names, without what is empty.
+
+    Raises Unprocessable for what is none of a name's `choices`, and for what no column of ours could hold.
+    """
+    said = {name: value for name in names if (value := given.get(name, "").strip())}
+    for name, value in said.items():
+        if len(value) > LONGEST or "\0" in value:
+            raise Unprocessable(f"must have at most {LONGEST} characters, and no NUL", pointer=f"/{name}")
+        if value not in choices.get(name, (value,)):
+            raise Unprocessable(f"must be one of {', '.join(choices[name])}", pointer=f"/{name}")
+    return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,16 @@ from werkzeug.wrappers import Response as AnyResponse
 from relay.bootstrap import inquirer_of, now
 from relay.core.chain_addresses import family_of
 from relay.core.hashes import parse_hash, show_hash
-from relay.errors import Unprocessable
 from relay.flows.explaining import look_up, machine_hash
 from relay.store import events, lookup, sources
 from relay.store.engine import reading
 from relay.web.auth import person
-from relay.web.console.frame import READERS, framed, number_of
+from relay.web.console.frame import PER_PAGE, READERS, framed, named, number_of
 from relay.web.context import runtime
 from relay.web.pages import path_of
 
 routes = Blueprint("search", __name__)
 
-PER_PAGE = 50
-LONGEST = 500
 REFRESH_S = 2
 
 
@@ -31,9 +28,7 @@ REFRESH_S = 2
 @person(*READERS)
 def search() -> AnyResponse:
     """Go to the only order that is named so, else list those that are, else go where the text leads otherwise."""
-    text, after = request.args.get("q", "").strip(), number_of(request.args.get("after", ""))
-    if len(text) > LONGEST or "\0" in text:
-        raise Unprocessable(f"search for at most {LONGEST} characters, without a NUL", pointer="/q")
+    text, after = named(request.args, "q").get("q", ""), number_of(request.args.get("after", ""))
     if not text:
         return framed("search.html", "search", text="", found=None)
     with reading(runtime().engine) as connection:

@@ -1,0 +1,65 @@
+"""Own how a person comes to a page in a real browser, and how the page is tried for those who hear or tab it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+from werkzeug.serving import make_server
+
+from config.settings import load
+from relay.bootstrap import Runtime, build
+from relay.store.migrate import upgrade
+from relay.web import create_app
+from tests.web.conftest import ENVIRONMENT
+
+PASSWORD = "nine of clubs"
+CONTRAST = {"runOnly": ["color-contrast"]}
+
+
+def a_runtime(path: Path) -> Runtime:
+    """The application on a database of its own, and no Redis."""
+    nowhere = {"DATABASE_URL": f"sqlite:///{path}", "REDIS_URL": "redis://127.0.0.1:1/0", "TRUSTED_PROXY_HOPS": "0"}
+    runtime = build(load({**ENVIRONMENT, **nowhere, "PUBLIC_URL": "", "BUSINESS_TIMEZONE": "Asia/Hong_Kong"}))
+    upgrade(runtime.engine)
+    return runtime
+
+
+@contextmanager
+def served(runtime: Runtime) -> Iterator[str]:
+    """The application over HTTP."""
+    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    runtime.engine.dispose()
+
+
+def signed_in(chromium: Browser, url: str, name: str, width: int = 1440, scheme: str = "light") -> Page:
+    """A page of a browser in which somebody has signed in, on their way to `url`."""
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # one of the two
+    page = context.new_page()
+    page.goto(url)
+    page.fill("#name", name)
+    page.fill("#password", PASSWORD)
+    page.click("button.first")
+    assert page.url == url
+    return page
+
+
+def heard_and_fitting(page: Page, url: str) -> list[tuple[str, ...]]:
+    """What axe-core finds on a page in its first scheme, and of contrast in the other; and whether it scrolls sideways."""
+    page.goto(url)
+    found = Axe().run(page).response["violations"]
+    page.emulate_media(color_scheme="dark")
+    found += Axe().run(page, options=CONTRAST).response["violations"]
+    page.emulate_media(color_scheme="light")
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return [(url, one["id"], one["nodes"][0]["html"]) for one in found] + ([(url, "too wide")] if wide else [])
