@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, exists, func, select
@@ -14,6 +14,8 @@ from relay.store.rows import deliveries, events
 
 # How far the clocks of our processes may be apart where an id's time is compared.
 _SKEW = timedelta(minutes=1)
+# Ids count from here on; their time has no sign.
+_EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 def page(
@@ -55,7 +57,8 @@ def _which(
         query = query.where(events.c.source.in_(sorted(scope)))
     if since is not None:
         # Ids begin with their time and are indexed, so that the beginning is found without reading all before it.
-        query = query.where(events.c.id >= time_ordered_id("evt", since - _SKEW, b""), events.c.created_at >= since)
+        first = max(since, _EPOCH) - _SKEW
+        query = query.where(events.c.id >= time_ordered_id("evt", first, b""), events.c.created_at >= since)
     return query
 
 

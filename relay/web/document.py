@@ -27,7 +27,7 @@ _KEY_PARAMETER = {
     "required": False,
     "description": "Any text of yours. The same request with the same key is done once and answered alike for 24 hours:"
     " 409 while the first is being answered, 422 with another request.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "pattern": '^"?[ !#-~]{1,255}"?$'},
 }
 _HEADERS = {
     "RateLimit-Policy": {"description": "The quota of a key and its window in seconds.", "schema": {"type": "string"}},

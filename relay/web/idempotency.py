@@ -29,7 +29,8 @@ def answer_once(app: Flask) -> None:
 
     @app.before_request
     def _begin() -> Response | None:
-        if HEADER not in request.headers or not takes_key(request.method, request.path):
+        # A path that leads to no route has passed no guard: nobody's key is known, and nothing will be done.
+        if HEADER not in request.headers or "actor" not in g or not takes_key(request.method, request.path):
             return None
         asked = Repeatable(actor().id, _key_of(request.headers[HEADER]), _fingerprint(), now())
         stored = flow.begin(runtime().engine, asked)

@@ -63,7 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         an_event(engine, number, id=f"evt_{number}", orderid=orderid, body=json.dumps({"data": {"orderid": orderid}}))
         ended = {"attempts": 2, "last_status": 503, "finished_at": moment}
         a_delivery(engine, number, "ep_1", id=number, state="dead" if number == 1 else "delivered", **ended)
-        a_delivery(engine, number, "ep_2", state="paused")
+        a_delivery(engine, number, "ep_2", id=10 + number, state="paused")
         for tried in (1, 2):
             began = moment - timedelta(hours=2 * number + tried)
             outcome = "delivered" if tried == 2 and number > 1 else "failed"
@@ -77,10 +77,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("width", [1440, 375])
-def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str, width: int) -> None:
-    """axe-core finds nothing, light or dark, nothing scrolls sideways, no script of a stranger runs, the console is silent."""
-    page = signed_in(chromium, f"{site}/console", "op", width)
+def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str) -> None:
+    """axe-core finds nothing, light or dark, nothing scrolls sideways on a phone, no script of a stranger runs, the console is silent."""
+    page = signed_in(chromium, f"{site}/console", "op", 375)
     complaints: list[str] = []
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)

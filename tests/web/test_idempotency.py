@@ -119,3 +119,8 @@ def test_a_day_later_a_key_is_new(engine: Engine) -> None:
     assert begin(engine, a_request(fingerprint="g", begun=NOON + KEPT)) is None
     with writing(engine) as connection:
         assert idempotency.prune(connection, now=NOON + 2 * KEPT) == 1
+
+
+def test_a_path_that_leads_nowhere_is_not_found(app: OpenAPI) -> None:
+    """Nobody's key is known there, and it is not our fault."""
+    assert post(app, {}, "one", path="/v1/deliveries/-1/retry").status_code == 404
