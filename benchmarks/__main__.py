@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import profiles, report
+from benchmarks import profiles, report, search
 from benchmarks.chain import compare
 from benchmarks.machine import ROOT, BenchmarkError, Machine, facts, open_machine
 from benchmarks.parts import PARTS, Bench, Sample, measure
+
+# What is run for itself, once, and tells its own table.
+ALONE: Mapping[str, Callable[[Bench], str]] = {**profiles.PROFILES, "search": search.run}
 
 
 def main() -> int:
@@ -31,8 +35,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with open_machine() as machine:
         bench = Bench(machine, arguments.seconds)
-        if arguments.parts[0] in profiles.PROFILES:
-            print(profiles.PROFILES[arguments.parts[0]](bench))
+        if arguments.parts[0] in ALONE:
+            print(ALONE[arguments.parts[0]](bench))
             return 0
         try:
             samples = _measure(bench, arguments.parts, rounds=arguments.rounds)
@@ -47,14 +51,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure the product beside a naive build."
     )
-    parser.add_argument(
-        "parts", nargs="*", default=["all"], help=f"all, table, chain, {', '.join([*PARTS, *profiles.PROFILES])}"
-    )
+    parser.add_argument("parts", nargs="*", default=["all"], help=f"all, table, chain, {', '.join([*PARTS, *ALONE])}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long one measurement takes")
     arguments = parser.parse_args()
     arguments.parts = list(PARTS) if arguments.parts in ([], ["all"]) else arguments.parts
-    single = {"table", "chain", *profiles.PROFILES}
+    single = {"table", "chain", *ALONE}
     known = set(PARTS) if len(arguments.parts) > 1 else {*PARTS, *single}
     if unknown := [part for part in arguments.parts if part not in known]:
         parser.error(f"no such part, or not beside others: {', '.join(unknown)}")

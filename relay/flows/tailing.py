@@ -64,7 +64,7 @@ class OwnFeed:
 
     def __init__(self, engine: Engine, event_type: str | None) -> None:
         self._engine = engine
-        self._wanted = {"type": event_type}
+        self._wanted: dict[str, Any] = {"type": event_type}
 
     def newest(self, most: int) -> list[Tailed]:
         """Return the newest so many, oldest first."""

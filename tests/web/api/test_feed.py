@@ -36,6 +36,7 @@ def feed(runtime: Runtime) -> Runtime:
         ({"since": "2026-11-23T12:00:03Z"}, [3, 4]),
         ({"since": "2026-11-23T13:00:02+01:00", "limit": 1}, [2]),
         ({"since": "2026-11-24T00:00:00Z"}, []),
+        ({"since": "0001-01-01T00:00:00Z", "limit": 1}, [1]),
     ],
 )
 @pytest.mark.usefixtures("feed")
