@@ -19,6 +19,7 @@ from config.sources import PRESETS
 from relay.core.adapters import Adapter, parse_adapter
 from relay.core.addresses import networks
 from relay.core.days import Calendar
+from relay.core.ids import time_ordered_id
 from relay.core.sources import Source
 from relay.edge.handler import HTTPHandler
 from relay.edge.provider import HTTPProvider
@@ -109,6 +110,11 @@ def now() -> datetime:
 def new_event_id(moment: datetime) -> str:
     """Return an event id that sorts by time, so that index pages fill one after the other."""
     return f"evt_{int(moment.timestamp() * 1000):012x}{os.urandom(10).hex()}"
+
+
+def new_act_id(moment: datetime) -> str:
+    """Return the id of what a person asks for."""
+    return time_ordered_id("ask", moment, os.urandom(10))
 
 
 def desk_of(runtime: Runtime) -> Desk:

@@ -6,13 +6,15 @@ import json
 
 import click
 
-from relay.bootstrap import bench_of, now
+from relay.bootstrap import bench_of, new_act_id, now
 from relay.cli.output import as_json
 from relay.cli.shell import Shell, pass_shell
 from relay.core.amounts import format_micros
 from relay.core.events import rfc3339
+from relay.flows import asked_acts, recovery
 from relay.flows import reconcile as flow
-from relay.flows import recovery
+from relay.flows.asked_acts import Till
+from relay.store.engine import reading
 
 BREAKS_FOUND = 3
 
@@ -68,6 +70,34 @@ def status(shell: Shell, *, as_json: bool) -> None:
     stopped = found["stopped"]
     if stopped["count"]:
         click.echo(f"a brake has stopped {stopped['count']}, {format_micros(stopped['micros'])} USDT")
+
+
+@reconcile.command()
+@click.argument("break_id", metavar="BREAK")
+@click.option("--reason", required=True, help="Why; it stands in the audit.")
+@pass_shell
+def propose(shell: Shell, break_id: str, *, reason: str) -> None:
+    """Propose money that came without an order as its owner's credit; another person credits it."""
+    moment, till = now(), _till(shell)
+    asked_acts.ask_credit(till, break_id, reason, actor=shell.person, now=moment, act_id=new_act_id(moment))
+    click.echo("it is proposed; another person credits it")
+
+
+@reconcile.command()
+@click.argument("break_id", metavar="BREAK")
+@pass_shell
+def credit(shell: Shell, break_id: str) -> None:
+    """Credit money that came without an order, as another person has proposed."""
+    runtime = shell.runtime
+    with reading(runtime.engine) as connection:
+        wish = asked_acts.asked_of(connection, break_id)
+    asked_acts.agree(_till(shell), wish["id"], actor=shell.person, now=now())
+    runtime.memory.ring()
+    click.echo(f"{wish['orderid']} is credited with {format_micros(wish['micros'])} USDT")
+
+
+def _till(shell: Shell) -> Till:
+    return Till(bench_of(shell.runtime, shell.person.id), shell.runtime.intake)
 
 
 @reconcile.command()

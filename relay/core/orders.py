@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 # What may be shown of an order beside its state.
-FLAGS = ("clock", "conflict", "imported", "late", "observed", "overpaid", "partial", "recovered")
+FLAGS = ("clock", "conflict", "imported", "late", "observed", "overpaid", "partial", "recovered", "unordered")
 # A person threw the payment of an order away: whatever comes later waits for a person again.
 DISCARDED = "discarded"
 

@@ -28,6 +28,7 @@ REASONS: Mapping[str, str] = {
     "taken_back": "Paid, and taken back before the day was over",
     "refused": "Paid at the provider, not credited here",
     "unknown_order": "Paid at the provider, unknown here",
+    "unordered": "Came without an order, and was credited to the owner of its address by two persons",
     "no_word": "Credited without a word of the provider",
     "chain_alone": "Paid on the chain; neither provider nor relay speaks of it",
 }

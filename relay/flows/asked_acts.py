@@ -15,8 +15,9 @@ from relay.core.amounts import format_micros
 from relay.core.releases import Act, Release
 from relay.core.releases import release as judge
 from relay.core.sources import Source
+from relay.core.unordered import PREFIX, key_of, subject_of
 from relay.errors import Conflict, NotFound, Unprocessable
-from relay.flows import recovery, releases
+from relay.flows import recovery, releases, unordered
 from relay.flows.intake import Intake
 from relay.flows.reconcile import Bench
 from relay.flows.timeline import namespace_of
@@ -85,6 +86,31 @@ def ask_brake(
         _ask(connection, f"brake:{source}", row, reason, actor=actor, now=now, act_id=act_id)
 
 
+def ask_credit(till: Till, break_id: str, reason: str, *, actor: Actor, now: datetime, act_id: str) -> None:
+    """Propose money that came without an order, the subject of a break, as the credit of its address's owner."""
+    with writing(till.bench.engine) as connection:
+        key = unordered.transfer_of(connection, break_id)
+        order = unordered.proposal(connection, till.bench, key)
+        about = {"source": order.source, "orderid": order.orderid, "micros": order.credited_micros}
+        row = {**about, "act": "credit", "orders": "[]"}
+        _ask(connection, subject_of(key), row, reason, actor=actor, now=now, act_id=act_id)
+
+
+def about(connection: Connection, row: Mapping[Any, Any]) -> RowMapping | None:
+    """Return the wish that waits about the money of a break without an order, if there is one."""
+    if row["kind"] not in unordered.PROPOSABLE or row["subject"] is None:
+        return None
+    return store.open_one(connection, f"{PREFIX}{row['chain']}/{row['subject']}")
+
+
+def asked_of(connection: Connection, break_id: str) -> RowMapping:
+    """Return the wish that waits about the money of a break; Conflict while nobody has proposed it."""
+    wish = store.open_one(connection, subject_of(unordered.transfer_of(connection, break_id)))
+    if wish is None:
+        raise Conflict("nobody has proposed it yet: a preparer proposes, another person credits")
+    return wish
+
+
 def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> RowMapping:
     """Do what another has asked for; return the wish. Conflict for whoever asked, when it has ended, or cannot be done any more."""
     bench = till.bench
@@ -92,7 +118,10 @@ def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> RowMapping
         row = _open(connection, act_id)
         if row["asked_by"] == actor.id:
             raise Conflict("whoever asked for it cannot do it; it takes a second person")
-        if row["orderid"] is not None:
+        transfer = key_of(row["subject"])
+        if transfer is not None:
+            unordered.credit_within(connection, bench, transfer, row, actor=actor, now=now)
+        elif row["orderid"] is not None:
             wish = Release(act=Act(row["act"]), reason=row["reason"], micros=row["micros"])
             key = (namespace_of(bench.sources, row["source"]), row["orderid"])
             by = releases.By(actor, asked_by=row["asked_by"])

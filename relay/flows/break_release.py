@@ -10,14 +10,14 @@ from relay.core.actors import Actor
 from relay.core.releases import Act, Release
 from relay.errors import Conflict, NotFound, Unprocessable
 from relay.flows import recovery
-from relay.flows.asked_acts import Till
+from relay.flows.asked_acts import Till, agree, asked_of
 from relay.flows.releases import By, within
 from relay.store import break_list, recoveries
 from relay.store.engine import reading, writing
 
 
 def release_break(till: Till, break_id: str, wish: Release, *, actor: Actor, now: datetime) -> None:
-    """Do a named person's word about the order of an open break.
+    """Do a named person's word about the order of an open break, or the credit of money without one that another has proposed.
 
     Raises NotFound and Conflict where there is nothing to release, and what
     `relay.core.releases` says of a wish that does not fit.
@@ -28,16 +28,25 @@ def release_break(till: Till, break_id: str, wish: Release, *, actor: Actor, now
             raise NotFound("no such break")
         if row["state"] != "open":
             raise Conflict("this break is resolved already")
-        if row["orderid"] is None:
-            raise Conflict("this break is about no order; resolve or accept it")
+        asked = asked_of(connection, break_id) if row["orderid"] is None else None
         key = (row["namespace"], row["orderid"])
-        stopped = recoveries.find(connection, key, "stopped")
+        stopped = recoveries.find(connection, key, "stopped") if asked is None else None
+    if asked is not None:
+        _credit_asked(till, asked, wish, actor=actor, now=now)
+        return
     if stopped is not None:
         _end_stop(till, stopped, wish, actor=actor, now=now)
         return
     bench = till.bench
     with writing(bench.engine) as connection:
         within(connection, bench.sources, key, wish, by=By(actor), now=now, new_id=bench.new_id)
+
+
+def _credit_asked(till: Till, asked: RowMapping, wish: Release, *, actor: Actor, now: datetime) -> None:
+    """Money without an order is its owner's or nobody's; who does not want that declines what was asked."""
+    if wish.act is not Act.CREDIT or wish.micros is not None:
+        raise Conflict("it is credited as it was proposed, or not at all")
+    agree(till, asked["id"], actor=actor, now=now)
 
 
 def _end_stop(till: Till, stopped: RowMapping, wish: Release, *, actor: Actor, now: datetime) -> None:

@@ -11,6 +11,8 @@ from sqlalchemy import Engine, RowMapping
 
 from relay.core.actors import Actor
 from relay.core.advice import heading, next_step, rule, why
+from relay.core.chain_addresses import family_of, show_address
+from relay.core.hashes import show_hash
 from relay.core.sides import Line, Side
 from relay.core.sources import Source
 from relay.errors import NotFound
@@ -41,11 +43,21 @@ def worded(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         **row,
         "evidence": evidence,
+        "spot": spot_of(row),
         "heading": heading(row["kind"]),
         "rule": rule(row["kind"]),
         "why": why(row["kind"], evidence),
         "next_step": next_step(row["kind"]) if row["state"] == "open" else "Nothing to do.",
     }
+
+
+def spot_of(row: Mapping[Any, Any]) -> str | None:
+    """Return what a break without an order is about, as its chain's people know it; None where it has an order."""
+    if row["chain"] is None:
+        return None
+    family = family_of(row["chain"])
+    named = show_hash(row["tx_hash"], family) if row["tx_hash"] else show_address(row["address"], family)
+    return f"{named} on {row['chain']}"
 
 
 def break_story(engine: Engine, sources: Mapping[str, Source], break_id: str, *, actor: Actor) -> BreakStory:

@@ -20,7 +20,7 @@ from relay.store import audit, closes, day_facts
 
 # Entries of a zip bear a time; ours is none, so that the same evidence is the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
-_MONEY = ("order.release", "recovery.release", "recovery.refuse")
+_MONEY = ("order.release", "recovery.release", "recovery.refuse", "transfer.credit")
 _DECISIONS = ("order.release", "break.resolve", "break.accept", "break.note", "break.assign")
 
 Files = dict[str, tuple[str, bytes]]

@@ -20,7 +20,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which breaks; None asks for nothing. `state` is open, resolved or all; `since` and `until` meet the first sight, half-open."""
+    """Which breaks; None asks for nothing. `state` is open, resolved or all; `since` and `until` meet the first sight, half-open.
+
+    `keys` names orders, and `spots` beside them transactions and addresses (machine spelling) of breaks without one.
+    """
 
     state: str = "open"
     severity: int | None = None
@@ -33,6 +36,7 @@ class Filters:
     least_micros: int | None = None
     most_micros: int | None = None
     keys: Collection[Key] | None = None
+    spots: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +102,17 @@ def _meeting(filters: Filters) -> list[ColumnElement[bool]]:
     met = [column == value for column, value in exact.items() if value is not None]
     met += [compare(value) for value, compare in bounds if value is not None]
     if filters.chain is not None:
+        here = breaks.c.chain == filters.chain
         paid = (matches.c.namespace == breaks.c.namespace, matches.c.orderid == breaks.c.orderid)
         named = (orders.c.namespace == breaks.c.namespace, orders.c.orderid == breaks.c.orderid)
         met.append(
-            exists().where(*paid, matches.c.chain == filters.chain)
+            here
+            | exists().where(*paid, matches.c.chain == filters.chain)
             | exists().where(*named, orders.c.chain == filters.chain)
         )
     if filters.keys is not None:
-        met.append(tuple_(breaks.c.namespace, breaks.c.orderid).in_(sorted(filters.keys)))
+        named_here = breaks.c.tx_hash.in_(sorted(filters.spots)) | breaks.c.address.in_(sorted(filters.spots))
+        met.append(tuple_(breaks.c.namespace, breaks.c.orderid).in_(sorted(filters.keys)) | named_here)
     return met
 
 

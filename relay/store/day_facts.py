@@ -116,6 +116,7 @@ _ITEMS = (
                     OR EXISTS (SELECT 1 FROM callbacks b WHERE b.namespace = k.namespace AND b.orderid = k.orderid
                     AND b.verdict = 'accepted' AND b.status = 'succeeded' AND b.origin = 'callback')
                     THEN 'paid_other_day'
+                WHEN o.flags LIKE '%unordered%' THEN 'unordered'
                 ELSE 'no_word'
             END AS reason
         FROM met k

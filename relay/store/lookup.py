@@ -96,6 +96,12 @@ def orders_by(connection: Connection, text: str, *, namespaces: Collection[str],
     return {(row[0], row[1]) for row in connection.execute(union(*parts))}
 
 
+def spots_named(text: str) -> list[str]:
+    """Return the machine spelling of the transaction or the address that a text may be: breaks that are about no order name them."""
+    found = (_read(parse_address, text, "tron"), _read(parse_hash, text))
+    return [one for one in found if one is not None]
+
+
 def _parts(text: str, namespaces: list[str], chains: list[str]) -> Iterator[Select[Any]]:
     for table in (orders, callbacks):
         yield select(table.c.namespace, table.c.orderid).where(

@@ -97,6 +97,17 @@ def join(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         together(connection, (_JOIN.on(connection), given(rows)))
 
 
+def claim(connection: Connection, transfer: TransferKey, order: Key, *, now: datetime) -> bool:
+    """Give a final transfer without an order to one that a person's word has made; False when it has an order already."""
+    key = dict(zip(_KEY, transfer, strict=True))
+    row = key | {"namespace": order[0], "orderid": order[1], "rule": "person", "flags": "", "matched_at": now}
+    if not connection.execute(_JOIN.on(connection), given([row])).rowcount:
+        return False
+    connection.execute(_NOTE_FINAL.on(connection), given([key], now=now))
+    connection.execute(_LOOKED.on(connection), given([key | {"look_at": None, "unmatched": None}]))
+    return True
+
+
 def looked(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write when the orders of transfers are looked for next, and why they have none."""
     together(connection, (_LOOKED.on(connection), given(rows)))

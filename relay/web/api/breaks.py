@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from relay.bootstrap import bench_of, now
+from relay.bootstrap import bench_of, new_act_id, now
 from relay.core.actors import FINANCE
 from relay.core.amounts import parse_usdt
 from relay.core.releases import Act, wish_of
 from relay.flows import breaks as flow
-from relay.flows.asked_acts import Till
+from relay.flows.asked_acts import Till, ask_credit
 from relay.flows.break_release import release_break
 from relay.flows.break_story import break_story, worded
 from relay.store import break_list, lookup
@@ -64,7 +64,10 @@ class BreakQuery(ListByIdQuery):
 
 
 class BreakShape(Shape):
-    """A break. `why` says what differs, with both values; `rule` when its class opens; `next_step` what to do about it."""
+    """A break. `why` says what differs, with both values; `rule` when its class opens; `next_step` what to do about it.
+
+    One that is about no order has a `subject` on a `chain`: a transfer, a measured balance or an address, in machine spelling.
+    """
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -75,6 +78,10 @@ class BreakShape(Shape):
     state: Literal["open", "resolved"]
     namespace: str | None
     orderid: str | None
+    chain: str | None
+    subject: str | None
+    tx_hash: str | None
+    address: str | None
     amount: str | None
     why: str
     rule: str
@@ -139,7 +146,7 @@ class Assignment(Input):
 
 
 class ReleaseWish(Input):
-    """What becomes of the order, and why.
+    """What becomes of the order, and why; of money without one `credit`, as another person has proposed it.
 
     Of a held order `credit`, `adjust` (with the signed `amount` in USDT),
     `reverse` or `discard`; of a payment that a brake has stopped `credit` or `discard`.
@@ -167,6 +174,7 @@ def list_breaks(query: BreakQuery) -> dict[str, Any]:
             least_micros=query.least,
             most_micros=query.most,
             keys=lookup.orders_by(connection, query.q, **_where()) if query.q else None,
+            spots=lookup.spots_named(query.q) if query.q else (),
         )
         page = break_list.page(connection, filters, after=query.after, limit=query.limit)
     return listed(BreakShape, map(_told, page.rows), page.next)
@@ -227,14 +235,27 @@ def note_break(path: ById, body: Note) -> dict[str, Any]:
     return _now(path.id)
 
 
+@routes.post("/reconciliation/breaks/<id>/propose", responses={200: BreakShape})
+@role("preparer")
+def propose_from_break(path: ById, body: Reason) -> dict[str, Any]:
+    """Propose money that came without an order as the credit of its address's owner; another person's `release` credits it."""
+    moment = now()
+    ask_credit(_till(), path.id, body.reason, actor=actor(), now=moment, act_id=new_act_id(moment))
+    return _now(path.id)
+
+
 @routes.post("/reconciliation/breaks/<id>/release", responses={200: BreakShape})
 @role("approver")
 def release_from_break(path: ById, body: ReleaseWish) -> dict[str, Any]:
     """End the hold of its order, or what a brake has stopped; subscribers are told what follows from the act."""
     wish = wish_of(body.act, body.reason, body.amount)
-    release_break(Till(bench_of(runtime(), actor().id), runtime().intake), path.id, wish, actor=actor(), now=now())
+    release_break(_till(), path.id, wish, actor=actor(), now=now())
     runtime().memory.ring()
     return _now(path.id)
+
+
+def _till() -> Till:
+    return Till(bench_of(runtime(), actor().id), runtime().intake)
 
 
 def _where() -> dict[str, Any]:

@@ -10,8 +10,9 @@ from flask import Blueprint, Response, redirect, request
 from sqlalchemy import RowMapping
 from werkzeug.wrappers import Response as AnyResponse
 
-from relay.bootstrap import bench_of, now
+from relay.bootstrap import bench_of, new_act_id, now
 from relay.core.statement import Sum
+from relay.core.unordered import key_of
 from relay.errors import Unprocessable
 from relay.flows import asked_acts as flow
 from relay.flows.asked_acts import Till
@@ -22,7 +23,6 @@ from relay.store.engine import reading
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
 from relay.web.context import actor, runtime
-from relay.web.finance.reading import new_act_id
 from relay.web.pages import path_of
 
 routes = Blueprint("brakes", __name__)
@@ -41,7 +41,7 @@ def shown() -> Response:
     by_source = {row["source"]: row for row in asked if row["orderid"] is None}
     names = sorted({row["source"] for row in stopped} | by_source.keys())
     brakes = [_brake(name, [row for row in stopped if row["source"] == name], by_source.get(name)) for name in names]
-    others = [row for row in asked if row["orderid"] is not None]
+    others = [{**row, "place": _place(row)} for row in asked if row["orderid"] is not None]
     return framed("brakes.html", "brakes", brakes=brakes, total=_sum(stopped), others=others, now=now())
 
 
@@ -87,7 +87,10 @@ def decline(id: str) -> AnyResponse:  # noqa: A002  # as above
 
 
 def _place(row: RowMapping) -> str:
-    """Where what was asked for is looked at."""
+    """Where what was asked for is looked at; the order of a transfer is there only when it was credited."""
+    transfer = key_of(row["subject"])
+    if transfer is not None:
+        return f"/finance/breaks?q={transfer[1]}"
     return "/finance/brakes" if row["orderid"] is None else path_of(row["source"], row["orderid"])
 
 

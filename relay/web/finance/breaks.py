@@ -9,12 +9,15 @@ from flask import Blueprint, Response, redirect, request
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from relay.bootstrap import desk_of, now
-from relay.core.advice import why
+from relay.bootstrap import bench_of, desk_of, new_act_id, now
 from relay.core.days import ONE
 from relay.core.statement import AGES
 from relay.errors import NotFound
+from relay.flows import asked_acts
 from relay.flows import breaks as flow
+from relay.flows.asked_acts import Till
+from relay.flows.break_story import worded
+from relay.flows.unordered import PROPOSABLE
 from relay.store import audit, break_list, lookup, people
 from relay.store.break_list import Filters
 from relay.store.engine import reading
@@ -39,7 +42,8 @@ def listed() -> Response:
     with reading(runtime().engine) as connection:
         if "q" in query:
             # Whoever looks for one thing wants it in whatever state it is.
-            filters = Filters(state="all", keys=searched_keys(connection, query["q"].strip()))
+            text = query["q"].strip()
+            filters = Filters(state="all", keys=searched_keys(connection, text), spots=lookup.spots_named(text))
         page = break_list.page(connection, filters, after=query.get("after"), limit=PER_PAGE)
         counts = break_list.counts(connection, filters)
         owners = [row["name"] for row in people.listed(connection) if row["revoked_at"] is None]
@@ -102,6 +106,16 @@ def accept(id: str) -> AnyResponse:  # noqa: A002  # as above
     return redirect(f"/finance/breaks/{id}", code=303)
 
 
+@routes.post("/finance/breaks/<id>/propose")
+@person("preparer", "approver")
+def propose(id: str) -> AnyResponse:  # noqa: A002  # as above
+    """Propose money that came without an order as the credit of its address's owner; another person does it."""
+    moment, till = now(), Till(bench_of(runtime(), actor().id), runtime().intake)
+    reason = request.form.get("reason", "")
+    asked_acts.ask_credit(till, id, reason, actor=actor(), now=moment, act_id=new_act_id(moment))
+    return redirect(f"/finance/breaks/{id}", code=303)
+
+
 def namespaces() -> set[str]:
     """Return the namespaces of all configured sources."""
     return {source.namespace for source in runtime().sources.values()}
@@ -134,11 +148,12 @@ def _page(break_id: str) -> Response:
             raise NotFound("no such break")
         acts = audit.page(connection, after=None, limit=100, subject=break_id).rows
         owners = [one["name"] for one in people.listed(connection) if one["revoked_at"] is None]
+        asked = asked_acts.about(connection, row)
     shown = _shown(row)
     told = [{**act, "detail": json.loads(act["detail"])} for act in acts]
-    return framed("break.html", "breaks", row=shown, acts=told, owners=owners, now=now())
+    return framed("break.html", "breaks", row=shown, acts=told, asked=asked, owners=owners, now=now())
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    evidence = json.loads(row["evidence"] or "{}")
-    return {**row, "evidence": evidence, "why": why(row["kind"], evidence)}
+    told = worded(row)
+    return {**told, "is_proposable": row["kind"] in PROPOSABLE and told["evidence"].get("owner") != "nobody"}

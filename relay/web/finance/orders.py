@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from relay.bootstrap import now
+from relay.bootstrap import new_act_id, now
 from relay.core.orders import State
 from relay.core.releases import Act, wish_of
 from relay.errors import Unprocessable
@@ -17,7 +17,6 @@ from relay.web.auth import person
 from relay.web.console.frame import READERS, framed, number_of
 from relay.web.context import actor, runtime
 from relay.web.finance.breaks import views
-from relay.web.finance.reading import new_act_id
 from relay.web.pages import path_of
 
 routes = Blueprint("finance_orders", __name__)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from relay.core.amounts import parse_usdt
 from relay.core.days import Calendar, Day, read_day
-from relay.core.ids import time_ordered_id
 from relay.core.statement import AGES
 from relay.errors import Unprocessable
 from relay.store.break_list import Filters
@@ -36,11 +34,6 @@ def filters_of(query: Mapping[str, str], calendar: Calendar, now: datetime) -> F
         least_micros=_micros(query, "least"),
         most_micros=_micros(query, "most"),
     )
-
-
-def new_act_id(moment: datetime) -> str:
-    """Return the id of a wish."""
-    return time_ordered_id("ask", moment, os.urandom(10))
 
 
 def _age(text: str, now: datetime) -> tuple[datetime | None, datetime | None]:
