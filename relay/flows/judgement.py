@@ -20,7 +20,7 @@ from relay.flows.ledger import Ledger
 from relay.flows.surroundings import Surroundings
 from relay.store import intake as store
 from relay.store.engine import writing
-from relay.store.rows import callback_values, callbacks
+from relay.store.rows import callback_values
 
 log = logging.getLogger(__name__)
 
@@ -131,9 +131,8 @@ def tell(arrival: Arrival) -> None:
         log.warning("callback_rejected", extra=ids_of(arrival))
 
 
-# Every insert of a batch names the same columns, whichever of them an arrival fills.
-_COLUMNS = [column.name for column in callbacks.columns if column.name != "id"]
-_EMPTY = dict.fromkeys(_COLUMNS) | {"part": "", "origin": "callback", "flags": "", "headers": "{}"}
+# What an arrival leaves out is NULL, but for these.
+_EMPTY = {"part": "", "origin": "callback", "flags": "", "headers": "{}"}
 
 
 def _row(arrival: Arrival, verdict: str) -> dict[str, Any]:

@@ -228,7 +228,8 @@ def _send(connection: Connection, asked: Sequence[Asked], *, commit: bool = Fals
             ]
             if commit:
                 driver.commit()
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        # A description of every column is dear to make; the place in the rows is there exactly when they are.
+        return [[] if cursor.rownumber is None else cursor.fetchall() for cursor in cursors]
     except psycopg.Error as error:
         raise DBAPIError.instance("(together)", None, error, psycopg.Error, dialect=connection.dialect) from error
 

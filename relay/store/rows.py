@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Table
@@ -103,6 +104,7 @@ _CALLBACK_FIELDS = (
     "secret_id",
     "part",
 )
+_values_of_order, _values_of_callback = attrgetter(*_ORDER_FIELDS), attrgetter(*_CALLBACK_FIELDS)
 order_columns = [orders.c[name] for name in (*_ORDER_FIELDS, "flags")]
 callback_columns = [callbacks.c[name] for name in (*_CALLBACK_FIELDS, "status", "origin", "flags")]
 
@@ -119,7 +121,7 @@ def order_from(values: Mapping[str, Any]) -> Order:
 
 def order_values(order: Order) -> dict[str, Any]:
     """Return the columns of an order."""
-    return {name: getattr(order, name) for name in _ORDER_FIELDS} | {"flags": join_flags(order.flags)}
+    return dict(zip(_ORDER_FIELDS, _values_of_order(order), strict=True)) | {"flags": join_flags(order.flags)}
 
 
 def callback_from(values: Mapping[str, Any]) -> Callback:
@@ -136,7 +138,7 @@ def callback_from(values: Mapping[str, Any]) -> Callback:
 
 def callback_values(callback: Callback) -> dict[str, Any]:
     """Return the columns that a callback fills."""
-    return {name: getattr(callback, name) for name in _CALLBACK_FIELDS} | {
+    return dict(zip(_CALLBACK_FIELDS, _values_of_callback(callback), strict=True)) | {
         "status": callback.status.value,
         "origin": callback.origin.value,
         "flags": join_flags(callback.flags),

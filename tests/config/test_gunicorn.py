@@ -128,14 +128,33 @@ def test_no_request_is_logged_by_default(tmp_path: Path) -> None:
 def test_half_sent_requests_do_not_hold_the_threads(tmp_path: Path) -> None:
     """More stalled clients than threads, and one that behaves is still answered, within seconds."""
     with serving(tmp_path) as server, ExitStack() as open_ones:
-        for _ in range(20):
+        for _ in range(40):
             client = open_ones.enter_context(server.connect())
             client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Le")
         started = time.monotonic()
         assert b"200 OK" in server.get()
         assert time.monotonic() - started < 9
-    assert len(server.events("client_stalled")) >= 16
+    assert len(server.events("client_stalled")) >= 32
     assert server.events("client_stalled")[0]["level"] == "info"
+
+
+def test_a_connection_that_keeps_its_thread_takes_none_from_another(tmp_path: Path) -> None:
+    """More kept connections than threads, each asked again and again in turn: nobody waits for one that is idle."""
+    with serving(tmp_path) as server, ExitStack() as open_ones:
+        clients = [open_ones.enter_context(server.connect()) for _ in range(40)]
+        started = time.monotonic()
+        for _ in range(3):
+            for client in clients:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert b"200 OK" in _answer(client)
+        assert time.monotonic() - started < 4
+
+
+def _answer(client: socket.socket) -> bytes:
+    received = b""
+    while not received.endswith(b"0\r\n\r\n"):
+        received += client.recv(4096)
+    return received
 
 
 def test_peers_that_do_not_hang_up_hold_nobody(tmp_path: Path) -> None:

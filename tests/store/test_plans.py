@@ -1,0 +1,120 @@
+"""Postgres's plans under a lock: none reads more rows than the batch has keys, however large the tables are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from psycopg import ClientCursor
+from psycopg.rows import dict_row
+from sqlalchemy import Connection, Engine, text
+
+from relay.flows.committer import Committer
+from relay.store import engine as store
+from relay.store.engine import make_engine, writing
+from tests.builders import NOON, a_callback
+from tests.fakes import FakeMemory, numbered_ids
+from tests.flows.test_committer import arrival, subscribe
+
+BATCH, BEFORE = 5, 3_000
+# A batch meets every endpoint, and every source that is paused; those are few.
+LARGE = {"callbacks", "orders", "events", "deliveries", "dirty"}
+
+
+@pytest.fixture
+def filled(postgres_url: str) -> Iterator[Engine]:
+    """A database that has seen some thousands of orders."""
+    engine = make_engine(postgres_url)
+    subscribe(engine)
+    with writing(engine) as connection:
+        for statement in _FILL:
+            connection.execute(text(statement), {"count": BEFORE, "now": NOON})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def test_a_batch_reads_no_more_rows_than_it_has_keys(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Of new orders and of known ones, with a plan made for the batch and with one made for any."""
+    read: list[tuple[str, str, float]] = []
+
+    def send(connection: Connection, asked: Sequence[Any], *, commit: bool = False) -> list[Any]:
+        answers = [_explained(connection, statement, given, mode, read) for statement, given in asked]
+        if commit:
+            connection.connection.driver_connection.commit()  # type: ignore[union-attr]  # it is open
+        return answers
+
+    monkeypatch.setattr(store, "_send", send)
+    committer = Committer(filled, FakeMemory(), clock=lambda: NOON, new_id=numbered_ids())
+    for name in ("new", "old"):
+        committer.commit(
+            [arrival(a_callback(orderid=f"{name}-{n}", signature=f"{name}-{n}-again")) for n in range(BATCH)]
+        )
+    assert {table for table, *_ in read} >= {"callbacks", "orders", "events"}
+    assert [one for one in read if one[2] > BATCH] == []
+
+
+def _explained(connection: Connection, statement: Any, given: Mapping[str, Any], mode: str, read: list[Any]) -> Any:
+    """Run one statement under EXPLAIN, and again for its rows where it has some."""
+    driver: Any = connection.connection.driver_connection
+    spelled = store._spelled(statement)
+    is_read = spelled.lstrip().startswith("SELECT")
+    if "set_config" not in spelled:
+        names = list(dict.fromkeys(_PLACE.findall(spelled)))
+        numbered = _PLACE.sub(lambda found: f"${names.index(found[1]) + 1}", spelled)
+        kinds = f"({', '.join(_KINDS[type(given[name])] for name in names)})" if names else ""
+        values = f"({', '.join(['%s'] * len(names))})" if names else ""
+        cursor = ClientCursor(driver)
+        cursor.execute(f"SET LOCAL plan_cache_mode = '{mode}'")
+        cursor.execute(f"PREPARE probed {kinds} AS {numbered}")
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE probed {values}", [given[name] for name in names])
+        ((plans,),) = cursor.fetchall()
+        cursor.execute("DEALLOCATE probed")
+        read.extend(_reads(plans[0]["Plan"]))
+    return driver.cursor(row_factory=dict_row).execute(spelled, given).fetchall() if is_read else []
+
+
+def _reads(node: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """Yield what each scan of a large table read, in rows: those it passed on, and those it looked at in vain."""
+    looked = sum(
+        node.get(name, 0) for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+    )
+    if "Scan" in node["Node Type"] and (node.get("Relation Name") in LARGE or "Bitmap" in node["Node Type"]):
+        yield node.get("Relation Name", node.get("Index Name", "")), node["Node Type"], looked * node["Actual Loops"]
+    for below in node.get("Plans", ()):
+        yield from _reads(below)
+
+
+_PLACE = re.compile(r"%\((\w+)\)s")
+_KINDS = {str: "text", int: "bigint", datetime: "timestamptz"}
+_FILL = (
+    """
+    INSERT INTO orders (namespace, orderid, source, state, version, user_ref, amount_micros, credited_micros, registered, flags,
+        created_at, updated_at)
+    SELECT 'crossing', 'old-' || n, 'crossing', 'succeeded', 1, '1', 3000000, 3000000, false, '', :now, :now
+    FROM generate_series(0, :count) n
+    """,
+    """
+    INSERT INTO callbacks (source, verdict, namespace, orderid, status, user_ref, amount_micros, amount_raw, unit_micros,
+        signature, origin, flags, headers, received_at)
+    SELECT 'crossing', 'accepted', 'crossing', 'old-' || n, 'succeeded', '1', 3000000, '30000', 100, 'signed-' || n, 'callback',
+        '', '{}', :now
+    FROM generate_series(0, :count) n
+    """,
+    """
+    INSERT INTO events (sequence, id, type, source, namespace, orderid, order_version, amount_micros, flags, body, created_at)
+    SELECT n + 1, 'evt_old' || n, 'recharge.succeeded', 'crossing', 'crossing', 'old-' || n, 1, 3000000, '', '{}', :now
+    FROM generate_series(0, :count) n
+    """,
+    """
+    INSERT INTO deliveries (event_sequence, endpoint_id, state, attempts, failures, unknowns, due_at, created_at)
+    SELECT e.sequence, p.id, 'pending', 0, 0, 0, :now, :now FROM events e, endpoints p WHERE :count > 0
+    """,
+)
