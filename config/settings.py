@@ -50,6 +50,7 @@ class Settings:
     trusted_proxy_hops: int
     endpoint_allow_cidrs: tuple[str, ...]
     provider_proxy_url: str = field(repr=False)
+    heartbeat_url: str = field(repr=False)
     seal_key: bytes | None = field(repr=False)
     business_timezone: str
     business_cutoff: time
@@ -85,6 +86,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         trusted_proxy_hops=read.whole("TRUSTED_PROXY_HOPS", 0, least=0, most=10),
         endpoint_allow_cidrs=_cidrs(read),
         provider_proxy_url=read.url("PROVIDER_PROXY_URL", ("http",)),
+        heartbeat_url=read.url("RELAY_HEARTBEAT_URL", ("http", "https")),
         seal_key=_seal_key(read),
         business_timezone=_zone(read),
         business_cutoff=_cutoff(read),

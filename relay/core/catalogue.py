@@ -154,6 +154,19 @@ CATALOGUE: Mapping[str, Entry] = {
         },
         {"chain": _TEXT, "subject": {**_TEXT, "description": "the transfer, balance or address, where it is no order"}},
     ),
+    "reconciliation.break.resolved": Entry(
+        "A break is over: later facts agree (resolved_by is reconciler), or a person has closed it.",
+        "End the alert of that break_id.",
+        {
+            **_IDENTITY,
+            **_OF_ORDER,
+            "break_id": _TEXT,
+            "class": _TEXT,
+            "severity": _WHOLE,
+            "resolved_by": _TEXT,
+            "reason": _TEXT_OR_NULL,
+        },
+    ),
     "reconciliation.run.incomplete": Entry(
         "A run could not see everything: a chain is not read. Told once, until that changes.",
         "Alert; what the run found holds, what it did not find is not proven.",
@@ -172,15 +185,18 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "relay.alert": Entry(
         "A person is needed. brake_pulled: more is to be recovered than a source's brake allows, and nothing of it is; "
-        "many_breaks: more breaks opened at once than are told one by one.",
+        "many_breaks: more breaks opened or were resolved at once than are told one by one; "
+        "source_stale: a provider has given no usable answer since a while; "
+        "bad_signatures: many requests to a source have signatures that do not verify. The last two are told once, until they are over.",
         "Alert; reason names what to look at.",
-        {**_IDENTITY, "reason": {"enum": ["brake_pulled", "many_breaks"]}},
+        {**_IDENTITY, "reason": {"enum": ["brake_pulled", "many_breaks", "source_stale", "bad_signatures"]}},
         {
             "source": _TEXT,
             "count": _WHOLE,
             "amount": _AMOUNT,
             "largest": {"type": "array", "items": _object(orderid=_TEXT, amount=_AMOUNT, evidence=_EVIDENCE)},
             "not_told": _WHOLE,
+            "since": _MOMENT,
         },
     ),
     "relay.test": Entry("Somebody tests an endpoint.", "Verify it, answer 2xx, do nothing.", _ENDPOINT),

@@ -32,6 +32,7 @@ OPERATION_TYPES = (
     "endpoint.disabled",
     "endpoint.recovered",
     "reconciliation.break.opened",
+    "reconciliation.break.resolved",
     "reconciliation.run.incomplete",
     "reconciliation.report.ready",
     "relay.alert",

@@ -32,6 +32,10 @@ _SAID: Mapping[str, tuple[str, str]] = {
         "Break of severity {severity}: {class}, order {orderid} of {namespace}.",
         "/finance/breaks/{break_id}",
     ),
+    "reconciliation.break.resolved": (
+        "Resolved by {resolved_by}: {class}, order {orderid} of {namespace}. {reason}",
+        "/finance/breaks/{break_id}",
+    ),
     "reconciliation.run.incomplete": ("A reconciliation run could not see everything: {reason}.", "/finance"),
     "reconciliation.report.ready": ("Day {day} was approved and sealed (version {version}).", "/finance/{day}"),
     "relay.test": ("This is a test of endpoint {endpoint_id}.", "/console/endpoints/{endpoint_id}"),
@@ -44,7 +48,15 @@ _ALERTS: Mapping[str, tuple[str, str]] = {
         "The brake of {source} is pulled: {count} lost payments of {amount} USDT together wait for a person.",
         "/finance/breaks",
     ),
-    "many_breaks": ("{not_told} more breaks opened at once than are told one by one.", "/finance/breaks"),
+    "many_breaks": (
+        "{not_told} more breaks opened or were resolved at once than are told one by one.",
+        "/finance/breaks",
+    ),
+    "source_stale": ("The provider of {source} has given no usable answer since {since}.", "/finance"),
+    "bad_signatures": (
+        "{count} requests to {source} had signatures that do not verify, since {since}: a forger, or a changed secret.",
+        "/console",
+    ),
 }
 _LONGEST = 200
 # With these, chat tools mention people, make links, or set type.

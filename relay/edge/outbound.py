@@ -1,4 +1,4 @@
-"""Own the way out: one POST to one endpoint, over a socket whose address was judged, within a deadline."""
+"""Own the way out: one request to one endpoint, over a socket whose address was judged, within a deadline."""
 
 from __future__ import annotations
 
@@ -114,10 +114,17 @@ class AiohttpOutbound:
 
     async def post(self, url: str, *, headers: dict[str, str], body: bytes) -> Answer:
         """Post `body`; every failure is an Answer whose `error` is a stable word. Only cancellation passes through."""
+        return await self._ask("POST", url, headers, body)
+
+    async def get(self, url: str) -> Answer:
+        """Get, as `post` posts."""
+        return await self._ask("GET", url, {}, b"")
+
+    async def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._deadline_s):
-                status, retry_after, kept = await self._exchange(url, headers, body)
+                status, retry_after, kept = await self._exchange(method, url, headers, body)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             return Answer(status=None, error=_word(error), latency_ms=_since(started))
         except Exception as error:  # noqa: BLE001  # a surprise must end one attempt, not the deliverer
@@ -152,11 +159,13 @@ class AiohttpOutbound:
             read_bufsize=_READ_SIZE,
         )
 
-    async def _exchange(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, str | None, bytes]:
+    async def _exchange(
+        self, method: str, url: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, str | None, bytes]:
         session = self._sessions.get(url.partition(":")[0].lower())
         if session is None:
             raise BlockedAddress(url)
-        response = await session.post(url, headers=headers, data=body, allow_redirects=False)
+        response = await session.request(method, url, headers=headers, data=body or None, allow_redirects=False)
         try:
             kept = await self._read(response)
         finally:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import NoReturn
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from relay.core.actors import Actor
 from relay.errors import Conflict, NotFound, Unprocessable
+from relay.flows.ledger import resolution
+from relay.flows.outcomes import announce_all
 from relay.store import audit, people
 from relay.store import break_list as store
-from relay.store.engine import writing
+from relay.store.engine import FEED_LOCK, writing
 
 LONGEST = 2_000
 
@@ -31,18 +35,18 @@ def note(engine: Engine, break_id: str, words: str, *, actor: Actor, now: dateti
     _act(engine, break_id, "break.note", {"note": said}, actor=actor, now=now, note=said)
 
 
-def resolve(engine: Engine, break_id: str, reason: str, *, actor: Actor, now: datetime) -> None:
-    """Close a break with a reason; what it is about does not change by that."""
-    said = _words(reason, "/reason")
-    closed = {"state": "resolved", "resolved_at": now, "resolved_by": actor.id, "note": said}
-    _act(engine, break_id, "break.resolve", {"reason": said}, actor=actor, now=now, **closed)
+def resolve(
+    engine: Engine, break_id: str, reason: str, *, actor: Actor, now: datetime, new_id: Callable[[datetime], str]
+) -> None:
+    """Close a break with a reason, and announce it; what it is about does not change by that."""
+    _close(engine, break_id, "break.resolve", reason, actor=actor, now=now, new_id=new_id)
 
 
-def accept(engine: Engine, break_id: str, reason: str, *, actor: Actor, now: datetime) -> None:
+def accept(
+    engine: Engine, break_id: str, reason: str, *, actor: Actor, now: datetime, new_id: Callable[[datetime], str]
+) -> None:
     """Close a break though the difference stays, with the reason; the day's approver is shown it by name."""
-    said = _words(reason, "/reason")
-    closed = {"state": "resolved", "resolved_at": now, "resolved_by": actor.id, "note": said}
-    _act(engine, break_id, "break.accept", {"reason": said}, actor=actor, now=now, **closed)
+    _close(engine, break_id, "break.accept", reason, actor=actor, now=now, new_id=new_id)
 
 
 def _words(given: str, pointer: str) -> str:
@@ -50,6 +54,25 @@ def _words(given: str, pointer: str) -> str:
     if not 3 <= len(said) <= LONGEST:
         raise Unprocessable(f"say it in 3 to {LONGEST} characters", pointer=pointer)
     return said
+
+
+def _close(
+    engine: Engine,
+    break_id: str,
+    act: str,
+    reason: str,
+    *,
+    actor: Actor,
+    now: datetime,
+    new_id: Callable[[datetime], str],
+) -> None:
+    said = _words(reason, "/reason")
+    with writing(engine, lock=FEED_LOCK) as connection:
+        closed = store.close(connection, break_id=break_id, by=actor.id, note=said, now=now)
+        if not closed:
+            _refuse(connection, break_id)
+        announce_all(connection, [resolution(row) for row in closed], now=now, new_id=new_id)
+        audit.append(connection, actor=actor.id, act=act, subject=break_id, now=now, detail={"reason": said})
 
 
 def _act(
@@ -64,7 +87,11 @@ def _act(
 ) -> None:
     with writing(engine) as connection:
         if not store.change(connection, break_id, **columns):
-            if store.find(connection, break_id) is None:
-                raise NotFound("no such break")
-            raise Conflict("this break is resolved already")
+            _refuse(connection, break_id)
         audit.append(connection, actor=actor.id, act=act, subject=break_id, now=now, detail=detail)
+
+
+def _refuse(connection: Connection, break_id: str) -> NoReturn:
+    if store.find(connection, break_id) is None:
+        raise NotFound("no such break")
+    raise Conflict("this break is resolved already")

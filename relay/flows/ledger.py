@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,15 @@ from relay.core.evidence import most_telling
 from relay.core.facts import Transfer
 from relay.core.orders import Finding, Order, Ruling
 from relay.store import intake as store
+
+log = logging.getLogger(__name__)
+
+
+def resolution(row: Mapping[Any, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the event that tells of a break's end, its type and data."""
+    names = ("namespace", "orderid", "severity", "resolved_by")
+    data = {"break_id": row["id"], "class": row["kind"], "reason": row["note"]} | {name: row[name] for name in names}
+    return "reconciliation.break.resolved", data
 
 
 class Ledger:
@@ -111,6 +121,13 @@ class Ledger:
             data |= {"chain": finding.spot.chain, "subject": finding.spot.name}
         self.announce_operation("reconciliation.break.opened", data)
         self.rows.events[-1] |= {"source": finding.source, "namespace": namespace, "orderid": orderid}
+        told = {"break_id": finding.id, "kind": finding.kind, "severity": finding.severity, "orderid": orderid}
+        log.warning("break_opened", extra=told)
+
+    def announce_resolved(self, row: Mapping[Any, Any]) -> None:
+        """Note that a break is over; `row` is the break as it was left."""
+        self.announce_operation(*resolution(row))
+        self.rows.events[-1] |= {"namespace": row["namespace"], "orderid": row["orderid"]}
 
     def announce_operation(self, event_type: str, data: Mapping[str, Any]) -> None:
         """Note an operational event."""

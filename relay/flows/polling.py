@@ -19,7 +19,7 @@ from relay.core.sources import Source
 from relay.flows import creation
 from relay.flows.confirmation import reconsider
 from relay.flows.creation import Creator
-from relay.store import creations, orders, paces, polls, provider_facts
+from relay.store import creations, orders, paces, polls, provider_facts, sources
 from relay.store.engine import reading, writing
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ def _ask(poller: Poller, source: Source, row: RowMapping) -> int:
     else:
         _settle_request(creator, source, key, answer)
     now, changed = creator.clock(), 0
+    with writing(creator.engine) as connection:
+        sources.note_answer(connection, source.name, is_clear=not isinstance(answer, Busy | Unclear), now=now)
     if isinstance(answer, ProviderFact):
         with writing(creator.engine) as connection:
             new = provider_facts.record(connection, [answer], now=now)

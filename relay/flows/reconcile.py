@@ -19,21 +19,20 @@ from relay.core.sources import Source
 from relay.core.triage import FINALITY_S, RULES, Judged, Story, Terms, judge
 from relay.errors import RelayError
 from relay.flows import claims, strays
-from relay.flows.ledger import Ledger
+from relay.flows.break_news import MOST_TOLD, tell
+from relay.flows.outcomes import announce_all
 from relay.flows.settling import Settled, finding, settle
 from relay.store import chain as chain_states
-from relay.store import intake, leases, polls, recoveries, runs
+from relay.store import leases, polls, recoveries, runs
 from relay.store import reconciling as store
-from relay.store.engine import reading, writing
+from relay.store.engine import FEED_LOCK, reading, take_lock, writing
 from relay.store.rows import spelled
 
 log = logging.getLogger(__name__)
 
-LEASE, LEASE_S = "reconcile", 120
+LEASE, LEASE_S = "reconcile", 60
 # Orders of one transaction, and how many one run takes from the log; the next one goes on.
 PAGE, MOST = 500, 20_000
-# Breaks that one run announces one by one; what is beyond is one alert.
-MOST_TOLD = 200
 # A chain that nobody has read for so long says nothing about what is missing.
 STALE_AFTER = timedelta(minutes=5)
 
@@ -225,23 +224,10 @@ def _count(judged: Sequence[tuple[Story, Judged]], tally: Tally) -> None:
 
 
 def _tell(connection: Connection, bench: Bench, settled: Settled, tally: Tally, now: datetime) -> None:
-    """Announce new breaks, the worst first; beyond the cap one alert tells the number."""
     tally.opened += len(settled.fresh)
     tally.cleared += len(settled.cleared)
-    if not settled.fresh:
-        return
-    room = max(0, MOST_TOLD - tally.told)
-    ordered = sorted(settled.fresh, key=lambda one: (one.severity, -(one.amount_micros or 0)))
-    known, feed = intake.open_orders(connection, [])
-    ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
-    for one in ordered[:room]:
-        ledger.announce_break(one)
-    if len(ordered) > room and tally.told <= MOST_TOLD:
-        ledger.announce_operation("relay.alert", {"reason": "many_breaks", "not_told": len(ordered) - room})
-        tally.told = MOST_TOLD + 1
-    else:
-        tally.told += len(ordered[:room])
-    ledger.write(connection)
+    room = MOST_TOLD - tally.told
+    tally.told += tell(connection, settled, room=room, now=now, new_id=bench.new_id)
 
 
 def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
@@ -259,7 +245,11 @@ def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
         manifest = _manifest(connection, tally, state, reason)
         digest = sha256(manifest.encode()).hexdigest()
         if stale and is_news:
-            _tell_incomplete(connection, bench, reason, now)
+            log.error("run_incomplete", extra={"reason": reason})
+            _announce(connection, bench, "reconciliation.run.incomplete", {"reason": reason}, now)
+        if (untold := tally.opened + tally.cleared - tally.told) > 0:
+            alert = {"reason": "many_breaks", "not_told": untold}
+            _announce(connection, bench, "relay.alert", alert, now)
         columns = {"kind": "incremental", "state": state, "reason": reason, "fence": fence, "finished_at": now}
         runs.add(connection, **columns, last_checked=now, manifest=manifest, manifest_hash=digest)
     told = {"state": state, "judged": tally.verdicts.total(), "opened": tally.opened, "cleared": tally.cleared}
@@ -267,11 +257,9 @@ def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
     return state
 
 
-def _tell_incomplete(connection: Connection, bench: Bench, reason: str, now: datetime) -> None:
-    known, feed = intake.open_orders(connection, [])
-    ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
-    ledger.announce_operation("reconciliation.run.incomplete", {"reason": reason})
-    ledger.write(connection)
+def _announce(connection: Connection, bench: Bench, event_type: str, data: dict[str, Any], now: datetime) -> None:
+    take_lock(connection, FEED_LOCK)
+    announce_all(connection, [(event_type, data)], now=now, new_id=bench.new_id)
 
 
 def _manifest(connection: Connection, tally: Tally, state: str, reason: str) -> str:

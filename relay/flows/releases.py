@@ -17,7 +17,7 @@ from relay.core.sources import Source
 from relay.errors import NotFound
 from relay.flows.ledger import Ledger
 from relay.flows.timeline import Key, namespace_of, namespaces_in_scope
-from relay.store import asked_acts, audit, evidence, orders
+from relay.store import asked_acts, audit, break_list, evidence, orders
 from relay.store import intake as store
 from relay.store import releases as statements
 from relay.store.engine import reading, writing
@@ -80,15 +80,19 @@ def within(
     ledger = Ledger(known, feed, now=now, new_id=new_id)
     facts = evidence.facts_of(connection, [order.key])
     ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
-    _settle(connection, order, wish, by=by, now=now)
+    for row in _settle(connection, order, wish, by=by, now=now):
+        ledger.announce_resolved(row)
     ledger.write(connection)
 
 
-def _settle(connection: Connection, order: Order, wish: Release, *, by: By, now: datetime) -> None:
-    """What was announced arrives again, for every release speaks of it; what somebody asked for has ended; and the act has its row."""
+def _settle(connection: Connection, order: Order, wish: Release, *, by: By, now: datetime) -> list[RowMapping]:
+    """What was announced arrives again, for every release speaks of it; what somebody asked for has ended; and the act has its row.
+
+    Return the breaks that are over by it.
+    """
     actor, subject = by.actor, f"{order.namespace}/{order.orderid}"
     let_go = statements.let_go(connection, *order.key, now=now)
-    closed = statements.resolve_breaks(connection, *order.key, by=actor.id, note=wish.reason, now=now)
+    closed = break_list.close(connection, key=order.key, by=actor.id, note=wish.reason, now=now)
     detail: dict[str, object] = {
         "act": wish.act.value,
         "micros": wish.micros,
@@ -96,10 +100,11 @@ def _settle(connection: Connection, order: Order, wish: Release, *, by: By, now:
         "held_reason": order.held_reason,
         "version": order.version,
         "deliveries": let_go,
-        "breaks": closed,
+        "breaks": len(closed),
     }
     if by.asked_by is None:
         asked_acts.overtake(connection, subject, by=actor.id, now=now)
     else:
         detail["asked_by"] = by.asked_by
     audit.append(connection, actor=actor.id, act="order.release", subject=subject, now=now, detail=detail)
+    return closed

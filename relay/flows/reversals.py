@@ -18,7 +18,7 @@ from relay.core.orders import Finding, Order, Ruling
 from relay.flows.ledger import Ledger
 from relay.flows.witnesses import ask_whether_gone
 from relay.ports import Node
-from relay.store import intake
+from relay.store import break_list, intake
 from relay.store import reversals as store
 from relay.store.engine import reading, writing
 from relay.store.releases import announced
@@ -27,6 +27,7 @@ from relay.store.reversals import Key, Suspect, TransferKey
 log = logging.getLogger(__name__)
 
 REVERSED, REINSTATED = "recharge.reversed", "recharge.reinstated"
+MINED_AGAIN = "the transfer was mined again"
 # Losses of one run, for each costs every node an exchange; the next run goes on.
 MOST = 100
 
@@ -94,7 +95,9 @@ def _judge(court: Court, key: Key, words: Mapping[TransferKey, str], now: dateti
         if order is None or not (lost or back):
             return False
         ledger = Ledger(known, feed, now=now, new_id=court.new_id)
-        ruling = _reinstate(connection, order, back, now) if back else _reverse(connection, order, lost, words, now)
+        ruling = (
+            _reinstate(ledger, connection, order, back, now) if back else _reverse(connection, order, lost, words, now)
+        )
         ledger.follow(ruling, transfers=[one.moved for one in back or lost])
         ledger.write(connection)
     if ruling.announce is not None:
@@ -123,11 +126,12 @@ def _reverse(
     return ruling
 
 
-def _reinstate(connection: Connection, order: Order, back: Sequence[Suspect], now: datetime) -> Ruling:
+def _reinstate(ledger: Ledger, connection: Connection, order: Order, back: Sequence[Suspect], now: datetime) -> Ruling:
     store.note_reinstated(connection, [one.moved.key for one in back], now=now)
     micros = sum(one.reversed_micros for one in back)
     if not micros:
         return Ruling()
     cause = Finding(kind=rules.KIND, severity=1, source=order.source, key=order.key, amount_micros=None, evidence={})
-    store.clear_break(connection, cause.id, now=now)
+    for row in break_list.close(connection, break_id=cause.id, by="reconciler", note=MINED_AGAIN, now=now):
+        ledger.announce_resolved(row)
     return rules.reinstate(order, micros=micros, generation=announced(connection, *order.key).reinstatements + 1)

@@ -85,6 +85,22 @@ def change(connection: Connection, break_id: str, **columns: object) -> bool:
     return bool(connection.execute(update(breaks).where(still).values(**columns)).rowcount)
 
 
+def close(
+    connection: Connection,
+    *,
+    by: str,
+    note: str,
+    now: datetime,
+    break_id: str | None = None,
+    key: Key | None = None,
+) -> list[RowMapping]:
+    """Close the open break of an id, or those of an order; return them as they were left."""
+    mine = breaks.c.id == break_id if key is None else (breaks.c.namespace == key[0]) & (breaks.c.orderid == key[1])
+    statement = update(breaks).where(mine, breaks.c.state == "open")
+    closed = statement.values(state="resolved", resolved_at=now, resolved_by=by, note=note)
+    return list(connection.execute(closed.returning(breaks)).mappings())
+
+
 def _meeting(filters: Filters) -> list[ColumnElement[bool]]:
     exact = {
         breaks.c.severity: filters.severity,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, text, update
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from relay.core.releases import Announced
-from relay.store.rows import breaks, deliveries, events
+from relay.store.rows import deliveries, events
 
 _CREDITING = ("recharge.succeeded", "recharge.adjusted", "recharge.reversed", "recharge.reinstated")
 # A deleted endpoint is told nothing more; a stopped one misses nothing.
@@ -39,13 +39,3 @@ def announced(connection: Connection, namespace: str, orderid: str) -> Announced
 def let_go(connection: Connection, namespace: str, orderid: str, *, now: datetime) -> int:
     """Let the deliveries of an order go that a conflict had stopped; return how many."""
     return connection.execute(_LET_GO, {"namespace": namespace, "orderid": orderid, "now": now}).rowcount
-
-
-def resolve_breaks(connection: Connection, namespace: str, orderid: str, *, by: str, note: str, now: datetime) -> int:
-    """Close the open breaks of an order with the words of whoever released it; return how many."""
-    statement = (
-        update(breaks)
-        .where(breaks.c.namespace == namespace, breaks.c.orderid == orderid, breaks.c.state == "open")
-        .values(state="resolved", resolved_at=now, resolved_by=by, note=note)
-    )
-    return connection.execute(statement).rowcount

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, text, update
 
 from relay.core.facts import Transfer
 from relay.core.finality import Lost
-from relay.store.rows import breaks, matches, transfers
+from relay.store.rows import matches, transfers
 
 Key = tuple[str, str]
 TransferKey = tuple[str, str, int]
@@ -55,13 +55,6 @@ def note_reinstated(connection: Connection, of: Collection[TransferKey], *, now:
 def forget_moved(connection: Connection, *, now: datetime) -> None:
     """Write that lost transfers are settled which are final again under another key."""
     connection.execute(_FORGET, {"now": now})
-
-
-def clear_break(connection: Connection, break_id: str, *, now: datetime) -> None:
-    """Close a break whose cause is gone by itself."""
-    found = update(breaks).where(breaks.c.id == break_id, breaks.c.state == "open")
-    note = "the transfer was mined again"
-    connection.execute(found.values(state="resolved", resolved_at=now, resolved_by="reconciler", note=note))
 
 
 def _mine(key: TransferKey) -> Any:

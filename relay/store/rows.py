@@ -27,6 +27,7 @@ source_states: Table = tables.SourceState.__table__  # type: ignore[attr-defined
 audit: Table = tables.AuditEntry.__table__  # type: ignore[attr-defined]  # as above
 api_keys: Table = tables.APIKey.__table__  # type: ignore[attr-defined]  # as above
 heartbeats: Table = tables.Heartbeat.__table__  # type: ignore[attr-defined]  # as above
+alarms: Table = tables.Alarm.__table__  # type: ignore[attr-defined]  # as above
 leases: Table = tables.Lease.__table__  # type: ignore[attr-defined]  # as above
 idempotency_keys: Table = tables.IdempotencyKey.__table__  # type: ignore[attr-defined]  # as above
 firings: Table = tables.Firing.__table__  # type: ignore[attr-defined]  # as above

@@ -7,15 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
+from relay.core.events import rfc3339
 from relay.store.paging import Page
-from relay.store.rows import breaks, callbacks, chains, events, runs
+from relay.store.rows import breaks, callbacks, chains, events, provider_facts, runs
 
 
 def cut(connection: Connection) -> dict[str, Any]:
-    """Return where every source stands: newest callback and event, and the last final block of each chain with its hash."""
+    """Return where every source stands: newest callback, provider's word and event, and the last final block of each chain with its hash."""
     read = connection.execute(select(chains.c.name, chains.c.final_number, chains.c.final_hash).order_by(chains.c.name))
+    heard = connection.scalar(select(func.max(provider_facts.c.changed_at, type_=provider_facts.c.changed_at.type)))
     return {
         "callback": connection.scalar(select(func.max(callbacks.c.id))) or 0,
+        "provider": None if heard is None else rfc3339(heard, timespec="microseconds"),
         "event": connection.scalar(select(func.max(events.c.sequence))) or 0,
         "chains": {row.name: {"block": row.final_number, "hash": row.final_hash} for row in read},
     }

@@ -172,7 +172,7 @@ _INTERVALS = with_rows(
 )
 _KNOWN = with_rows(
     """
-    SELECT b.id, b.kind, b.state, b.namespace, b.orderid, b.evidence, b.amount_micros, b.resolved_by
+    SELECT b.id, b.kind, b.state, b.namespace, b.orderid, b.evidence, b.amount_micros, b.severity, b.resolved_by
     FROM {rows} AS g JOIN breaks b ON b.id = g.id
     """,
     types_of(breaks, ("id",)),

@@ -60,9 +60,11 @@ def test_every_variable_is_read():
             "SEAL_KEY": "c2VhbHNlYWxzZWFsc2VhbHNlYWxzZWFsc2VhbHNlYWw=",
             "BUSINESS_TIMEZONE": "Asia/Hong_Kong",
             "BUSINESS_CUTOFF": "17:00",
+            "RELAY_HEARTBEAT_URL": "https://watch.example/ping",
         }
     )
     assert settings.seal_key == b"seal" * 8
+    assert settings.heartbeat_url == "https://watch.example/ping"
     assert (settings.business_timezone, settings.business_cutoff) == ("Asia/Hong_Kong", time(17))
     assert settings.database_url == "postgres://u:p%40ss@db/relay"
     assert (settings.redis_url, settings.embedded_redis, settings.redis_tls_verify) == ("rediss://tls", False, False)

@@ -12,6 +12,7 @@ from relay.flows import breaks as flow
 from relay.store import audit, break_list
 from relay.store.engine import reading
 from tests.builders import NOON
+from tests.fakes import numbered_ids
 from tests.rows import a_break, a_person
 
 
@@ -21,7 +22,7 @@ def test_a_break_is_taken_on_noted_and_resolved(engine: Engine) -> None:
     a_break(engine, "b1")
     flow.assign(engine, "b1", " Pat ", actor=pat, now=NOON)
     flow.note(engine, "b1", "asked the provider", actor=pat, now=NOON)
-    flow.resolve(engine, "b1", "a typing error of theirs", actor=pat, now=NOON)
+    flow.resolve(engine, "b1", "a typing error of theirs", actor=pat, now=NOON, new_id=numbered_ids("act"))
     with reading(engine) as connection:
         row = break_list.find(connection, "b1")
         acts = audit.of_subject(connection, "b1", most=9)
@@ -46,14 +47,14 @@ def test_a_difference_may_be_accepted(engine: Engine) -> None:
     """With a reason, as an act of its own; nothing opens it again until its facts change."""
     pat = a_person(engine, "pat", "preparer")
     a_break(engine, "b1")
-    flow.accept(engine, "b1", "the provider's rounding, we bear it", actor=pat, now=NOON)
+    flow.accept(engine, "b1", "the provider's rounding, we bear it", actor=pat, now=NOON, new_id=numbered_ids("act"))
     with reading(engine) as connection:
         row = break_list.find(connection, "b1")
         (act,) = audit.of_subject(connection, "b1", most=9)
     assert row is not None
     assert (row["state"], row["resolved_by"], act["act"]) == ("resolved", "user:pat", "break.accept")
     with pytest.raises(Unprocessable):
-        flow.accept(engine, "b1", "", actor=pat, now=NOON)
+        flow.accept(engine, "b1", "", actor=pat, now=NOON, new_id=numbered_ids("act"))
 
 
 def test_what_makes_no_sense_changes_nothing(engine: Engine) -> None:
@@ -64,7 +65,7 @@ def test_what_makes_no_sense_changes_nothing(engine: Engine) -> None:
         flow.assign(engine, "b1", "nobody-here", actor=pat, now=NOON)
     for words in ("", "  \0 ", "x" * 2_001):
         with pytest.raises(Unprocessable):
-            flow.resolve(engine, "b1", words, actor=pat, now=NOON)
+            flow.resolve(engine, "b1", words, actor=pat, now=NOON, new_id=numbered_ids("act"))
     with pytest.raises(NotFound):
         flow.note(engine, "b2", "a note", actor=pat, now=NOON)
     flow.assign(engine, "b1", "", actor=pat, now=NOON)

@@ -30,6 +30,7 @@ from relay.flows.days import day_named, statement_of
 from relay.store import audit, closes, people, rows
 from relay.store.engine import reading, writing
 from tests.builders import NOON, a_source
+from tests.fakes import numbered_ids
 from tests.nodes.scripted import a_chain
 from tests.rows import a_break, a_credit, a_person, a_stored_order, a_stored_transfer
 from tests.store.test_day_facts import called
@@ -136,7 +137,7 @@ def test_every_open_item_needs_owner_reason_and_amount(engine: Engine) -> None:
     assert "crossing/sh-b1 needs an owner, a reason; amount mismatch of crossing/sh-b2 needs an amount" in str(
         refused.value
     )
-    breaks.resolve(engine, "b2", "nothing after all", actor=PAT, now=NEXT)
+    breaks.resolve(engine, "b2", "nothing after all", actor=PAT, now=NEXT, new_id=numbered_ids("act"))
     breaks.assign(engine, "b1", "pat", actor=PAT, now=NEXT)
     breaks.note(engine, "b1", "the provider looks into it", actor=PAT, now=NEXT)
     close.prepare(desk, DAY, actor=PAT, now=NEXT)

@@ -16,6 +16,7 @@ from relay.store import break_list, closes, day_facts, rows
 from relay.store.break_list import Filters
 from relay.store.engine import reading, writing
 from tests.builders import NOON, a_source
+from tests.fakes import numbered_ids
 from tests.flows.test_close import AL, PAT, a_desk, a_paid_day, approved
 from tests.rows import a_credit, a_provider_fact, a_stored_order
 from tests.store.test_day_facts import called
@@ -150,7 +151,7 @@ def test_a_late_fact_is_a_break_that_a_person_accepts(house: Engine) -> None:
         announced = connection.scalars(rows.events.select().with_only_columns(rows.events.c.type)).all()
     assert (row["kind"], row["amount_micros"], row["orderid"]) == ("prior_period_change", 7 * MILLION, "lost")
     assert announced.count("reconciliation.break.opened") == 1
-    breaks.accept(house, row["id"], "their bank was closed", actor=PAT, now=LATER)
+    breaks.accept(house, row["id"], "their bank was closed", actor=PAT, now=LATER, new_id=numbered_ids("act"))
     assert prior_period.open_breaks(desk, now=LATER) == 0
     with writing(house) as connection:
         connection.execute(rows.provider_facts.update().values(amount_micros=8 * MILLION))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -47,13 +49,15 @@ PERSON = Actor(id="key_1", name="Ada", roles=frozenset({"approver"}))
 LATER = NOON + timedelta(minutes=10)
 LIVE = a_source(recover="provider+chain", chains=("ethereum",))
 
+_houses = itertools.count(1)
+
 
 class House:
     """Runs as the processes do, at a time of its own."""
 
     def __init__(self, engine: Engine, source: Source = LIVE, *, owner: str = "me") -> None:
         self.engine, self.source, self.at = engine, source, LATER
-        self.new_id = numbered_ids(owner)
+        self.new_id = numbered_ids(f"{owner}{next(_houses)}_")
         self.bench = Bench(engine=engine, sources={source.name: source}, chains={}, new_id=self.new_id, owner=owner)
         committer = Committer(engine, FakeMemory(), clock=lambda: self.at, new_id=self.new_id)
         self.door = Intake(self.bench.sources, committer, clock=lambda: self.at)
@@ -71,6 +75,12 @@ class House:
                 select(func.count()).select_from(table).where(*(table.c[name] == one for name, one in columns.items()))
             )
             return int(connection.scalar(query) or 0)
+
+    def bodies(self, like: str) -> list[str]:
+        """What was announced of a type."""
+        with reading(self.engine) as connection:
+            query = select(events.c.body).where(events.c.type.like(like)).order_by(events.c.sequence)
+            return list(connection.scalars(query))
 
     def open(self) -> set[str]:
         with reading(self.engine) as connection:
@@ -146,6 +156,36 @@ def test_nothing_is_recovered_before_its_time_or_without_evidence(engine: Engine
     old.run()
     assert house.count(match_states, orderid="lost-2", verdict="observed") == 1
     assert house.count(events, type="recharge.succeeded") == 0
+
+
+def test_what_opens_and_what_is_over_is_told(engine: Engine) -> None:
+    """Once each; the end by what ended it."""
+    house = House(engine, replace(LIVE, recover="off"))
+    a_provider_fact(engine, an_unpaid(engine, 1))
+    house.run()
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE provider_facts SET status = 'pending', changed_at = '2026-11-24 00:00:00'"))
+    house.run()
+    house.run()
+    told = [json.loads(row)["data"] for row in house.bodies("reconciliation.break.%")]
+    assert [(one["class"], one.get("resolved_by")) for one in told] == [
+        ("missing_callback", None),
+        ("missing_callback", "reconciler"),
+    ]
+
+
+def test_beyond_the_cap_one_alert_tells_the_number(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worst and the largest are told one by one; all of them are breaks."""
+    monkeypatch.setattr("relay.flows.reconcile.MOST_TOLD", 2)
+    monkeypatch.setattr("relay.flows.reconcile.PAGE", 2)
+    house = House(engine, replace(LIVE, recover="off"))
+    for number in range(1, 6):
+        a_lost_callback(engine, number)
+    house.run()
+    assert house.count(breaks, state="open") == 5
+    assert len(house.bodies("reconciliation.break.opened")) == 2
+    (alert,) = house.bodies("relay.alert")
+    assert json.loads(alert)["data"]["not_told"] == 3
 
 
 def test_time_alone_makes_a_break(engine: Engine) -> None:

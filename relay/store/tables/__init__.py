@@ -28,6 +28,7 @@ from relay.store.tables.chain import (
 from relay.store.tables.closes import AskedAct, DayClose, DayFile, DayTrend, MonthClose, SealKey, Workbook
 from relay.store.tables.events import Attempt, Delivery, Endpoint, EndpointPace, Event, Replay
 from relay.store.tables.operations import (
+    Alarm,
     APIKey,
     AuditEntry,
     Break,
@@ -46,6 +47,7 @@ __all__ = [
     "APIKey",
     "Address",
     "AddressScan",
+    "Alarm",
     "AskedAct",
     "Attempt",
     "AuditEntry",

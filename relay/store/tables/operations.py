@@ -1,4 +1,4 @@
-"""Own the tables of running the house: breaks, audit, keys, leases, heartbeats."""
+"""Own the tables of running the house: breaks, audit, keys, leases, heartbeats, alarms."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ class APIKey(SQLModel, table=True):
 
 
 class SourceState(SQLModel, table=True):
-    """What we must remember of a source between starts: its namespace, and whether a person paused it."""
+    """What we must remember of a source between starts: its namespace, and whether a person paused it.
+
+    `unclear_since` is when its provider, asked, began to give no usable answer.
+    """
 
     __tablename__ = "source_states"
 
@@ -87,7 +90,17 @@ class SourceState(SQLModel, table=True):
     namespace: str
     paused_at: datetime | None = None
     paused_by: str | None = None
+    unclear_since: datetime | None = None
     created_at: datetime
+
+
+class Alarm(SQLModel, table=True):
+    """A trouble that was told and is not over."""
+
+    __tablename__ = "alarms"
+
+    key: str = Field(primary_key=True)
+    since: datetime
 
 
 class Lease(SQLModel, table=True):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from relay.bootstrap import bench_of, new_act_id, now
+from relay.bootstrap import bench_of, new_act_id, new_event_id, now
 from relay.core.actors import FINANCE
 from relay.core.amounts import parse_usdt
 from relay.core.releases import Act, wish_of
@@ -207,7 +207,7 @@ def show_break(path: ById) -> dict[str, Any]:
 @role("preparer")
 def resolve_break(path: ById, body: Reason) -> dict[str, Any]:
     """Close it: it was put right."""
-    flow.resolve(runtime().engine, path.id, body.reason, actor=actor(), now=now())
+    flow.resolve(runtime().engine, path.id, body.reason, actor=actor(), now=now(), new_id=new_event_id)
     return _now(path.id)
 
 
@@ -215,7 +215,7 @@ def resolve_break(path: ById, body: Reason) -> dict[str, Any]:
 @role("preparer")
 def accept_break(path: ById, body: Reason) -> dict[str, Any]:
     """Close it though the difference stays; the day's approver is shown it by name."""
-    flow.accept(runtime().engine, path.id, body.reason, actor=actor(), now=now())
+    flow.accept(runtime().engine, path.id, body.reason, actor=actor(), now=now(), new_id=new_event_id)
     return _now(path.id)
 
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, redirect, request
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from relay.bootstrap import bench_of, desk_of, new_act_id, now
+from relay.bootstrap import bench_of, desk_of, new_act_id, new_event_id, now
 from relay.core.days import ONE
 from relay.core.statement import AGES
 from relay.errors import NotFound
@@ -94,7 +94,7 @@ def note(id: str) -> AnyResponse:  # noqa: A002  # as above
 @person("preparer", "approver")
 def resolve(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Close it with a reason."""
-    flow.resolve(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now())
+    flow.resolve(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now(), new_id=new_event_id)
     return redirect(f"/finance/breaks/{id}", code=303)
 
 
@@ -102,7 +102,7 @@ def resolve(id: str) -> AnyResponse:  # noqa: A002  # as above
 @person("preparer", "approver")
 def accept(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Close it though the difference stays."""
-    flow.accept(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now())
+    flow.accept(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now(), new_id=new_event_id)
     return redirect(f"/finance/breaks/{id}", code=303)
 
 
