@@ -22,6 +22,7 @@ from relay.cli.releases import release
 from relay.cli.report import report
 from relay.cli.run import run
 from relay.cli.sandbox import sandbox
+from relay.cli.secrets import secrets
 from relay.cli.shell import Commands
 from relay.cli.signatures import signatures
 from relay.cli.sources import sources
@@ -50,6 +51,7 @@ COMMANDS: tuple[click.Command, ...] = (
     close,
     explain,
     audit,
+    secrets,
 )
 
 

@@ -102,6 +102,11 @@ def office_of(runtime: Runtime) -> Office:
     )
 
 
+def probe_keys(settings: Settings) -> list[bytes]:
+    """Return the keys that sign the probes of our own callback URLs; the first signs, all are believed."""
+    return [derive(key, b"probe") for key in settings.secret_keys]
+
+
 def now() -> datetime:
     """Read the clock; everything below is given the moment as a parameter."""
     return datetime.now(UTC)

@@ -14,6 +14,7 @@ from redis import RedisError
 from config.settings import Settings
 from relay.bootstrap import Runtime, now
 from relay.cli.output import as_json, show
+from relay.cli.reach import reach_all
 from relay.cli.shell import FAILED, Shell, pass_shell, told
 from relay.core.chains import Chain
 from relay.core.sources import Source
@@ -38,12 +39,18 @@ class Check:
 
 
 @click.command()
+@click.option(
+    "--public", is_flag=True, help="Send a signed test to each callback URL, and show who it seems to come from."
+)
 @as_json
 @click.pass_context
 @pass_shell
-def doctor(shell: Shell, context: click.Context, *, as_json: bool) -> None:
+def doctor(shell: Shell, context: click.Context, *, public: bool, as_json: bool) -> None:
     """Look at configuration, database, Redis, processes and sources; exit 1 for a fault, 2 for a bad configuration."""
-    checks = list(_examine(shell.unchecked, now()))
+    moment = now()
+    checks = list(_examine(shell.unchecked, moment))
+    if public:
+        checks += [Check(*found) for found in reach_all(shell.settings, at=int(moment.timestamp()))]
     show(map(asdict, checks), ("verdict", "what", "detail"), as_json=as_json)
     if any(check.verdict == "fault" for check in checks):
         context.exit(FAILED)

@@ -21,7 +21,8 @@ class Vault:
     """Wraps and unwraps short texts; the first key writes, all read."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(derive(key, b"vault"))) for key in keys])
+        fernets = [Fernet(base64.urlsafe_b64encode(derive(key, b"vault"))) for key in keys]
+        self._first, self._fernet = fernets[0], MultiFernet(fernets)
 
     def encrypt(self, text: str) -> str:
         """Return the wrapped form, safe to store."""
@@ -35,3 +36,11 @@ class Vault:
             raise InvariantBroken(
                 "a stored secret cannot be read with SECRET_KEY; was a key dropped before `secrets rewrap`?"
             ) from error
+
+    def renew(self, wrapped: str) -> str:
+        """Return what the first key has wrapped as it is, anything else wrapped by it anew; raises as `decrypt` does."""
+        try:
+            self._first.decrypt(wrapped.encode())
+        except InvalidToken:
+            return self.encrypt(self.decrypt(wrapped))
+        return wrapped

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from relay.bootstrap import probe_keys
 from relay.core.addresses import client_address
 from relay.core.parsing import RawRequest
 from relay.errors import CallbackRejected, Unavailable
 from relay.flows.intake import Request
+from relay.web.probes import VARIABLE, Probes
 from relay.web.requests import request_id
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Door:
         self._intake = runtime.intake
         self._forwarder = runtime.forwarder
         self._hops = runtime.settings.trusted_proxy_hops
+        self._known = runtime.sources.keys()
+        self._probes = Probes(probe_keys(runtime.settings), self._hops)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
@@ -68,6 +72,8 @@ class Door:
 
         Of a source with an old handler behind it, whatever the handler says.
         """
+        if VARIABLE in environ:
+            return self._probes.answer(environ, name, is_known=name in self._known)
         if environ["REQUEST_METHOD"] != "POST" and not self._is_query(environ, name):
             return _text("method_not_allowed", 405)
         try:

@@ -13,7 +13,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
 from config.settings import load
-from relay.bootstrap import Runtime, build
+from relay.bootstrap import Runtime, build, probe_keys
+from relay.core.probes import HEADER, sign_probe
 from relay.core.rendering import render
 from relay.flows.forwarding import Forwarder
 from relay.ports import Reply
@@ -169,3 +170,17 @@ def test_the_answer_of_an_old_handler_is_passed_on(
         ("GET", "https://shop.example/pay?a=%20b"),
     ]
     runtime.engine.dispose()
+
+
+def test_a_probe_of_our_own_is_told_what_arrives_and_leaves_nothing(client: FlaskClient, runtime: Runtime) -> None:
+    """A stranger's is refused; neither is stored."""
+    value = sign_probe(probe_keys(runtime.settings)[0], "crossing", at=int(datetime.now(UTC).timestamp()))
+    forwarded = {"X-Forwarded-For": "203.0.113.9, 10.0.0.1"}
+    answer = client.post("/callbacks/crossing", headers={HEADER: value, **forwarded})
+    told = answer.get_json()
+    assert (answer.status_code, told["source"], told["client"]) == (200, "crossing", "127.0.0.1")
+    assert (told["proxies"], told["hops"]) == (2, 0)
+    for path, probe in (("/callbacks/epay", value), ("/callbacks/crossing", "1.x")):
+        assert client.post(path, headers={HEADER: probe}).status_code == 401
+    with reading(runtime.engine) as connection:
+        assert connection.scalars(select(callbacks.c.id)).all() == []
