@@ -27,6 +27,7 @@ TIMETABLE = (
     Entry("jobs.reconcile.run", CronTrigger(second="3-59/20", timezone=UTC), timedelta(seconds=20)),
     Entry("jobs.close.run", CronTrigger(minute="*/10", second=30, timezone=UTC), timedelta(minutes=10)),
     Entry("jobs.balance.run", CronTrigger(minute="*/5", second=25, timezone=UTC), timedelta(minutes=5)),
+    Entry("jobs.prove.run", CronTrigger(minute="*/2", second=48, timezone=UTC), timedelta(minutes=2)),
     Entry("jobs.retention.run", CronTrigger(minute=7, timezone=UTC), timedelta(hours=1)),
 )
 

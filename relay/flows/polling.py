@@ -48,6 +48,14 @@ class Poller:
     new_id: Callable[[datetime], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a question: whether the answer could be used, and how many orders changed by it."""
+
+    is_clear: bool
+    changed: int
+
+
 def poll(poller: Poller, *, for_s: float) -> int:
     """Ask what is due, source by source in turns, for `for_s` seconds at most; return how many orders changed by it."""
     creator = poller.creator
@@ -60,44 +68,51 @@ def poll(poller: Poller, *, for_s: float) -> int:
         source = waiting.popleft()
         row = _turn(creator, source)
         if row is not None:
-            changed += _ask(poller, source, row)
+            changed += ask(poller, source, (row["namespace"], row["orderid"])).changed
+            _plan_next(creator, row)
             waiting.append(source)
     return changed
 
 
 def _turn(creator: Creator, source: Source) -> RowMapping | None:
     """Wait for the account's turn and take an order to ask about; None when there is none, or the turn is far."""
-    now = creator.clock()
-    with writing(creator.engine) as connection:
-        if not polls.is_due(connection, source.name, now=now):
-            return None
-        turn = paces.reserve(connection, rules.pace_name(source), now=now, latest=now + TURN_WITHIN, apart=rules.APART)
-    if turn is None:
+    with reading(creator.engine) as connection:
+        is_due = polls.is_due(connection, source.name, now=creator.clock())
+    if not (is_due and wait_turn(creator, source)):
         return None
-    creator.sleep((turn - now).total_seconds())
     now = creator.clock()
     with writing(creator.engine) as connection:
         return polls.take(connection, source.name, now=now, until=now + LOST_AFTER)
 
 
-def _ask(poller: Poller, source: Source, row: RowMapping) -> int:
-    """Ask about one order, keep what is said, and let the order be judged again."""
-    creator, key = poller.creator, (row["namespace"], row["orderid"])
+def wait_turn(creator: Creator, source: Source) -> bool:
+    """Wait until a source's account may be called; False when that is far."""
+    now = creator.clock()
+    with writing(creator.engine) as connection:
+        turn = paces.reserve(connection, rules.pace_name(source), now=now, latest=now + TURN_WITHIN, apart=rules.APART)
+    if turn is not None:
+        creator.sleep((turn - now).total_seconds())
+    return turn is not None
+
+
+def ask(poller: Poller, source: Source, key: creations.Key) -> Asked:
+    """Ask about one order, keep what is said, and let the order be judged again; the account's turn has come."""
+    creator = poller.creator
     answer = _answer(creator, source, key)
+    is_clear = not isinstance(answer, Busy | Unclear)
     if isinstance(answer, Busy | Unclear):
         reason = answer.reason if isinstance(answer, Unclear) else "too many requests"
-        log.warning("provider_unclear", extra={"source": source.name, "orderid": row["orderid"], "reason": reason})
+        log.warning("provider_unclear", extra={"source": source.name, "orderid": key[1], "reason": reason})
     else:
         _settle_request(creator, source, key, answer)
     now, changed = creator.clock(), 0
     with writing(creator.engine) as connection:
-        sources.note_answer(connection, source.name, is_clear=not isinstance(answer, Busy | Unclear), now=now)
+        sources.note_answer(connection, source.name, is_clear=is_clear, now=now)
     if isinstance(answer, ProviderFact):
         with writing(creator.engine) as connection:
             new = provider_facts.record(connection, [answer], now=now)
         changed = reconsider(creator.engine, creator.sources, new, now=now, new_id=poller.new_id)
-    _plan_next(creator, row)
-    return changed
+    return Asked(is_clear, changed)
 
 
 def _answer(creator: Creator, source: Source, key: creations.Key) -> ProviderFact | Absent | Busy | Unclear:

@@ -137,7 +137,7 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
         found = claims.attach(connection, found, bench.chains, now=now)
         terms = {name: terms_of(bench.sources.get(name), bench.chains) for name in {one.source for one in found}}
         judged = [(one, judge(one, terms[one.source], now)) for one in found]
-        tally.changed += store.write_states(connection, (_state(*one, now) for one in judged), kept)
+        tally.changed += store.write_states(connection, (state_row(*one, now) for one in judged), kept)
         recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])
         recoveries.withdraw(connection, [story.key for story, one in judged if one.wish is None])
         _ask(connection, bench, judged, now)
@@ -163,7 +163,8 @@ def _still_ours(connection: Connection, bench: Bench, fence: int, now: datetime)
         raise LeaseLost("another process reconciles now")
 
 
-def _state(story: Story, judged: Judged, now: datetime) -> dict[str, Any]:
+def state_row(story: Story, judged: Judged, now: datetime) -> dict[str, Any]:
+    """Return how an order stands, as it is kept."""
     return {
         "namespace": story.namespace,
         "orderid": story.orderid,

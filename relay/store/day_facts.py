@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, text
+from sqlalchemy import Connection, RowMapping, bindparam, select, text
 
 from relay.core.days import Day
 from relay.core.ids import time_ordered_id
 from relay.core.statement import Bridge, Line, Sum
+from relay.store.halving import first_since
 from relay.store.rows import callbacks, day_closes, events, orders
 
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -205,7 +206,10 @@ def first_moment(connection: Connection) -> datetime | None:
 
 def callback_bounds(connection: Connection, day: Day) -> tuple[int, int]:
     """Return the numbers between which the callbacks of a day lie, the last excluded; a few others may lie there too."""
-    return _first_id(connection, day.start - _SKEW), _first_id(connection, day.end + _SKEW)
+    number, time = callbacks.c.id, callbacks.c.received_at
+    # The door pays for no index of times.
+    first, last = (first_since(connection, number, time, at) for at in (day.start - _SKEW, day.end + _SKEW))
+    return first, last
 
 
 def _bounds(connection: Connection, day: Day) -> dict[str, Any]:
@@ -225,20 +229,6 @@ def _known_until(connection: Connection, day: Day) -> datetime:
     """Return when a sealed day was prepared: what came later is not its any more. Of any other day there is no such end."""
     query = select(day_closes.c.prepared_at).where(day_closes.c.day == day.name, day_closes.c.state == "sealed")
     return connection.execute(query).scalar() or _NEVER
-
-
-def _first_id(connection: Connection, moment: datetime) -> int:
-    """Return the number of the first callback that came at a moment or later, by halving: the door pays for no index of times."""
-    low, high = 0, (connection.scalar(select(func.max(callbacks.c.id))) or 0) + 1
-    while low < high:
-        middle = (low + high) // 2
-        query = select(callbacks.c.id, callbacks.c.received_at).where(callbacks.c.id >= middle).order_by(callbacks.c.id)
-        row = connection.execute(query.limit(1)).first()
-        if row is None or row.received_at >= moment:
-            high = middle
-        else:
-            low = row.id + 1
-    return low
 
 
 def _bound(spelled: str) -> Any:

@@ -60,6 +60,7 @@ month_closes: Table = tables.MonthClose.__table__  # type: ignore[attr-defined] 
 day_trends: Table = tables.DayTrend.__table__  # type: ignore[attr-defined]  # as above
 asked_acts: Table = tables.AskedAct.__table__  # type: ignore[attr-defined]  # as above
 workbooks: Table = tables.Workbook.__table__  # type: ignore[attr-defined]  # as above
+day_looks: Table = tables.DayLook.__table__  # type: ignore[attr-defined]  # as above
 dirty: Table = tables.Dirty.__table__  # type: ignore[attr-defined]  # as above
 dirty_work: Table = tables.DirtyWork.__table__  # type: ignore[attr-defined]  # as above
 dirty_strays: Table = tables.DirtyStray.__table__  # type: ignore[attr-defined]  # as above

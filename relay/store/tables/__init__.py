@@ -40,7 +40,7 @@ from relay.store.tables.operations import (
 )
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
 from relay.store.tables.people import Session, SignInFailure, User
-from relay.store.tables.reconciliation import Dirty, DirtyStray, DirtyWork, MatchState, Recovery, Run
+from relay.store.tables.reconciliation import DayLook, Dirty, DirtyStray, DirtyWork, MatchState, Recovery, Run
 from relay.store.tables.triggers import create as make_triggers
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "DayClose",
     "DayFile",
     "DayGap",
+    "DayLook",
     "DayProof",
     "DayTrend",
     "Delivery",

@@ -91,6 +91,27 @@ class Run(SQLModel, table=True):
     last_checked: datetime
 
 
+class DayLook(SQLModel, table=True):
+    """A day that is looked at once more: `daily` its provider is asked again, `weekly` its verdicts are proven.
+
+    `cursor` is the number of the last order that was looked at, `tally` what
+    was counted so far. With its end a run is written.
+    """
+
+    __tablename__ = "day_looks"
+    __table_args__ = (CheckConstraint("kind IN ('daily', 'weekly')", name="kind"),)
+
+    kind: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    source: str | None = None
+    starts_at: datetime
+    ends_at: datetime
+    cursor: int = Field(default=0, sa_type=BigInteger)
+    tally: str = Field(default="{}", sa_type=Text)
+    begun_at: datetime
+    ended_at: datetime | None = None
+
+
 class Recovery(SQLModel, table=True):
     """A payment whose callback never came: found, and then credited, stopped by the brake, or refused by a person."""
 
