@@ -19,6 +19,7 @@ from relay.cli.migrate import migrate
 from relay.cli.orders import orders
 from relay.cli.reconcile import reconcile
 from relay.cli.releases import release
+from relay.cli.replays import replay
 from relay.cli.report import report
 from relay.cli.run import run
 from relay.cli.sandbox import sandbox
@@ -61,6 +62,7 @@ def main() -> None:
 
 
 orders.add_command(release)
+events.add_command(replay)
 for command in COMMANDS:
     main.add_command(command)
 

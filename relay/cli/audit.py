@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay.cli.output import as_json, at_most, pages, show
+from relay.cli.output import as_json, at_most, or_json, pages, say, show
 from relay.cli.shell import FAILED, Shell, pass_shell
 from relay.store import audit as store
 from relay.store.engine import reading
@@ -31,6 +31,7 @@ def list_acts(shell: Shell, actor: str | None, subject: str | None, limit: int, 
 
 @audit.command()
 @click.option("--head", help="A hash that was once logged or written down, and must still be part of the chain.")
+@or_json
 @click.pass_context
 @pass_shell
 def verify(shell: Shell, context: click.Context, head: str | None) -> None:
@@ -45,4 +46,4 @@ def verify(shell: Shell, context: click.Context, head: str | None) -> None:
         click.echo("the chain does not hold that head: its end was cut off", err=True)
     if first_bad is not None or is_cut:
         context.exit(FAILED)
-    click.echo(f"{newest.sequence} acts, whole; head {newest.hash}")
+    say(f"{newest.sequence} acts, whole; head {newest.hash}", acts=newest.sequence, head=newest.hash)

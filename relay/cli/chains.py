@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import NUMBER, as_json, show
+from relay.cli.output import NUMBER, as_json, or_json, say, show
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import chains as flow
 
@@ -32,6 +32,7 @@ def list_chains(shell: Shell, *, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--block", type=NUMBER, help="The last block that is on the true chain, as several explorers show it.")
 @click.option("--hash", "block_hash", help="The hash of that block.")
+@or_json
 @pass_shell
 def resume(shell: Shell, name: str, block: int | None, block_hash: str | None) -> None:
     """Let a chain be read again that a deep reorg stopped.
@@ -43,4 +44,4 @@ def resume(shell: Shell, name: str, block: int | None, block_hash: str | None) -
         raise click.UsageError("--block and --hash belong together")
     known = None if block is None or block_hash is None else flow.Block(number=block, hash=block_hash)
     lost = flow.resume(shell.runtime.engine, name, known, actor=shell.person, now=now())
-    click.echo(f"{name} is read again by the next scan; {lost} transfers and events were given up")
+    say(f"{name} is read again by the next scan; {lost} transfers and events were given up", chain=name, lost=lost)

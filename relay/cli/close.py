@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from relay.bootstrap import desk_of, now, sealer_of
-from relay.cli.output import as_json, show
+from relay.cli.output import as_json, or_json, say, show
 from relay.cli.shell import FAILED, Shell, pass_shell
 from relay.core.amounts import format_micros
 from relay.core.days import Day, read_day
@@ -46,17 +46,19 @@ def close() -> None:
 @close.command()
 @day_option
 @click.option("--around", default="", help="Close it although a witness was not read, because; the seal says so.")
+@or_json
 @pass_shell
 def prepare(shell: Shell, *, day: str, around: str) -> None:
     """Prepare a day; tells everything that stands in its way."""
     flow.prepare(desk_of(shell.runtime), _day(shell, day), actor=shell.person, now=now(), around=around)
-    click.echo(f"{day} is prepared; another person approves it")
+    say(f"{day} is prepared; another person approves it", day=day)
 
 
 @close.command()
 @day_option
 @click.option("--manifest", required=True, help="The SHA-256 of the manifest that was read.")
 @click.option("--accept", multiple=True, help="The id of an open P1 that is carried on; once for each.")
+@or_json
 @pass_shell
 def approve(shell: Shell, *, day: str, manifest: str, accept: tuple[str, ...]) -> None:
     """Approve and seal a day that another person, or the clock, has prepared."""
@@ -72,12 +74,13 @@ def approve(shell: Shell, *, day: str, manifest: str, accept: tuple[str, ...]) -
         now=now(),
     )
     runtime.memory.ring()
-    click.echo(f"{day} is sealed by key {sealer.id}")
+    say(f"{day} is sealed by key {sealer.id}", day=day, key_id=sealer.id)
 
 
 @close.command()
 @click.argument("name", metavar="YYYY-MM")
 @click.option("--manifest", help="Approve it: the SHA-256 of the manifest that was read.")
+@or_json
 @pass_shell
 def month(shell: Shell, *, name: str, manifest: str | None) -> None:
     """Show how a month stands, from opening to closing; with --manifest approve it."""
@@ -93,13 +96,20 @@ def month(shell: Shell, *, name: str, manifest: str | None) -> None:
     with reading(desk.engine) as connection:
         told = months.month_of(connection, name, desk.calendar, first_day(connection, desk.calendar, moment), moment)
         made = month_close.draft(connection, told, desk.calendar.day_at(moment).date)
-    click.echo(f"{told.sealed} of {len(told.days)} days sealed")
-    click.echo(
-        f"opening {format_micros(made.opening)}, closing {format_micros(made.closing)} USDT paid and not credited"
-    )
-    click.echo(f"manifest {made.hash}")
-    click.echo(
-        "approved" if made.is_approved else f"not approved: {'; '.join(made.obstacles) or 'nothing is in the way'}"
+    obstacles = [] if made.is_approved else list(made.obstacles)
+    opening, closing = format_micros(made.opening), format_micros(made.closing)
+    stands = "approved" if made.is_approved else f"not approved: {'; '.join(obstacles) or 'nothing is in the way'}"
+    say(
+        f"{told.sealed} of {len(told.days)} days sealed\n"
+        f"opening {opening}, closing {closing} USDT paid and not credited\n"
+        f"manifest {made.hash}\n{stands}",
+        month=name,
+        sealed=told.sealed,
+        opening=opening,
+        closing=closing,
+        manifest=made.hash,
+        approved=made.is_approved,
+        obstacles=obstacles,
     )
 
 
@@ -118,31 +128,34 @@ def list_versions(shell: Shell, *, day: str, as_json: bool) -> None:
 @close.command()
 @day_option
 @click.option("--reason", help="Ask for it, with a reason; without one, agree to what another person asked.")
+@or_json
 @pass_shell
 def reopen(shell: Shell, *, day: str, reason: str | None) -> None:
     """Open a sealed day again: one person asks, another agrees."""
     desk = desk_of(shell.runtime)
     if reason is None:
         flow.reopen(desk, _day(shell, day), actor=shell.person, now=now())
-        click.echo(f"{day} is open again; the sealed version stays readable")
+        say(f"{day} is open again; the sealed version stays readable", day=day)
         return
     flow.ask_to_reopen(desk, _day(shell, day), reason, actor=shell.person, now=now())
-    click.echo(f"asked to open {day} again; another person agrees")
+    say(f"asked to open {day} again; another person agrees", day=day)
 
 
 @close.command()
 @day_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("evidence.zip"), show_default=True)
+@or_json
 @pass_shell
 def export(shell: Shell, *, day: str, out: Path) -> None:
     """Write the evidence of a sealed day; `python -I verify.py` in it needs nothing of ours."""
     out.write_bytes(_evidence(shell, day))
-    click.echo(f"{out}: unpack it and run python -I verify.py .")
+    say(f"{out}: unpack it and run python -I verify.py .", day=day, file=str(out))
 
 
 @close.command()
 @day_option
 @click.option("--rpc", multiple=True, metavar="[CHAIN=]URL", help="Read each transfer again from this node.")
+@or_json
 @click.pass_context
 @pass_shell
 def verify(shell: Shell, context: click.Context, *, day: str, rpc: tuple[str, ...]) -> None:
@@ -155,7 +168,7 @@ def verify(shell: Shell, context: click.Context, *, day: str, rpc: tuple[str, ..
         done = subprocess.run(
             [sys.executable, "-I", str(program), str(archive), *nodes], capture_output=True, text=True, check=False
         )
-    click.echo(done.stdout.rstrip())
+    say(done.stdout.rstrip(), day=day, holds=not done.returncode)
     if done.returncode:
         context.exit(FAILED)
 

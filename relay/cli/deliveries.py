@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import NUMBER, as_json, at_most, pages, show
+from relay.cli.output import NUMBER, as_json, at_most, or_json, pages, say, show
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import deliveries as flow
 from relay.store import deliveries as store
@@ -41,9 +41,10 @@ def list_deliveries(
 
 @deliveries.command()
 @click.argument("delivery_id", type=NUMBER)
+@or_json
 @pass_shell
 def retry(shell: Shell, delivery_id: int) -> None:
     """Send a pending or dead delivery now, with its whole schedule before it."""
     flow.retry(shell.runtime.engine, delivery_id, actor=shell.person, now=now())
     shell.runtime.memory.ring()
-    click.echo(f"delivery {delivery_id} is due")
+    say(f"delivery {delivery_id} is due", id=delivery_id)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from relay.bootstrap import now, office_of
-from relay.cli.output import as_json, at_most, names, pages, show, show_one
+from relay.cli.output import as_json, at_most, names, or_json, pages, say, show, show_one
 from relay.cli.shell import Shell, pass_shell
 from relay.core.events import rfc3339
 from relay.core.filters import FILTERS, filters_of
@@ -158,12 +158,13 @@ def list_endpoints(shell: Shell, limit: int, *, as_json: bool) -> None:
 
 @endpoints.command()
 @click.argument("endpoint_id")
+@or_json
 @pass_shell
 def test(shell: Shell, endpoint_id: str) -> None:
     """Send a `relay.test` event to this endpoint alone."""
     delivery = flow.test(office_of(shell.runtime), endpoint_id, actor=shell.person, now=now())
     shell.runtime.memory.ring()
-    click.echo(f"delivery {delivery} is on its way; see: deliveries list --endpoint {endpoint_id}")
+    say(f"delivery {delivery} is on its way; see: deliveries list --endpoint {endpoint_id}", delivery_id=delivery)
 
 
 @endpoints.command(name="rotate-secret")
@@ -179,22 +180,25 @@ def rotate_secret(shell: Shell, endpoint_id: str, *, as_json: bool) -> None:
 @endpoints.command()
 @click.argument("endpoint_id")
 @click.option("--skip", is_flag=True, help="Give up what waited instead of sending it.")
+@or_json
 @pass_shell
 def enable(shell: Shell, endpoint_id: str, *, skip: bool) -> None:
     """Send what waited, oldest first, and everything from now on."""
     enabled = flow.enable(office_of(shell.runtime), endpoint_id, skip=skip, actor=shell.person, now=now())
     shell.runtime.memory.ring()
     since = f", the oldest since {rfc3339(enabled.oldest)}" if enabled.oldest else ""
-    click.echo(f"{endpoint_id} is enabled; {enabled.waited} waited{since}{' and were given up' if skip else ''}")
+    said = f"{endpoint_id} is enabled; {enabled.waited} waited{since}{' and were given up' if skip else ''}"
+    say(said, id=endpoint_id, waited=enabled.waited, oldest=enabled.oldest)
 
 
 @endpoints.command()
 @click.argument("endpoint_id")
+@or_json
 @pass_shell
 def disable(shell: Shell, endpoint_id: str) -> None:
     """Send nothing more; what happens meanwhile waits."""
     flow.stop(office_of(shell.runtime), endpoint_id, "disabled", actor=shell.person, now=now())
-    click.echo(f"{endpoint_id} is disabled; what happens meanwhile waits")
+    say(f"{endpoint_id} is disabled; what happens meanwhile waits", id=endpoint_id)
 
 
 _HIDDEN = {"secrets", "headers", "deleted_at", "gone_at", "failed_at", "failing_told_at"}

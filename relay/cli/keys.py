@@ -7,7 +7,7 @@ import os
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import as_json, at_most, names, pages, show, show_one
+from relay.cli.output import as_json, at_most, names, or_json, pages, say, show, show_one
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import keys as flow
 from relay.store import keys as store
@@ -58,8 +58,9 @@ def list_keys(shell: Shell, limit: int, *, as_json: bool) -> None:
 
 @keys.command()
 @click.argument("key_id")
+@or_json
 @pass_shell
 def revoke(shell: Shell, key_id: str) -> None:
     """End a key at once."""
     flow.revoke(shell.runtime.engine, key_id, actor=shell.person, now=now())
-    click.echo(f"{key_id} is revoked")
+    say(f"{key_id} is revoked", id=key_id)

@@ -19,6 +19,17 @@ PAGE = 250
 # A row's number; beyond the largest BIGINT a driver would object.
 NUMBER = click.IntRange(0, 2**63 - 1)
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, one thing a line.")
+
+
+def _remember(context: click.Context, _: click.Parameter, is_asked: bool) -> None:  # noqa: FBT001  # as click calls it
+    context.meta[_ASKED] = is_asked
+
+
+_ASKED = "relay.json"
+# For a command that says in a sentence what it has done; see `say`.
+or_json = click.option(
+    "--json", is_flag=True, expose_value=False, callback=_remember, help="Answer in JSON, one thing a line."
+)
 at_most = click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many to show at most."
 )
@@ -63,6 +74,12 @@ def tell(thing: Mapping[Any, Any], columns: Sequence[str], *, as_json: bool) -> 
     """Print one line of a list that has no end: whole as JSON, for a person these columns."""
     plain = _plain(thing)
     click.echo(json.dumps(plain) if as_json else "  ".join(_cell(plain[name]) for name in columns))
+
+
+def say(sentence: str, **facts: Any) -> None:
+    """Tell what was done: a person a sentence; a program, which asked by `or_json`, the facts and the sentence as `said`."""
+    is_asked = click.get_current_context().meta.get(_ASKED)
+    click.echo(json.dumps(_plain(facts | {"said": sentence})) if is_asked else sentence)
 
 
 def show_one(thing: Mapping[Any, Any], *, as_json: bool, note: str = "") -> None:

@@ -7,13 +7,14 @@ import json
 import click
 
 from relay.bootstrap import bench_of, new_act_id, now
-from relay.cli.output import as_json
+from relay.cli.output import as_json, or_json, say
 from relay.cli.shell import Shell, pass_shell
 from relay.core.amounts import format_micros
 from relay.core.events import rfc3339
 from relay.flows import asked_acts, recovery
 from relay.flows import reconcile as flow
 from relay.flows.asked_acts import Till
+from relay.flows.rounds import run_now
 from relay.store.engine import reading
 
 BREAKS_FOUND = 3
@@ -25,21 +26,18 @@ def reconcile() -> None:
 
 
 @reconcile.command()
+@or_json
 @pass_shell
 def run(shell: Shell) -> None:
-    """Judge what changed, recover what is missing; exit 3 when breaks are open."""
+    """Judge what changed, recover what is missing; exit 3 when breaks are open, 1 while another process runs."""
     runtime = shell.runtime
-    bench = bench_of(runtime, shell.person.id)
-    ended = flow.reconcile(bench, now=now())
-    recovered = 0 if ended == "busy" else recovery.recover(bench, runtime.intake, now=now())
-    if recovered:
-        ended = flow.reconcile(bench, now=now())
-        runtime.memory.ring()
+    done = run_now(bench_of(runtime, shell.person.id), runtime.intake, actor=shell.person, clock=now)
+    runtime.memory.ring()
     found = flow.status(runtime.engine)
     count = sum(one["count"] for one in found["open"].values())
-    click.echo(f"{ended}; {recovered} recovered; {count} breaks are open")
-    if ended == "incomplete":
-        click.echo(found["run"]["reason"])
+    reason = found["run"]["reason"] if done.state == "incomplete" else ""
+    said = f"{done.state}; {done.recovered} recovered; {count} breaks are open" + (f"\n{reason}" if reason else "")
+    say(said, state=done.state, recovered=done.recovered, open=count, reason=reason)
     if count:
         raise SystemExit(BREAKS_FOUND)
 
@@ -75,16 +73,18 @@ def status(shell: Shell, *, as_json: bool) -> None:
 @reconcile.command()
 @click.argument("break_id", metavar="BREAK")
 @click.option("--reason", required=True, help="Why; it stands in the audit.")
+@or_json
 @pass_shell
 def propose(shell: Shell, break_id: str, *, reason: str) -> None:
     """Propose money that came without an order as its owner's credit; another person credits it."""
     moment, till = now(), _till(shell)
     asked_acts.ask_credit(till, break_id, reason, actor=shell.person, now=moment, act_id=new_act_id(moment))
-    click.echo("it is proposed; another person credits it")
+    say("it is proposed; another person credits it", id=break_id)
 
 
 @reconcile.command()
 @click.argument("break_id", metavar="BREAK")
+@or_json
 @pass_shell
 def credit(shell: Shell, break_id: str) -> None:
     """Credit money that came without an order, as another person has proposed."""
@@ -93,7 +93,8 @@ def credit(shell: Shell, break_id: str) -> None:
         wish = asked_acts.asked_of(connection, break_id)
     asked_acts.agree(_till(shell), wish["id"], actor=shell.person, now=now())
     runtime.memory.ring()
-    click.echo(f"{wish['orderid']} is credited with {format_micros(wish['micros'])} USDT")
+    credited = format_micros(wish["micros"])
+    say(f"{wish['orderid']} is credited with {credited} USDT", orderid=wish["orderid"], credited=credited)
 
 
 def _till(shell: Shell) -> Till:
@@ -105,6 +106,7 @@ def _till(shell: Shell) -> Till:
 @click.argument("orderids", nargs=-1)
 @click.option("--refuse", is_flag=True, help="Do not credit them; they stay breaks.")
 @click.option("--reason", default="", help="Why; it stands in the audit.")
+@or_json
 @pass_shell
 def release(shell: Shell, source: str, orderids: tuple[str, ...], *, refuse: bool, reason: str) -> None:
     """Release what a source's brake has stopped: the orders named, or all of them."""
@@ -120,4 +122,4 @@ def release(shell: Shell, source: str, orderids: tuple[str, ...], *, refuse: boo
         now=now(),
     )
     shell.runtime.memory.ring()
-    click.echo(f"{count} {'refused' if refuse else 'credited'}")
+    say(f"{count} {'refused' if refuse else 'credited'}", count=count, refused=refuse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from relay.bootstrap import new_event_id, now
+from relay.cli.output import or_json, say
 from relay.cli.shell import Shell, pass_shell
 from relay.core.amounts import format_micros
 from relay.core.releases import Act, wish_of
@@ -17,6 +18,7 @@ from relay.flows import releases as flow
 @click.argument("act", type=click.Choice([str(act) for act in Act]))
 @click.option("--reason", required=True, help="Why; the audit and subscribers are told.")
 @click.option("--amount", help='USDT: of "credit" the sum, of "adjust" the signed difference, such as --amount=-1.5.')
+@or_json
 @pass_shell
 def release(shell: Shell, source: str, orderid: str, act: str, *, reason: str, amount: str | None) -> None:
     """End the hold of an order: credit, adjust, reverse or discard."""
@@ -33,4 +35,6 @@ def release(shell: Shell, source: str, orderid: str, act: str, *, reason: str, a
         new_id=new_event_id,
     )
     runtime.memory.ring()
-    click.echo(f"{orderid} is {row['state']}, credited with {format_micros(row['credited_micros'])} USDT")
+    credited = format_micros(row["credited_micros"])
+    said = f"{orderid} is {row['state']}, credited with {credited} USDT"
+    say(said, orderid=orderid, state=row["state"], credited=credited)

@@ -12,6 +12,7 @@ import click
 
 from relay.bootstrap import desk_of, now
 from relay.cli.close import DayType
+from relay.cli.output import or_json, say
 from relay.cli.shell import Shell, pass_shell
 from relay.core.days import ONE, Day, read_day
 from relay.core.exports import ITEMS, Control, csv_of, spelled
@@ -33,6 +34,7 @@ def report() -> None:
 @click.option("--to", "last", type=DayType(), help="The last of them.")
 @click.option("--format", "kind", type=click.Choice(["csv", "xlsx", "json"]), default="csv", show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Where to write it.")
+@or_json
 @pass_shell
 def export(shell: Shell, *, day: str | None, first: str | None, last: str | None, kind: str, out: Path) -> None:
     """Write the orders of a day, or of several; prints rows, control totals and SHA-256 of a CSV file.
@@ -44,7 +46,7 @@ def export(shell: Shell, *, day: str | None, first: str | None, last: str | None
         if start != end:
             raise click.UsageError("a workbook has one day: --day")
         write_day(desk_of(shell.runtime), _named(shell, start), out, write=write_workbook, now=now())
-        click.echo(str(out))
+        say(str(out), file=str(out))
         return
     control = Control()
     days = [_named(shell, of) for of in _days(start, end)]

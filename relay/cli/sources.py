@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import as_json, show
+from relay.cli.output import as_json, or_json, say, show
 from relay.cli.shell import Shell, pass_shell
 from relay.flows import sources as flow
 from relay.flows.namespaces import move_source
@@ -30,25 +30,28 @@ def list_sources(shell: Shell, *, as_json: bool) -> None:
 
 @sources.command()
 @click.argument("name")
+@or_json
 @pass_shell
 def pause(shell: Shell, name: str) -> None:
     """Hold everything that a source sends from now on."""
     flow.pause(shell.runtime.engine, shell.runtime.sources, name, actor=shell.person, now=now())
-    click.echo(f"{name} is paused; what comes is stored, acknowledged and held")
+    say(f"{name} is paused; what comes is stored, acknowledged and held", source=name)
 
 
 @sources.command()
 @click.argument("name")
+@or_json
 @pass_shell
 def resume(shell: Shell, name: str) -> None:
     """Let a source credit again."""
     flow.resume(shell.runtime.engine, shell.runtime.sources, name, actor=shell.person, now=now())
-    click.echo(f"{name} goes on; what was held waits for a release")
+    say(f"{name} goes on; what was held waits for a release", source=name)
 
 
 @sources.command()
 @click.argument("former")
 @click.argument("name")
+@or_json
 @pass_shell
 def move(shell: Shell, former: str, name: str) -> None:
     """Give the history of the source FORMER to the configured source NAME, in its namespace; all processes are stopped.
@@ -57,4 +60,6 @@ def move(shell: Shell, former: str, name: str) -> None:
     """
     runtime = shell.runtime
     move_source(runtime.engine, runtime.sources, former, name, actor=shell.person, now=now())
-    click.echo(f"the history of {former} is that of {name}, under the namespace {runtime.sources[name].namespace}")
+    namespace = runtime.sources[name].namespace
+    said = f"the history of {former} is that of {name}, under the namespace {namespace}"
+    say(said, source=name, former=former, namespace=namespace)

@@ -8,7 +8,7 @@ import sys
 import click
 
 from relay.bootstrap import now
-from relay.cli.output import as_json, names, show
+from relay.cli.output import as_json, names, or_json, say, show
 from relay.cli.shell import Shell, pass_shell
 from relay.core.people import ROLES, SALT_BYTES
 from relay.flows import people as flow
@@ -26,12 +26,13 @@ def users() -> None:
 @users.command()
 @click.argument("name")
 @roles_option
+@or_json
 @pass_shell
 def create(shell: Shell, *, name: str, roles: list[str]) -> None:
     """Let a person in; the password is asked for, or read from the first line of standard input."""
     newcomer = flow.Newcomer(name, roles, _password(), os.urandom(SALT_BYTES))
     made = flow.create(shell.runtime.engine, newcomer, actor=shell.person, now=now())
-    click.echo(f"{made} can sign in at {shell.settings.public_url}/sign-in")
+    say(f"{made} can sign in at {shell.settings.public_url}/sign-in", name=made)
 
 
 @users.command(name="list")
@@ -47,31 +48,34 @@ def list_users(shell: Shell, *, as_json: bool) -> None:
 @users.command()
 @click.argument("name")
 @roles_option
+@or_json
 @pass_shell
 def role(shell: Shell, name: str, *, roles: list[str]) -> None:
     """Give a person other roles, at once."""
     flow.set_roles(shell.runtime.engine, name, roles, actor=shell.person, now=now())
-    click.echo(f"{name} is {', '.join(roles)}")
+    say(f"{name} is {', '.join(roles)}", name=name, roles=roles)
 
 
 @users.command()
 @click.argument("name")
+@or_json
 @pass_shell
 def revoke(shell: Shell, name: str) -> None:
     """Let a person in no more, and end their sessions; the name stays taken."""
     flow.revoke(shell.runtime.engine, name, actor=shell.person, now=now())
-    click.echo(f"{name} can sign in no more")
+    say(f"{name} can sign in no more", name=name)
 
 
 @users.command(name="reset-password")
 @click.argument("name")
+@or_json
 @pass_shell
 def reset_password(shell: Shell, name: str) -> None:
     """Give a person another password, and end their sessions."""
     flow.reset_password(
         shell.runtime.engine, name, _password(), salt=os.urandom(SALT_BYTES), actor=shell.person, now=now()
     )
-    click.echo(f"{name} has another password")
+    say(f"{name} has another password", name=name)
 
 
 def _password() -> str:

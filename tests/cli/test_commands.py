@@ -13,10 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import click
 import pytest
 from sqlalchemy import Engine, select, text
 
 from config.settings import load
+from relay.__main__ import main
 from relay.core.actors import hash_of
 from relay.core.signatures import sign
 from relay.edge.redis import BELL, connect, eviction_policy
@@ -25,7 +27,15 @@ from relay.store.engine import reading, writing
 from relay.store.migrate import downgrade
 from relay.store.rows import replays
 from tests.cli.conftest import CommandLine
-from tests.rows import a_delivery, a_heartbeat, a_stored_callback, an_endpoint, an_event
+from tests.rows import (
+    a_delivery,
+    a_heartbeat,
+    a_provider_fact,
+    a_stored_callback,
+    a_stored_order,
+    an_endpoint,
+    an_event,
+)
 from tests.web.conftest import ENVIRONMENT
 
 URL = "https://shop.example/hook"
@@ -431,3 +441,52 @@ def test_a_reader_that_goes_away_is_no_failure_worth_words(database_url: str, re
             command, env=environment, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
+    """Every command by its words."""
+    if not isinstance(command, click.Group):
+        return {path: command}
+    return {words: leaf for name, one in command.commands.items() for words, leaf in leaves(one, (*path, name)).items()}
+
+
+# What starts something that goes on, or hands everything to another command.
+WITHOUT_JSON = {("run",), ("sandbox", "order"), ("sandbox", "make"), ("sandbox", "do")}
+
+
+def test_every_command_answers_in_json() -> None:
+    """By the same option."""
+    found = leaves(main)
+    lacking = {words for words, one in found.items() if not any("--json" in option.opts for option in one.params)}
+    assert lacking == WITHOUT_JSON
+
+
+def test_an_act_is_told_as_a_sentence_or_as_facts(relay: CommandLine, engine: Engine) -> None:
+    """The same act, for a person and for a program; a run that finds breaks ends with 3 in both."""
+    assert relay("sources", "pause", "crossing").stdout.startswith("crossing is paused;")
+    (resumed,) = relay.json("sources", "resume", "crossing", "--json")
+    assert (resumed["source"], resumed["said"].startswith("crossing goes on;")) == ("crossing", True)
+    an_unmet_promise(engine)
+    (told,) = (json.loads(line) for line in relay("reconcile", "run", "--json", code=3).stdout.splitlines())
+    assert (told["state"], told["recovered"], told["open"]) == ("complete", 0, 1)
+    assert "1 breaks are open" in relay("reconcile", "run", code=3).stdout
+    assert acts(engine)[-2:] == [("reconciliation.run", "cli")] * 2
+
+
+def an_unmet_promise(engine: Engine) -> None:
+    """An order that its provider says is paid."""
+    a_stored_order(engine, "sh-lost", state="created", credited_micros=0)
+    a_provider_fact(engine, "sh-lost")
+
+
+def test_an_event_is_sent_again(relay: CommandLine, engine: Engine) -> None:
+    """Counted first; what is meant by nothing is an error in one line."""
+    event, endpoint = an_event(engine, 1), an_endpoint(engine)
+    a_delivery(engine, 1, endpoint, state="dead")
+    (counted,) = relay.json("events", "replay", event, "--dry-run", "--json")
+    assert (counted["state"], counted["sent"]) == ("counted", 1)
+    (begun,) = relay.json("events", "replay", "--endpoint", endpoint, "--since", "2026-11-01", "--json")
+    assert begun["state"] == "running"
+    with reading(engine) as connection:
+        assert connection.scalar(select(replays.c.id)) == begun["id"]
+    assert relay("events", "replay", "evt_none", code=1).stderr == "Error: no such event\n"
