@@ -100,9 +100,10 @@ def test_an_answer_that_says_nothing_is_told(world: World) -> None:
 
 
 def test_it_goes_on_in_the_next_round(world: World) -> None:
-    """A round has but a few seconds."""
+    """A round has but a few seconds; what nobody has paid is asked about as well."""
+    world.create(orderid="sh-3")
     again(world, days=1, for_s=0.5)
-    assert (len(asked(world)), told(world)) == (1, [])
+    assert (asked(world), told(world)) == (["sh-1", "sh-2"], [])
     again(world, days=1.01)
-    assert len(asked(world)) == 2
-    assert told(world)[0]["asked"] == 2
+    assert asked(world) == ["sh-1", "sh-2", "sh-3"]
+    assert told(world)[0]["asked"] == 3
