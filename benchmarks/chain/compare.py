@@ -14,7 +14,7 @@ from benchmarks.machine import ROOT
 
 Sample = dict[str, float]
 
-NOISE = 10
+NOISE = 3
 BLOCKS = 10_000
 
 

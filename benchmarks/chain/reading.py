@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from sqlalchemy import Engine, func, insert, select
 
-from benchmarks.chain.node import CHAIN_ID, TOKEN, address
+from benchmarks.chain.node import CHAIN_ID, MAX_RANGE, TOKEN, address
 from benchmarks.chain.scanner import EventScanner
 from relay.bootstrap import now
 from relay.core.chains import Chain, NodeURL, Token
@@ -69,6 +69,7 @@ def a_chain(url: str) -> Chain:
         tokens=(Token(contract=TOKEN, decimals=6),),
         finality="finalized",
         block_ms=12_000,
+        span=MAX_RANGE,
         rate=1_000_000,
         nodes=(NodeURL(name="1:node", url=url),),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 from redis import RedisError
+from sqlalchemy import RowMapping
 
 from config.settings import Settings
 from relay.bootstrap import Runtime, now
@@ -17,6 +18,7 @@ from relay.cli.output import as_json, show
 from relay.cli.reach import reach_all
 from relay.cli.shell import FAILED, Shell, pass_shell, told
 from relay.core.chains import Chain
+from relay.core.ranges import Range, covered_to, gaps
 from relay.core.sources import Source
 from relay.edge.redis import connect, eviction_policy
 from relay.errors import NodeFault, Unavailable
@@ -27,6 +29,9 @@ from relay.store import chain as chain_store
 from relay.store import heartbeats
 from relay.store.engine import reading
 from relay.store.migrate import revision_state
+
+# A chain is read every ten seconds.
+SILENT_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +89,30 @@ def _database(runtime: Runtime, moment: datetime) -> Iterator[Check]:
     with reading(runtime.engine) as connection:
         seen = heartbeats.last_seen(connection)
         chains = chain_store.states(connection)
+        read = {one.name: chain_store.ranges_of(connection, one.name) for one in runtime.settings.chains.values()}
     for kind in ("worker", "clock"):
         yield _process(kind, seen.get(kind), moment)
-    for name, chain in chains.items():
-        if name in runtime.settings.chains and chain["trouble"]:
-            word, verdict = ("stopped", "fault") if chain["stopped"] else ("degraded", "warning")
-            yield Check(f"chain {name}", verdict, f"{word}: {chain['trouble']}")
+    for chain in runtime.settings.chains.values():
+        known = chains.get(chain.name)
+        if known is not None and known["stopped"]:
+            yield Check(f"chain {chain.name}", "fault", f"stopped: {known['stopped']}")
+        elif chain.is_on:
+            yield _coverage(chain, known, read[chain.name], moment)
+
+
+def _coverage(chain: Chain, state: RowMapping | None, ranges: Sequence[Range], moment: datetime) -> Check:
+    """Tell how far a chain was read, whether without a hole, and what keeps it from going on."""
+    what = f"chain {chain.name}"
+    if state is None or state["first_block"] is None or state["scanned_at"] is None:
+        return Check(what, "warning", "was not read yet; a worker and a clock read it")
+    age = int((moment - state["scanned_at"]).total_seconds())
+    reached = covered_to(ranges, state["first_block"])
+    read = f"read from block {state['first_block']} to {reached}, final to {state['final_number']}, {age} s ago"
+    if holes := gaps(ranges, state["first_block"], max((one.last for one in ranges), default=reached)):
+        return Check(what, "warning", f"{read}; blocks {holes[0][0]} to {holes[0][1]} are read next: they are a hole")
+    if state["trouble"] or age > SILENT_S:
+        return Check(what, "warning", f"degraded: {state['trouble'] or 'no scan came to its end lately'}; {read}")
+    return Check(what, "ok", f"{read}, without a hole")
 
 
 def _process(kind: str, seen: datetime | None, moment: datetime) -> Check:
@@ -118,9 +141,12 @@ def _node(chain: Chain, node: Node) -> tuple[str, str]:
     try:
         head = reader.tips(()).head
         fault = reader.identity_fault()
+        lacks = reader.multicall_fault()
     except NodeFault as error:
         return "fault" if error.code == "wrong_chain" else "warning", told(error)
-    return ("ok", f"head {head.number}") if fault is None else ("fault", fault)
+    if fault is not None:
+        return "fault", fault
+    return ("ok", f"head {head.number}") if lacks is None else ("warning", lacks)
 
 
 def _redis(settings: Settings) -> Check:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from relay.core.chain_addresses import family_of, parse_address
 from relay.core.sources import Source
 
-ROLES = ("deposit", "collection", "external")
+# A provider's address is watched like our own, since orders may be paid there; what is on it is not our money.
+ROLES = ("deposit", "collection", "provider", "external")
 FIELDS = ("chain", "address", "role", "owner", "source")
 LONGEST = 200
 

@@ -131,6 +131,11 @@ class Total:
         return sum(self.whys.values())
 
     @property
+    def lines(self) -> int:
+        """How many lines there are, proven or not."""
+        return self.proved + self.explained + self.gap + self.unprovable
+
+    @property
     def closing(self) -> int:
         """What must be there."""
         return self.opening + self.received - self.sent

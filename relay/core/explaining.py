@@ -185,6 +185,10 @@ def _of_others(move: Move, seen: Sighting) -> Explanation:
         sentence = f"{what} one of our addresses, to one {to}."
         action = "Nothing." if move.role == "collection" else "Find out who sent it, unless it is a known payment."
         return _said(seen, Case.OUTGOING, sentence, action)
+    if move.role == "provider":
+        sentence = "It pays an address of the provider's, and none of your orders."
+        action = "If a user says it is theirs, ask the provider to call back with the hash."
+        return _said(seen, Case.NOT_OUR_ADDRESS, sentence, action)
     sentence = "It pays no address of ours."
     action = "Check the address with the payer; if it is yours, enter it with `addresses import`."
     return _said(seen, Case.NOT_OUR_ADDRESS, sentence, action)

@@ -78,6 +78,8 @@ class Decision:
     reason: str = ""
 
 
+# Where orders are paid: users' addresses, and a provider's, where other people's orders are paid too.
+PAID_TO = ("deposit", "provider")
 NOBODY, AMBIGUOUS, OUTGOING = (Decision(reason=reason) for reason in ("nobody", "ambiguous", "outgoing"))
 
 
@@ -85,7 +87,7 @@ def decide(scene: Scene) -> Decision:
     """Climb the ladder; the first rung that knows an answer gives it."""
     possible = [claim for claim in scene.claims if _is_possible(claim, scene)]
     if not possible:
-        return NOBODY if scene.role == "deposit" else OUTGOING
+        return NOBODY if scene.role in PAID_TO else OUTGOING
     return _by_transaction(possible, scene) or _by_address(possible, scene) or _by_amount(possible, scene)
 
 
@@ -103,7 +105,7 @@ def _is_possible(claim: Claim, scene: Scene) -> bool:
         return False
     if claim.address is not None:
         return claim.address == scene.transfer.recipient
-    if scene.role != "deposit" or scene.namespace not in (None, claim.key[0]):
+    if scene.role not in PAID_TO or scene.namespace not in (None, claim.key[0]):
         return False
     return claim.user_ref == scene.owner if scene.owner is not None else claim.names_tx
 

@@ -66,8 +66,9 @@ def pieces(first: int, last: int, span: int) -> Iterator[tuple[int, int]]:
 
 
 def grown(span: int, *, found: int, bearable: int, most: int) -> int:
-    """Return the span after an answer with `found` logs: it doubles while four times as many would still be borne."""
-    return min(most, span * 2) if found * 4 <= bearable else min(span, most)
+    """Return the span after an answer with `found` logs: fourfold when there were none, doubled while four times as many would be borne."""
+    factor = 4 if not found else 2 if found * 4 <= bearable else 1
+    return min(most, span * factor)
 
 
 def shrunk(span: int, message: str, *, first: int) -> int:

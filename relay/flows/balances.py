@@ -29,8 +29,8 @@ from relay.store.engine import reading, writing
 log = logging.getLogger(__name__)
 
 LEASE_S = 300
-# Addresses of one run: ten questions with a Multicall3.
-MOST, MOST_SINGLY = 2_000, 400
+# Addresses of one run: fifty questions with a Multicall3, ten without. A hundred thousand are measured within an hour of a cut.
+MOST, MOST_SINGLY = 10_000, 400
 # A balance that moved is looked at again after so long; one that rests, after each cut.
 MOVED_EVERY = timedelta(hours=1)
 # Days whose last block is looked for, so that an outage leaves none without.

@@ -105,6 +105,14 @@ class Reader:
                 return f"{token.contract} has not the {token.decimals} decimals that the configuration says"
         return None
 
+    def multicall_fault(self) -> str | None:
+        """Return why balances cannot be asked of the configured Multicall3, None when they can or none is configured."""
+        if self._chain.multicall is None:
+            return None
+        (code,) = self.ask([("eth_getCode", [self._chain.multicall, "latest"])], strict=False)
+        missing = code in ("0x", "0x0", None)
+        return f"there is no Multicall3 at {self._chain.multicall}: balances are not proven" if missing else None
+
     def headers(self, numbers: Sequence[int]) -> list[Header]:
         """Return the headers of blocks in their order; one that the node lacks is a fault."""
         found = []

@@ -13,7 +13,7 @@ from relay.core.balances import MOVES_WITHOUT_TRANSFER, NOTHING, Moved, Point, W
 from relay.core.chains import Token
 from relay.core.logs import Header, TokenEvent
 from relay.store.bulk import given, types_of, with_rows
-from relay.store.chain_findings import WATCHED_ROLES
+from relay.store.chain_findings import OWN_ROLES
 from relay.store.engine import together
 from relay.store.rows import address_scans, addresses, balance_readings, balances, token_events
 
@@ -35,7 +35,7 @@ def due(
         "cut": cut,
         "before": before,
         "limit": limit,
-        "roles": WATCHED_ROLES,
+        "roles": OWN_ROLES,
     }
     return [row.address for row in connection.execute(_DUE, asked)]
 
@@ -111,7 +111,7 @@ def lines(
     query = (
         select(addresses.c.id, addresses.c.chain, addresses.c.address, addresses.c.role, is_filled)
         .select_from(joined)
-        .where(addresses.c.chain.in_(chains), addresses.c.role.in_(WATCHED_ROLES), addresses.c.id > after)
+        .where(addresses.c.chain.in_(chains), addresses.c.role.in_(OWN_ROLES), addresses.c.id > after)
         .order_by(addresses.c.id)
         .limit(limit)
     )
@@ -188,7 +188,7 @@ def outflows(
     connection: Connection, *, start: datetime, end: datetime, classes: Collection[str] = (), limit: int = 500
 ) -> Sequence[RowMapping]:
     """Return the final transfers out of our addresses in blocks of a time, with `class`; only some classes when named."""
-    asked = {"start": start, "end": end, "roles": WATCHED_ROLES, "limit": limit}
+    asked = {"start": start, "end": end, "roles": OWN_ROLES, "limit": limit}
     rows = connection.execute(_OUTFLOWS, asked | {"classes": list(classes) or [*OUTFLOWS]})
     return rows.mappings().all()
 

@@ -16,8 +16,9 @@ from relay.store.rows import address_scans, addresses, chain_nodes, token_events
 
 # What a transfer that is read again keeps: final it stays, and its order was looked for already.
 _KEPT = {"is_final", "look_at", "unmatched"}
-# An outsider's address is known, but what it does is not our business.
-WATCHED_ROLES = ("deposit", "collection")
+# An outsider's address is known, but what it does is not our business. What is on a provider's address is not our money.
+OWN_ROLES = ("deposit", "collection")
+WATCHED_ROLES = (*OWN_ROLES, "provider")
 
 
 def keep(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, or_, select, text
 from relay.core.facts import Transfer
 from relay.core.strays import Stray
 from relay.store.bulk import given, types_of, with_ids, with_rows
-from relay.store.chain_findings import WATCHED_ROLES
+from relay.store.chain_findings import OWN_ROLES
 from relay.store.engine import together
 from relay.store.rows import balances, breaks, dirty_strays, transfers
 
@@ -152,7 +152,7 @@ def _summed(side: str, part: str, name: str) -> str:
             AND t.is_final AND t.orphaned_at IS NULL), 0) AS BIGINT) AS {name}"""
 
 
-_OURS = ", ".join(f"'{role}'" for role in WATCHED_ROLES)
+_OURS = ", ".join(f"'{role}'" for role in OWN_ROLES)
 _INTERVALS = with_rows(
     f"""
     SELECT g.chain, g.contract, g.address, g.first_block, p.last_block, p.units AS before, b.units AS after,

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, and_, or_, select
 
 from relay.core.logs import TokenEvent
 from relay.core.token_health import LISTING, TURNING
-from relay.store.chain_findings import WATCHED_ROLES
+from relay.store.chain_findings import OWN_ROLES
 from relay.store.rows import addresses, token_events
 
 _NAMES = ("chain", "tx_hash", "log_index", "block_number", "block_hash", "contract", "kind", "account", "data")
@@ -17,7 +17,7 @@ def turns(connection: Connection) -> list[TokenEvent]:
     ours = and_(
         addresses.c.chain == token_events.c.chain,
         addresses.c.address == token_events.c.account,
-        addresses.c.role.in_(WATCHED_ROLES),
+        addresses.c.role.in_(OWN_ROLES),
     )
     query = (
         select(*(token_events.c[name] for name in _NAMES))

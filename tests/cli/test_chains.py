@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from relay.store.rows import chains
+from relay.sandbox.chain import CONTRACT
+from relay.sandbox.chain.driver import SandboxChain
+from relay.store.rows import chains, scan_ranges
 from tests.builders import NOON
 from tests.cli.conftest import CommandLine
 from tests.nodes.tron import CHAIN_ID, TOKEN
@@ -61,8 +63,42 @@ def test_the_doctor_asks_every_node(house: CommandLine, tron_url: str, case: str
     file, nodes, verdicts = CASES[case]
     house.environment |= {"RELAY_CHAINS": TOML.format(**file), "CHAIN_TRON_RPC_URLS": nodes.format(url=tron_url)}
     found = told(house, code=1 if ("fault" in dict(verdicts)) else 0)
+    verdicts = [("warning", "was not read yet"), *verdicts] if nodes else verdicts
     assert [verdict for verdict, _ in found] == [verdict for verdict, _ in verdicts]
     assert all(words in detail for (_, detail), (_, words) in zip(found, verdicts, strict=True))
+
+
+READ: dict[str, tuple[list[tuple[int, int]], dict[str, Any], str]] = {
+    "ok: read from block 3 to 30, final to 20": ([(3, 30)], {}, ""),
+    "warning: read from block 3 to 9, final to 20": ([(3, 9), (12, 30)], {}, "blocks 10 to 11 are read next"),
+    "warning: degraded: finality_stalled": ([(3, 30)], {"trouble": "finality_stalled"}, ""),
+    "warning: degraded: no scan came to its end lately": ([(3, 30)], {"scanned_at": NOON}, ""),
+}
+
+
+@pytest.mark.parametrize("said", READ)
+def test_the_doctor_says_how_far_a_chain_was_read(house: CommandLine, engine: Engine, tron_url: str, said: str) -> None:
+    """And whether without a hole: what is not covered is not claimed."""
+    ranges, changes, words = READ[said]
+    house.environment |= {"RELAY_CHAINS": TOML.format(**GOOD), "CHAIN_TRON_RPC_URLS": f"{tron_url},{tron_url}"}
+    state = {"first_block": 3, "final_number": 20, "scanned_at": datetime.now(UTC)} | changes
+    add(engine, chains, name="tron", chain_id=CHAIN_ID, span=16, **state)
+    for first, last in ranges:
+        read = {"first_block": first, "last_block": last, "last_hash": f"0x{last:064x}", "scanned_at": NOON}
+        add(engine, scan_ranges, chain="tron", **read)
+    told_of_it = ": ".join(told(house, code=0)[0])
+    assert told_of_it.startswith(said)
+    assert words in told_of_it
+
+
+def test_a_multicall_that_is_not_there_is_told(house: CommandLine, sandbox_chain: SandboxChain) -> None:
+    """Before a day cannot be proven."""
+    contract = TOKEN.replace("a6", "cA")
+    file = TOML.format(**GOOD).replace("tron", "sandbox").replace("solidified", "finalized")
+    file = file.replace(str(CHAIN_ID), str(int(sandbox_chain.rpc("eth_chainId"), 16)))
+    file = file.replace(TOKEN, CONTRACT) + f'multicall = "{contract.lower()}"'
+    house.environment |= {"RELAY_CHAINS": file, "CHAIN_SANDBOX_RPC_URLS": sandbox_chain.url}
+    assert "there is no Multicall3 at 0xcaca" in house("doctor").stdout
 
 
 def test_a_chain_that_stopped_is_named_until_a_person_lets_it_go_on(house: CommandLine, engine: Engine) -> None:

@@ -52,6 +52,7 @@ CASES = {
     "not read": (seen(ours(is_read=False)), Case.NOT_READ, "no scan has read it"),
     "a wrong token": (seen(ours(is_usdt=False, is_read=False)), Case.WRONG_TOKEN, "does not count as USDT"),
     "not our address": (seen(ours(role=None)), Case.NOT_OUR_ADDRESS, "no address of ours"),
+    "to a provider": (seen(ours(role="provider", unmatched="nobody")), Case.NOT_OUR_ADDRESS, "of the provider's"),
     "collected": (seen(ours(role="collection", sender_role="deposit")), Case.OUTGOING, "where money is collected"),
     "gone elsewhere": (seen(ours(role=None, sender_role="deposit")), Case.OUTGOING, "to one that is not ours"),
     "a chain's own coin": (seen(), Case.NO_TRANSFER, "moves no token"),

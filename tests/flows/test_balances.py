@@ -252,6 +252,31 @@ def test_only_our_own_addresses_enter_and_pages_follow_each_other(till: Till) ->
     assert seen == [MINE, *(f"0x{number + 1:040x}" for number in range(4))]
 
 
+def test_a_provider_s_address_is_read_and_enters_no_proof(till: Till) -> None:
+    """Orders are paid there; what else comes and goes is the provider's own business."""
+    add(till.engine, addresses, chain="ethereum", address=HERS, role="provider", created_at=NOON)
+    till.scan()
+    till.mine((STRANGER, HERS, 9), (HERS, STRANGER, 4))
+    till.measure()
+    assert len(till.found()) == 2
+    assert HERS not in till.proofs()
+    start = NOON.replace(hour=0)
+    with reading(till.engine) as connection:
+        assert store.outflows(connection, start=start, end=start + timedelta(days=1)) == []
+
+
+def test_a_fee_on_transfer_is_counted_as_the_token_tells_it(till: Till) -> None:
+    """The event names what arrived, and the fee is a transfer of its own to the token's owner: both sides foot."""
+    till.watch(HERS)
+    till.mine((STRANGER, MINE, 100))
+    till.measure()
+    till.mine((MINE, HERS, 48), (MINE, STRANGER, 2))
+    till.measure()
+    lines = till.proofs()
+    assert (lines[MINE].sent, lines[HERS].received) == (50, 48)
+    assert {one.verdict for one in lines.values()} == {"proved"}
+
+
 def test_money_that_leaves_is_classed_by_where_it_goes(till: Till) -> None:
     """By the address book; only final transfers."""
     vault, known = "0x" + "33" * 20, "0x" + "44" * 20

@@ -13,7 +13,7 @@ from relay.core.chains import Token
 from relay.core.days import Day
 from relay.flows.day_proofs import prove_day, prove_days
 from relay.store import day_proofs as store
-from relay.store.engine import reading
+from relay.store.engine import reading, writing
 from tests.flows.test_balances import CALENDAR, TODAY, YESTERDAY, Till
 from tests.flows.test_scan import HERS, MINE
 from tests.nodes.multicall import MULTICALL
@@ -82,6 +82,23 @@ def test_a_day_that_is_over_is_proven_again_only_when_it_may_have_changed(till: 
     later = till.now + timedelta(hours=2)
     prove_days(till.engine, till.chain, CALENDAR, now=later)
     assert sum("DELETE FROM day_proofs" in one for one in wrote) < 8
+
+
+def test_a_day_of_many_addresses_is_proven_seldomer(till: Till) -> None:
+    """So that it never takes more than a small part of the time."""
+    till.mine((STRANGER, MINE, 10))
+    till.measure()
+    moments = []
+    for seconds in (0, 1, 1_000, 1_500):
+        now = till.now + timedelta(seconds=seconds)
+        prove_days(till.engine, till.chain, CALENDAR, now=now)
+        with reading(till.engine) as connection:
+            ((total, proven_at),) = store.totals(connection, TODAY)
+            moments.append(proven_at == now)
+        with writing(till.engine) as connection:
+            many = replace(total, whys={"measured_once": 100_000})
+            store.keep(connection, till.chain.name, TODAY, [many], [], now=proven_at)
+    assert moments == [True, False, False, True]
 
 
 def test_tokens_of_different_places_are_one_total() -> None:

@@ -103,6 +103,19 @@ def test_transfers_in_and_out_are_found_and_become_final(desk: Desk) -> None:
     assert [(one.first, one.last) for one in desk.ranges()] == [(0, 3)]
 
 
+def test_dust_and_eighteen_places_are_kept_to_the_last_unit(engine: Engine) -> None:
+    """Micros for the sums, and beside them what is below a micro; a unit alone is money too, though no order's."""
+    desk = Desk(engine, a_chain(tokens=(Token(contract=USDT, decimals=18),)))
+    desk.node.decimals = 18
+    desk.watch(MINE)
+    desk.scan()
+    desk.world.mine((STRANGER, MINE, 3 * 10**18 + 7), (STRANGER, MINE, 1), (STRANGER, MINE, 10**30))
+    desk.scan()
+    query = select(transfers.c.amount_micros, transfers.c.rest).order_by(transfers.c.log_index)
+    with reading(engine) as connection:
+        assert [tuple(row) for row in connection.execute(query)] == [(3_000_000, 7), (0, 1), (10**18, 0)]
+
+
 def test_a_long_outage_leaves_no_gap(desk: Desk) -> None:
     """However far the head is: reading goes on where it ended, in more scans when it must."""
     for number in range(700):

@@ -123,5 +123,6 @@ def _definitions(engine: Engine) -> dict[str, Any]:
 
 def _parts(definition: str) -> list[str]:
     # SQLite keeps the text of a table: columns that were added stand behind the constraints, all on one line.
-    inside = definition.strip().removesuffix(")").strip()
+    # One that was made anew under another name, and renamed, has its name in quotes.
+    inside = re.sub(r'^CREATE TABLE "(\w+)"', r"CREATE TABLE \1", definition.strip()).removesuffix(")").strip()
     return sorted(" ".join(part.split()).strip("(), ") for part in re.split(r",\s+(?![^()]*\))|\n", inside))

@@ -82,13 +82,13 @@ class Creation(SQLModel, table=True):
 
 
 class Address(SQLModel, table=True):
-    """An address we know: where users pay to, where money is collected, or a stranger's."""
+    """An address we know: where users pay to, where money is collected, a provider's, or a stranger's."""
 
     __tablename__ = "addresses"
     __table_args__ = (
         UniqueConstraint("chain", "address"),
         Index("ix_addresses_owner", "owner", "id"),
-        CheckConstraint("role IN ('deposit', 'collection', 'external')", name="role"),
+        CheckConstraint("role IN ('deposit', 'collection', 'provider', 'external')", name="role"),
     )
 
     id: int | None = Field(default=None, sa_column=row_id())

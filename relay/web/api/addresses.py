@@ -22,9 +22,9 @@ from relay.web.api.common import (
 from relay.web.auth import role
 from relay.web.context import actor, runtime
 
-routes = part("addresses", "Where users pay to, where money is collected, and strangers' addresses.")
+routes = part("addresses", "Where users pay to, where money is collected, providers' addresses and strangers'.")
 
-Role = Literal["deposit", "collection", "external"]
+Role = Literal["deposit", "collection", "provider", "external"]
 
 
 class AddressQuery(ListQuery):

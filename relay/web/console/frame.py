@@ -1,4 +1,4 @@
-"""Own what stands around every page of the console: who is signed in, and which processes have fallen silent."""
+"""Own what stands around every page of the console: who is signed in, which processes have fallen silent, which tokens do not work."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from relay.bootstrap import now
 from relay.core.platforms import start_command
 from relay.errors import Unprocessable
+from relay.flows.token_health import banner
 from relay.store import heartbeats
 from relay.store.engine import reading
 from relay.web.context import actor, runtime
@@ -26,8 +27,8 @@ LONGEST = 500
 def framed(template: str, /, here: str, status: int = 200, **context: object) -> Response:
     """Return a page of the console; `here` is the entry of the bar that it stands under."""
     with reading(runtime().engine) as connection:
-        warnings = silent(connection, now())
-    return page(template, status, me=actor(), here=here, silent=warnings, sandbox=runtime().settings.sandbox, **context)
+        around = {"silent": silent(connection, now()), "tokens": banner(connection)}
+    return page(template, status, me=actor(), here=here, sandbox=runtime().settings.sandbox, **around, **context)
 
 
 def number_of(text: str) -> int | None:

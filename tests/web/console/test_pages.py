@@ -13,6 +13,7 @@ from relay.store import rows
 from relay.web.console.sign_in import local
 from relay.web.pages import moment, money
 from tests.builders import NOON
+from tests.flows.test_token_health import an_event
 from tests.rows import a_heartbeat, a_person, a_session, a_stored_order, add
 from tests.web.conftest import ADMIN_KEY, Visitor
 
@@ -110,6 +111,15 @@ def test_the_landing_page_says_how_the_house_stands(runtime: Runtime, app: OpenA
     assert "No clock has been heard of for 300 s" in text
     assert "No worker" not in text
     assert "No clock" in visitor.read("/account")
+
+
+def test_a_token_that_is_paused_is_told_on_every_page(runtime: Runtime, app: OpenAPI) -> None:
+    """Nobody can pay while it lasts, whatever else the page is about."""
+    visitor = Visitor(app.test_client(), a_session(runtime.engine, "pat", "operator"))
+    assert "is paused" not in visitor.read("/account")
+    an_event(runtime.engine, 4, "Pause")
+    for path in ("/console", "/finance/breaks", "/account"):
+        assert "is paused since block 4: nobody can pay or collect" in visitor.read(path)
 
 
 def test_what_waits_for_a_person_is_counted(runtime: Runtime, app: OpenAPI) -> None:
