@@ -30,6 +30,7 @@ heartbeats: Table = tables.Heartbeat.__table__  # type: ignore[attr-defined]  # 
 alarms: Table = tables.Alarm.__table__  # type: ignore[attr-defined]  # as above
 leases: Table = tables.Lease.__table__  # type: ignore[attr-defined]  # as above
 idempotency_keys: Table = tables.IdempotencyKey.__table__  # type: ignore[attr-defined]  # as above
+marks: Table = tables.Mark.__table__  # type: ignore[attr-defined]  # as above
 firings: Table = tables.Firing.__table__  # type: ignore[attr-defined]  # as above
 creations: Table = tables.Creation.__table__  # type: ignore[attr-defined]  # as above
 addresses: Table = tables.Address.__table__  # type: ignore[attr-defined]  # as above

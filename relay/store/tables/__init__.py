@@ -36,6 +36,7 @@ from relay.store.tables.operations import (
     Heartbeat,
     IdempotencyKey,
     Lease,
+    Mark,
     SourceState,
 )
 from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
@@ -78,6 +79,7 @@ __all__ = [
     "IdempotencyKey",
     "Inquiry",
     "Lease",
+    "Mark",
     "Match",
     "MatchState",
     "MonthClose",

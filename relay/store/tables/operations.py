@@ -151,3 +151,12 @@ class IdempotencyKey(SQLModel, table=True):
     answer: str | None = Field(default=None, sa_type=Text)
     started_at: datetime
     expires_at: datetime
+
+
+class Mark(SQLModel, table=True):
+    """How far something has come that goes through all rows once, by its name."""
+
+    __tablename__ = "marks"
+
+    name: str = Field(primary_key=True)
+    reached: int = Field(sa_type=BigInteger)
