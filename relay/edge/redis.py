@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 BELL = "relay:bell"
 SEEN = "relay:seen:"
 CALLS = "relay:calls:"
+REPEATS = "relay:repeats"
+# As RQ names them; it alone writes there.
+QUEUES = {name: f"rq:queue:{name}" for name in ("deliver", "work")}
 SEEN_TTL_S = 7 * 24 * 3600
 # Rings beyond these add nothing: whoever is woken once looks at everything that is due.
 RINGS_KEPT = 16
@@ -74,6 +78,14 @@ def eviction_policy(client: redis.Redis) -> str | None:
     return policy if isinstance(policy, str) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How often a callback came that was known, since Redis remembers, and how many jobs wait in each queue."""
+
+    repeats: int
+    depths: Mapping[str, int]
+
+
 class RedisMemory:
     """Fills ports.Memory and ports.Doorbell.
 
@@ -119,6 +131,14 @@ class RedisMemory:
         key = CALLS + name
         answers = self._exchange([_command("INCR", key), _command("EXPIRE", key, str(ttl_s))])
         return answers[0] if answers and isinstance(answers[0], int) else None
+
+    def figures(self) -> Figures | None:
+        """Return what is watched here, in one exchange; None when it does not answer."""
+        asked = [_command("GET", REPEATS), *(_command("LLEN", key) for key in QUEUES.values())]
+        repeats, *depths = self._exchange(asked) or [None]
+        if len(depths) < len(QUEUES) or not all(isinstance(depth, int) for depth in depths):
+            return None
+        return Figures(int(repeats) if _is_count(repeats) else 0, dict(zip(QUEUES, depths, strict=True)))
 
     def answers(self) -> bool:
         """Tell whether Redis answers now."""
@@ -188,6 +208,8 @@ def _told(notes: Notes) -> list[bytes]:
     commands = [_SET + _bulk(SEEN + key) + _FOR_A_WEEK for key in notes.new]
     for key in notes.repeated:
         commands += [_command("INCR", SEEN + key), _command("EXPIRE", SEEN + key, str(SEEN_TTL_S))]
+    if notes.repeated:
+        commands.append(_command("INCRBY", REPEATS, str(len(notes.repeated))))
     return commands + _RING if notes.ring else commands
 
 

@@ -48,7 +48,7 @@ def create_app(runtime: Runtime) -> OpenAPI:
     limit(app)
     answer_once(app)
     handle_errors(app)
-    measure(app, runtime.engine)
+    measure(app, runtime)
     public("style sheets and pictures")(app.view_functions["static"])
     app.register_blueprint(health.routes)
     app.register_blueprint(reverse_check.routes)

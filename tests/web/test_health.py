@@ -135,7 +135,8 @@ def test_figures_tell_what_waits_and_what_came(runtime: Runtime, admin: Caller) 
     assert float(told['relay_delivery_oldest_age_seconds{endpoint="ep_shop"}']) == pytest.approx(
         (datetime.now(UTC) - NOON).total_seconds(), abs=60
     )
-    assert told['relay_callbacks_total{verdict="rejected"}'] == "1.0"
+    assert told['relay_callbacks_total{reason="bad_signature",verdict="rejected"}'] == "1.0"
+    assert told['relay_deliveries_dead{endpoint="ep_shop"}'] == "1.0"
     assert told['relay_breaks_open{severity="1"}'] == "1.0"
     assert 30 <= float(told['relay_heartbeat_age_seconds{kind="clock"}']) < 60
 
@@ -146,7 +147,7 @@ def test_callbacks_are_counted_once_and_never_uncounted(runtime: Runtime) -> Non
 
     def read(now: datetime) -> dict[str, float]:
         with reading(runtime.engine) as connection:
-            return count.read(connection, now=now)
+            return {verdict: total for (verdict, _), total in count.read(connection, now=now).items()}
 
     a_stored_callback(runtime.engine, id=1)
     a_stored_callback(runtime.engine, id=5, received_at=NOON + timedelta(seconds=50))
