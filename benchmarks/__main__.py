@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import profiles, report, search
+from benchmarks import backlog, profiles, report, search
 from benchmarks.chain import compare
 from benchmarks.machine import ROOT, BenchmarkError, Machine, facts, open_machine
 from benchmarks.parts import PARTS, Bench, Sample, measure
 
 # What is run for itself, once, and tells its own table.
-ALONE: Mapping[str, Callable[[Bench], str]] = {**profiles.PROFILES, "search": search.run}
+ALONE: Mapping[str, Callable[[Bench], str]] = {**profiles.PROFILES, "search": search.run, "backlog": backlog.run}
 
 
 def main() -> int:
