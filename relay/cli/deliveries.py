@@ -26,14 +26,12 @@ def deliveries() -> None:
 @click.option("--state", type=click.Choice(STATES), help="Only in this state.")
 @click.option("--endpoint", help="Only to this endpoint.")
 @click.option("--order", "orderid", help="Only of this order.")
+@click.option("--undelivered", is_flag=True, help="Only what has not arrived, in whatever state.")
 @at_most
 @as_json
 @pass_shell
-def list_deliveries(
-    shell: Shell, state: str | None, endpoint: str | None, orderid: str | None, limit: int, *, as_json: bool
-) -> None:
+def list_deliveries(shell: Shell, /, *, limit: int, as_json: bool, **wanted: Any) -> None:
     """List deliveries, newest first."""
-    wanted: dict[str, Any] = {"state": state, "endpoint": endpoint, "orderid": orderid}
     with reading(shell.runtime.engine) as connection:
         found = pages(lambda after, most: store.page(connection, owner=None, after=after, limit=most, **wanted), limit)
         show(found, COLUMNS, as_json=as_json)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
 from relay.bootstrap import now, office_of
-from relay.cli.output import as_json, at_most, names, or_json, pages, say, show, show_one
+from relay.cli.output import as_json, at_most, names, or_json, pages, read_moment, say, show, show_one
 from relay.cli.shell import Shell, pass_shell
 from relay.core.events import rfc3339
 from relay.core.filters import FILTERS, filters_of
+from relay.errors import NotFound
 from relay.flows import endpoints as flow
 from relay.store import endpoints as store
 from relay.store.engine import reading
@@ -43,20 +44,6 @@ def read_headers(context: click.Context, option: click.Parameter, given: tuple[s
     if len(headers) < len(given):
         raise click.BadParameter("names a header twice")
     return headers
-
-
-def read_moment(context: click.Context, option: click.Parameter, given: str | None) -> datetime | None:
-    """Read a time in RFC 3339, or a day, which begins at midnight UTC."""
-    if given is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(f"{given}T00:00Z" if len(given) == len("2026-11-23") else given)
-        found = None if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        found = None
-    if found is None:
-        raise click.BadParameter("write 2026-11-23, or 2026-11-23T12:00:00Z")
-    return found
 
 
 @click.group()
@@ -156,6 +143,57 @@ def list_endpoints(shell: Shell, limit: int, *, as_json: bool) -> None:
         show(map(_shown, found), COLUMNS, as_json=as_json)
 
 
+@endpoints.command(name="show")
+@click.argument("endpoint_id")
+@as_json
+@pass_shell
+def show_endpoint(shell: Shell, endpoint_id: str, *, as_json: bool) -> None:
+    """Show one endpoint; its secret and the values of its headers are never shown."""
+    with reading(shell.runtime.engine) as connection:
+        row = store.find(connection, endpoint_id)
+    if row is None:
+        raise NotFound("no such endpoint")
+    show_one(_shown(row), as_json=as_json)
+
+
+@endpoints.command()
+@click.argument("endpoint_id")
+@click.option("--url", help="Another URL; deliveries that wait go there, too.")
+@click.option(
+    "--types", "event_types", callback=names, help="Event types, comma-separated, in place of the present ones."
+)
+@click.option(
+    "--filter", "filters", multiple=True, callback=read_filters, metavar="NAME=VALUE", help="In place of all."
+)
+@click.option("--description", help="What it is for.")
+@click.option(
+    "--header", "headers", multiple=True, callback=read_headers, metavar="NAME:VALUE", help="In place of all."
+)
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Exchanges at once.")
+@click.option("--rate", type=click.IntRange(1, 1_000), help="Deliveries a second at most.")
+@click.option("--ordered/--unordered", default=None, help="Whether an order's later event waits for the earlier ones.")
+@as_json
+@pass_shell
+def change(shell: Shell, /, endpoint_id: str, *, as_json: bool, **given: Any) -> None:
+    """Change what is named, and nothing else."""
+    wishes = {name: value for name, value in given.items() if value not in (None, {})}
+    if not wishes:
+        raise click.UsageError("names nothing to change")
+    row = flow.change(office_of(shell.runtime), endpoint_id, wishes, actor=shell.person, now=now())
+    show_one(_shown(row), as_json=as_json)
+
+
+@endpoints.command()
+@click.argument("endpoint_id")
+@click.confirmation_option(prompt="What waits for it is given up. Delete it?")
+@or_json
+@pass_shell
+def delete(shell: Shell, endpoint_id: str) -> None:
+    """Take an endpoint out of use for good; asks first, unless --yes."""
+    flow.delete(office_of(shell.runtime), endpoint_id, actor=shell.person, now=now())
+    say(f"{endpoint_id} is deleted", id=endpoint_id)
+
+
 @endpoints.command()
 @click.argument("endpoint_id")
 @or_json
@@ -169,11 +207,20 @@ def test(shell: Shell, endpoint_id: str) -> None:
 
 @endpoints.command(name="rotate-secret")
 @click.argument("endpoint_id")
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(0, flow.LONGEST_OVERLAP_H),
+    default=flow.OVERLAP_H,
+    show_default=True,
+    help="For how long the present secrets sign too; 0 ends them at once.",
+)
 @as_json
 @pass_shell
-def rotate_secret(shell: Shell, endpoint_id: str, *, as_json: bool) -> None:
-    """Make a new secret, shown this once; for 24 hours the ones before it sign too."""
-    secret, until = flow.rotate_secret(office_of(shell.runtime), endpoint_id, actor=shell.person, now=now())
+def rotate_secret(shell: Shell, endpoint_id: str, *, overlap_hours: int, as_json: bool) -> None:
+    """Make a new secret, shown this once; for a while the ones before it sign too."""
+    secret, until = flow.rotate_secret(
+        office_of(shell.runtime), endpoint_id, overlap_h=overlap_hours, actor=shell.person, now=now()
+    )
     show_one({"id": endpoint_id, "secret": secret, "previous_until": until}, as_json=as_json, note=KEEP_IT)
 
 
@@ -189,6 +236,16 @@ def enable(shell: Shell, endpoint_id: str, *, skip: bool) -> None:
     since = f", the oldest since {rfc3339(enabled.oldest)}" if enabled.oldest else ""
     said = f"{endpoint_id} is enabled; {enabled.waited} waited{since}{' and were given up' if skip else ''}"
     say(said, id=endpoint_id, waited=enabled.waited, oldest=enabled.oldest)
+
+
+@endpoints.command()
+@click.argument("endpoint_id")
+@or_json
+@pass_shell
+def pause(shell: Shell, endpoint_id: str) -> None:
+    """Send nothing for a while; what happens meanwhile waits."""
+    flow.stop(office_of(shell.runtime), endpoint_id, "paused", actor=shell.person, now=now())
+    say(f"{endpoint_id} is paused; what happens meanwhile waits", id=endpoint_id)
 
 
 @endpoints.command()

@@ -28,6 +28,7 @@ def events() -> None:
 @click.option("--source", help="Only of this source.")
 @click.option("--order", "orderid", help="Only of this order.")
 @click.option("--after", type=NUMBER, help="Only behind this sequence.")
+@click.option("--unsent", is_flag=True, help="Only what no endpoint was to be told.")
 @at_most
 @as_json
 @pass_shell
@@ -38,11 +39,12 @@ def list_events(
     source: str | None,
     orderid: str | None,
     after: int | None,
+    unsent: bool,
     limit: int,
     as_json: bool,
 ) -> None:
     """List events, oldest first."""
-    wanted: dict[str, Any] = {"type": event_type, "source": source, "orderid": orderid}
+    wanted: dict[str, Any] = {"type": event_type, "source": source, "orderid": orderid, "unsent": unsent}
     with reading(shell.runtime.engine) as connection:
         found = pages(
             lambda cursor, most: store.page(connection, scope=None, after=cursor or after, limit=most, **wanted), limit

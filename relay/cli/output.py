@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -42,6 +42,20 @@ def names(context: click.Context, option: click.Parameter, given: str | None) ->
     found = [name.strip() for name in given.split(",") if name.strip()]
     if not found:
         raise click.BadParameter("names nothing")
+    return found
+
+
+def read_moment(context: click.Context, option: click.Parameter, given: str | None) -> datetime | None:
+    """Read a time in RFC 3339, or a day, which begins at midnight UTC."""
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(f"{given}T00:00Z" if len(given) == len("2026-11-23") else given)
+        found = None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None:
+        raise click.BadParameter("write 2026-11-23, or 2026-11-23T12:00:00Z")
     return found
 
 

@@ -28,7 +28,7 @@ from relay.store.health import HEALTHY
 from relay.store.intake import last_sequence
 
 # Receivers have this long to learn a new secret; until then both sign.
-OVERLAP = timedelta(hours=24)
+OVERLAP_H, LONGEST_OVERLAP_H = 24, 168
 # What an endpoint is for good; the first of each is meant where nothing is said.
 _CHOICES = {"kind": ("fixed", "per_order"), "format": ("standard", "provider", "text"), "signing": ("source", "own")}
 
@@ -130,9 +130,11 @@ def enable(office: Office, endpoint_id: str, *, skip: bool, actor: Actor, now: d
         return Enabled(_mine(connection, endpoint_id, actor), waited, oldest)
 
 
-def rotate_secret(office: Office, endpoint_id: str, *, actor: Actor, now: datetime) -> tuple[str, datetime]:
-    """Give an endpoint a new secret; return it and when the present ones cease to sign beside it."""
-    secret, until = new_secret(office.random(32)), now + OVERLAP
+def rotate_secret(
+    office: Office, endpoint_id: str, *, overlap_h: int = OVERLAP_H, actor: Actor, now: datetime
+) -> tuple[str, datetime]:
+    """Give an endpoint a new secret; return it and when the present ones cease to sign beside it, after so many hours."""
+    secret, until = new_secret(office.random(32)), now + timedelta(hours=overlap_h)
     with writing(office.engine) as connection:
         row = _mine(connection, endpoint_id, actor)
         entries = [

@@ -114,6 +114,37 @@ def test_an_endpoint_lives_its_life_from_the_shell(relay: CommandLine, engine: E
     assert acts(engine) == [(f"endpoint.{name}", "cli") for name in names]
 
 
+def test_an_endpoint_is_looked_at_changed_paused_and_deleted(relay: CommandLine, engine: Engine) -> None:
+    """Only what is named changes, and it is gone when one has said yes."""
+    (made,) = relay.json("endpoints", "create", URL, "--header", "X-Key: k", "--json")
+    wishes = ("--concurrency", "2", "--rate", "5", "--ordered", "--filter", "flag=late")
+    (changed,) = relay.json("endpoints", "change", made["id"], *wishes, "--json")
+    assert (changed["concurrency"], changed["rate"], changed["ordered"], changed["url"]) == (2, 5, True, URL)
+    assert (changed["filters"]["flags"], changed["header_names"]) == (["late"], ["X-Key"])
+    relay("endpoints", "change", made["id"], code=2)
+    relay("endpoints", "change", made["id"], "--url", "https://user@shop.example/", code=2)
+    relay("endpoints", "pause", made["id"])
+    (shown,) = relay.json("endpoints", "show", made["id"], "--json")
+    assert (shown["state"], shown["failures_in_row"]) == ("paused", 0)
+    relay("endpoints", "delete", made["id"], code=1)
+    relay("endpoints", "delete", made["id"], "--yes")
+    relay("endpoints", "show", made["id"], code=1)
+    names = ["create", "change", "pause", "delete"]
+    assert acts(engine) == [(f"endpoint.{name}", "cli") for name in names]
+
+
+def test_what_has_not_arrived_and_what_nobody_was_to_be_told_is_listed(relay: CommandLine, engine: Engine) -> None:
+    """In whatever state it is."""
+    endpoint = an_endpoint(engine)
+    for sequence, state in enumerate(("dead", "delivered", "paused"), start=1):
+        an_event(engine, sequence)
+        a_delivery(engine, sequence, endpoint, state=state)
+    an_event(engine, 4)
+    found = relay.json("deliveries", "list", "--undelivered", "--json")
+    assert [one["state"] for one in found] == ["paused", "dead"]
+    assert [one["sequence"] for one in relay.json("events", "list", "--unsent", "--json")] == [4]
+
+
 def test_an_endpoints_filters_are_named_one_by_one(relay: CommandLine, engine: Engine) -> None:
     """Those that take several may come several times."""
     wishes = ["source=crossing", "user_prefix=a=b", "amount_max=10", "flag=late", "flag=clock"]

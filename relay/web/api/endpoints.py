@@ -99,6 +99,12 @@ class EnableWishes(OptionalInput):
     skip: bool = False
 
 
+class RotationWishes(OptionalInput):
+    """For how many hours the present secrets sign beside the new one; 0 ends them at once, as for one that leaked."""
+
+    overlap_hours: int = Field(flow.OVERLAP_H, ge=0, le=flow.LONGEST_OVERLAP_H)
+
+
 class FiltersShape(Shape):
     """The filters of an endpoint; null narrows nothing."""
 
@@ -228,9 +234,10 @@ def enable_endpoint(path: ById, body: EnableWishes) -> dict[str, Any]:
 
 @routes.post("/endpoints/<id>/rotate-secret", responses={200: NewSecret})
 @role("service")
-def rotate_secret(path: ById) -> dict[str, Any]:
-    """Make a new secret; for 24 hours deliveries are signed with the old ones too."""
-    secret, until = flow.rotate_secret(office_of(runtime()), path.id, actor=actor(), now=now())
+def rotate_secret(path: ById, body: RotationWishes) -> dict[str, Any]:
+    """Make a new secret; for a while, 24 hours unless you say another, deliveries are signed with the old ones too."""
+    office, hours = office_of(runtime()), body.overlap_hours
+    secret, until = flow.rotate_secret(office, path.id, overlap_h=hours, actor=actor(), now=now())
     return shown(NewSecret, {"secret": secret, "previous_until": until})
 
 

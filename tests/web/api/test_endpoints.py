@@ -326,6 +326,18 @@ def test_a_deleted_endpoint_is_gone_and_its_history_stays(runtime: Runtime, shop
     assert shop("POST", f"/v1/deliveries/{delivery}/retry").status_code == 409
 
 
+def test_a_secret_that_leaked_ends_at_once(runtime: Runtime, shop: Caller) -> None:
+    """With no overlap; with more than a week there is none either, but 422."""
+    made = shop.post("/v1/endpoints", {"url": URL}, status=201)
+    path = f"/v1/endpoints/{made['id']}/rotate-secret"
+    new = shop.post(path, {"overlap_hours": 0})
+    with reading(runtime.engine) as connection:
+        entries = json.loads(str(connection.scalar(select(rows.endpoints.c.secrets))))
+    assert [runtime.vault.decrypt(one["secret"]) for one in entries] == [new["secret"]]
+    refused = shop.post(path, {"overlap_hours": 169}, status=422)
+    assert refused["errors"][0]["pointer"] == "/overlap_hours"
+
+
 def test_a_rotated_secret_leaves_the_old_one_a_day(runtime: Runtime, shop: Caller) -> None:
     """Both sign meanwhile; a third rotation drops what has ended and never lengthens a life."""
     made = shop.post("/v1/endpoints", {"url": URL}, status=201)
