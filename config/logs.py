@@ -23,6 +23,8 @@ HIDDEN = "[hidden]"
 ADOPTED = ("gunicorn.error", "gunicorn.access", "rq.worker", "rq.job", "rq.queue", "rq.registry", "rq.scheduler")
 # Their everyday news: a line for each tick of the clock, a job's arguments, a look at the revision.
 QUIET = ("alembic", "apscheduler", "rq", "werkzeug")
+# When they debug they tell whole URLs, and nodes of chains have their key in the path.
+INDISCREET = ("web3", "urllib3", "requests", "aiohttp")
 
 _SECRET_WORDS = frozenset(
     {"secret", "secrets", "key", "keys", "authorization", "cookie", "signature", "password", "token", "tokens"}
@@ -59,6 +61,8 @@ def setup(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(
             root.level if root.level <= logging.DEBUG else max(root.level, logging.WARNING)
         )
+    for name in INDISCREET:
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
 
 
 def bind(**ids: str) -> None:

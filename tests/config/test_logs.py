@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rq.logutils import setup_loghandlers
 
-from config.logs import ADOPTED, MOST_BYTES, QUIET, bind, setup
+from config.logs import ADOPTED, INDISCREET, MOST_BYTES, QUIET, bind, setup
 
 CANARY = "canary-7f3a"
 
@@ -20,7 +20,7 @@ CANARY = "canary-7f3a"
 @pytest.fixture
 def log() -> Iterator[logging.Logger]:
     """A logger; the loggers of the process are put back as they were."""
-    loggers = [logging.getLogger(name) for name in (None, *ADOPTED, *QUIET)]
+    loggers = [logging.getLogger(name) for name in (None, *ADOPTED, *QUIET, *INDISCREET)]
     # A request that another test made in this process may still be bound.
     bind()
     before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
@@ -190,8 +190,9 @@ def test_loggers_of_libraries_speak_our_way(log: logging.Logger, name: str) -> N
     assert events == (["news", "trouble"] if name.startswith("gunicorn") else ["trouble"])
 
 
-def test_debug_opens_every_logger(log: logging.Logger) -> None:
-    """Who asks for everything gets it."""
+def test_debug_opens_every_logger_but_those_that_tell_whole_urls(log: logging.Logger) -> None:
+    """Who asks for everything gets it; a node's key is in its URL."""
     stream = output(level="DEBUG")
+    logging.getLogger("web3.providers.HTTPProvider").debug("https://node.example/v3/key")
     logging.getLogger("rq.worker").debug("news")
     assert only(stream)["event"] == "news"

@@ -33,7 +33,15 @@ ENVIRONMENT = {
 }
 PAGES = (
     *("/docs", "/openapi.json", "/events/catalogue", "/metrics", "/readyz", "/version", "/sign-in", "/console"),
-    *("/console/search?q=sh-canary", "/finance", "/finance/orders", "/finance/runs", "/finance/audit", "/account"),
+    *(
+        "/console/search?q=sh-nobody",
+        "/finance/orders/crossing/sh-canary",
+        "/finance/breaks",
+        "/finance/orders",
+        "/finance/runs",
+        "/finance/audit",
+        "/account",
+    ),
     *("/v1/endpoints", "/v1/events", "/v1/deliveries", "/v1/callbacks", "/v1/sources", "/v1/orders", "/v1/replays"),
     "/v1/orders/crossing/sh-canary",
 )
