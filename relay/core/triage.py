@@ -238,7 +238,7 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
     if story.credited_micros and terms.reads_chain and story.address and not (story.final_count or story.open_count):
         since = story.told_at or story.provider_at or story.created_at
         told = {"address": story.address, "credited": format_micros(story.credited_micros), "chain": "no transfer"}
-        yield _found("phantom_credit", since, terms.finality_s + terms.grace_s, story.credited_micros, told)
+        yield _found("phantom_credit", since, FINALITY_S + terms.grace_s, story.credited_micros, told)
     if story.credited_micros and story.open_count and not story.final_count and story.paid_at is not None:
         told = {"paid_at": rfc3339(story.paid_at), "transfers": str(story.open_count)}
         yield _found("unfinal_credit", story.paid_at, terms.finality_s + terms.grace_s, story.credited_micros, told)

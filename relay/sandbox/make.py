@@ -22,6 +22,8 @@ from relay.sandbox.plan import CHAIN, SOURCE, Plan
 from relay.sandbox.shop import Order, Shop, shop_of
 
 AMOUNT = 300_000
+# More base units than any account of the chain holds.
+TOO_MUCH = 10**18
 WITHIN_S = 20.0
 EXPIRES_IN_S = 3.0
 
@@ -58,7 +60,10 @@ class Stage:
 
     def send(self, address: str, base_units: int) -> str:
         """Move tokens; return the transaction's hash once it is in a block."""
-        tx_hash = self.chain.transfer(self.actor, address, base_units)
+        return self.mined(self.chain.transfer(self.actor, address, base_units))
+
+    def mined(self, tx_hash: str) -> str:
+        """Wait until a transaction is in a block; return its hash."""
         self.until(lambda: self.chain.block_of(tx_hash) is not None, what="a block")
         return tx_hash
 
@@ -114,6 +119,33 @@ def _late_payment(stage: Stage) -> str:
     return order.orderid
 
 
+def _reverted_tx(stage: Stage) -> str:
+    """The provider believes a transaction that failed: more was sent than the account has."""
+    order = stage.order(dialect=V2)
+    tx_hash = stage.send(order.address, TOO_MUCH)
+    stage.control("confirm", {"orderid": order.orderid, "tx_hash": tx_hash})
+    return order.orderid
+
+
+def _wrong_token(stage: Stage) -> str:
+    """The provider takes a look-alike for the token."""
+    order = stage.order(dialect=V2)
+    made = stage.mined(stage.chain.counterfeit(stage.actor))
+    contract = str(stage.chain.rpc("eth_getTransactionReceipt", made)["contractAddress"])
+    paid = stage.mined(stage.chain.transfer(stage.actor, order.address, AMOUNT * UNIT_MICROS, token=contract))
+    stage.control("confirm", {"orderid": order.orderid, "tx_hash": paid})
+    return order.orderid
+
+
+def _unexplained_outflow(stage: Stage) -> str:
+    """An account of the chain becomes an address where we collect, and then spends."""
+    thief = stage.chain.accounts[-2]
+    booked = {"chain": CHAIN, "address": thief, "role": "collection"}
+    if not stage.shop.tell("/v1/addresses/import", booked):
+        raise NotMade("the address was not booked")
+    return stage.mined(stage.chain.transfer(thief, address_for(stage.plan.appid, "a stranger's"), AMOUNT * UNIT_MICROS))
+
+
 def _orphan_transfer(stage: Stage) -> str:
     address = address_for(stage.plan.appid, f"nobody's at {time.time()}")
     booked = {"chain": CHAIN, "address": address, "role": "deposit", "owner": "12", "source": SOURCE}
@@ -151,6 +183,9 @@ STORIES: dict[str, Callable[[Stage], str]] = {
     "underpaid": _underpaid,
     "overpaid": _overpaid,
     "late_payment": _late_payment,
+    "reverted_tx": _reverted_tx,
+    "wrong_token": _wrong_token,
+    "unexplained_outflow": _unexplained_outflow,
     "orphan_transfer": _orphan_transfer,
     "double_claim": _double_claim,
     "reorged_out": _reorged_out,

@@ -135,8 +135,36 @@ def test_money_of_nobody_arrives_at_an_address_of_the_book(scene: Scene) -> None
     """Which the relay was told to watch, and of which no order knows."""
     tx_hash = STORIES["orphan_transfer"](scene.stage)
     assert scene.chain.block_of(tx_hash) is not None
-    [(address, told)] = [(address, told) for address, told in scene.told.items() if "role" in told]
+    [(address, told)] = [(address, told) for address, told in scene.told.items() if told.get("role") == "deposit"]
     assert (told["role"], scene.paid_to(address)) == ("deposit", 30 * USDT)
+
+
+def test_a_provider_believes_a_transaction_that_failed(scene: Scene) -> None:
+    """It calls back with its hash, and the chain says that nothing moved."""
+    orderid = STORIES["reverted_tx"](scene.stage)
+    scene.stage.until(lambda: bool(scene.accepted(orderid)), what="a callback")
+    told = next(one for one in scene.door.accepted if one.orderid == orderid)
+    receipt = scene.chain.rpc("eth_getTransactionReceipt", told.tx_hash)
+    assert (receipt["status"], receipt["logs"]) == ("0x0", [])
+
+
+def test_a_provider_takes_a_look_alike_for_the_token(scene: Scene) -> None:
+    """The order's address holds something, and none of what counts."""
+    orderid = STORIES["wrong_token"](scene.stage)
+    scene.stage.until(lambda: bool(scene.accepted(orderid)), what="a callback")
+    told = next(one for one in scene.door.accepted if one.orderid == orderid)
+    [log] = scene.chain.rpc("eth_getTransactionReceipt", told.tx_hash)["logs"]
+    assert log["address"] != scene.chain.token
+    assert scene.paid_to(f"0x{log['topics'][2][26:]}") == 0
+
+
+def test_money_leaves_an_address_where_it_is_collected(scene: Scene) -> None:
+    """For one that nobody knows."""
+    tx_hash = STORIES["unexplained_outflow"](scene.stage)
+    [log] = scene.chain.rpc("eth_getTransactionReceipt", tx_hash)["logs"]
+    sender, recipient = (f"0x{topic[26:]}" for topic in log["topics"][1:])
+    assert scene.told[sender]["role"] == "collection"
+    assert recipient not in scene.told
 
 
 def test_one_payment_is_claimed_for_two_orders(scene: Scene) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from relay.sandbox.loopback import ask
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 ANSWER_WITHIN_S = 10.0
+SUPPLY, DEPLOY_GAS = 10**15, 2_000_000
+
+_BYTECODE = Path(__file__).with_name("token.hex")
 
 
 class ChainAway(Exception):
@@ -53,10 +57,15 @@ class SandboxChain:
         """Let a block be final when that many stand on it."""
         self._knob("lag", {"blocks": blocks})
 
-    def transfer(self, sender: str, to: str, units: int) -> str:
-        """Send tokens; return the transaction's hash. They arrive with the next block."""
+    def transfer(self, sender: str, to: str, units: int, *, token: str = "") -> str:
+        """Send tokens, of another contract when one is named; return the transaction's hash. They arrive with the next block."""
         data = f"0xa9059cbb{int(to, 16):064x}{units:064x}"
-        return str(self.rpc("eth_sendTransaction", {"from": sender, "to": self.token, "data": data}))
+        return str(self.rpc("eth_sendTransaction", {"from": sender, "to": token or self.token, "data": data}))
+
+    def counterfeit(self, sender: str) -> str:
+        """Make another token with the name and the code of this one, all of it the sender's; return the transaction's hash."""
+        data = f"{_BYTECODE.read_text().strip()}{SUPPLY:064x}"
+        return str(self.rpc("eth_sendTransaction", {"from": sender, "data": data, "gas": hex(DEPLOY_GAS)}))
 
     def transfers(self, first: int, last: int) -> list[dict[str, Any]]:
         """Return the token's Transfer logs of a range of blocks."""
