@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from relay.bootstrap import now
 from relay.core.actors import ROLES, Actor, hash_of
-from relay.errors import Forbidden, Unauthorized
+from relay.errors import Forbidden, NotFound, Unauthorized
 from relay.flows import sign_in
 from relay.store import keys
 from relay.store.engine import reading
@@ -103,6 +103,8 @@ def guard(app: Flask) -> None:
         if access is None:
             raise Forbidden("this route declares no role")
         reads = request.method in READING_METHODS
+        if access.page and "\0" in request.path:
+            raise NotFound("no name of ours has a NUL")
         if access.page and not reads and not is_same_origin(runtime().settings.public_url):
             raise Forbidden("this was not sent from a page of ours")
         if access.public:

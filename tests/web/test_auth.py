@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -102,6 +103,32 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/account"): PEOPLE,
     ("POST", "/account"): PEOPLE,
     ("GET", "/console"): READERS,
+    ("GET", "/console/search"): READERS,
+    ("GET", "/console/transactions/<tx>"): READERS,
+    ("GET", "/console/events"): READERS,
+    ("GET", "/console/events/<id>"): READERS,
+    ("POST", "/console/events/<id>/replay"): OPERATOR,
+    ("GET", "/console/deliveries"): READERS,
+    ("GET", "/console/deliveries/<id>"): READERS,
+    ("POST", "/console/deliveries/<id>/retry"): OPERATOR,
+    ("GET", "/console/dead"): READERS,
+    ("GET", "/console/replays"): READERS,
+    ("POST", "/console/replays"): OPERATOR,
+    ("GET", "/console/replays/new"): OPERATOR,
+    ("GET", "/console/replays/<id>"): READERS,
+    ("POST", "/console/replays/<id>/cancel"): OPERATOR,
+    ("GET", "/console/endpoints"): READERS,
+    ("GET", "/console/endpoints/<id>"): READERS,
+    ("POST", "/console/endpoints/<id>/<any(pause, disable):how>"): OPERATOR,
+    ("POST", "/console/endpoints/<id>/enable"): OPERATOR,
+    ("POST", "/console/endpoints/<id>/test"): OPERATOR,
+    ("GET", "/console/callbacks"): OPERATOR,
+    ("GET", "/console/callbacks/<id>"): OPERATOR,
+    ("POST", "/console/callbacks/<id>/reprocess"): OPERATOR,
+    ("GET", "/console/callbacks/rejected"): OPERATOR,
+    ("POST", "/console/callbacks/rejected"): OPERATOR,
+    ("POST", "/console/sources/<source>/pause"): OPERATOR,
+    ("POST", "/console/sources/<source>/resume"): OPERATOR,
     ("GET", "/finance"): READERS,
     ("GET", "/finance/<day>"): READERS,
     ("GET", "/finance/<day>/orders"): READERS,
@@ -143,6 +170,8 @@ VALUES = {
     "<day>": "2026-11-23",
     "<name>": "orders",
     "<source>": "x",
+    "<tx>": "ab" * 32,
+    "<any(pause, disable):how>": "pause",
 }
 
 
@@ -217,6 +246,14 @@ def test_pages_know_no_keys_and_send_strangers_to_the_door(app: OpenAPI, admin: 
         ):
             assert answer.status_code == 303
             assert answer.location.startswith("/sign-in?next=/")
+
+
+def test_a_name_that_no_database_holds_is_nothing(runtime: Runtime, app: OpenAPI) -> None:
+    """404 on every page, on either database."""
+    visitor = Visitor(app.test_client(), a_session(runtime.engine, "pat", "admin"))
+    for _, rule in [route for route in PAGES if route[0] == "GET" and "<" in route[1]]:
+        answer = visitor.get(filled(re.sub("<[^>]+>", "a%00b", rule, count=1)))
+        assert answer.status_code == 404, rule
 
 
 OTHERS: list[dict[str, str]] = [
