@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import backlog, profiles, report, search
 from benchmarks.chain import compare
+from benchmarks.finance import measure as measure_finance
 from benchmarks.machine import ROOT, BenchmarkError, Machine, facts, open_machine
 from benchmarks.parts import PARTS, Bench, Sample, measure
 
@@ -33,6 +34,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if arguments.parts == ["chain"]:
         return compare.run(rounds=arguments.rounds)
+    if arguments.parts == ["finance"]:
+        return measure_finance.run()
     with open_machine() as machine:
         bench = Bench(machine, arguments.seconds)
         if arguments.parts[0] in ALONE:
@@ -51,12 +54,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure the product beside a naive build."
     )
-    parser.add_argument("parts", nargs="*", default=["all"], help=f"all, table, chain, {', '.join([*PARTS, *ALONE])}")
+    parser.add_argument(
+        "parts", nargs="*", default=["all"], help=f"all, table, chain, finance, {', '.join([*PARTS, *ALONE])}"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long one measurement takes")
     arguments = parser.parse_args()
     arguments.parts = list(PARTS) if arguments.parts in ([], ["all"]) else arguments.parts
-    single = {"table", "chain", *ALONE}
+    single = {"table", "chain", "finance", *ALONE}
     known = set(PARTS) if len(arguments.parts) > 1 else {*PARTS, *single}
     if unknown := [part for part in arguments.parts if part not in known]:
         parser.error(f"no such part, or not beside others: {', '.join(unknown)}")

@@ -70,7 +70,7 @@ def test_the_sink_tells_first_arrivals_from_duplicates(port: int):
     assert totals == b'{"requests": 30, "accepted": 30, "refused": 0, "hanging": 0, "duplicates": 10, "distinct": 20}'
 
 
-@pytest.mark.parametrize("part", [*PARTS, "chain", "search"])
+@pytest.mark.parametrize("part", [*PARTS, "chain", "search", "finance"])
 def test_every_part_is_described(part: str):
     """A part that the README does not name is not found by anyone."""
     assert f"`{part}`" in README

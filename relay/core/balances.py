@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from relay.core.chains import Token
+from relay.core.chains import MICRO_PLACES, Token
 from relay.core.logs import TokenEvent
 
 # What moves money, or changes what a transfer moves, without a Transfer that names the address. Source: TetherToken on Ethereum.
@@ -239,6 +239,12 @@ def class_of_outflow(role: str | None) -> str:
     A deposit address of ours is no place to send our own money to: what comes in there is credited to a user.
     """
     return role if role in ("collection", "external") else "unexplained_outflow"
+
+
+def spell_usdt(units: int, decimals: int) -> str:
+    """Return base units with six places, and with more where something stands below a micro."""
+    whole, _, places = spell_units(units, decimals).partition(".")
+    return f"{whole}.{places[:MICRO_PLACES].ljust(MICRO_PLACES, '0')}{places[MICRO_PLACES:].rstrip('0')}"
 
 
 def spell_units(units: int, decimals: int) -> str:

@@ -14,16 +14,21 @@ from hashlib import sha256
 from typing import Any
 
 from relay.core.amounts import format_micros
+from relay.core.balances import Total, spell_usdt
 from relay.core.events import rfc3339
 from relay.core.statement import Bridge, Statement, Sum
 
 FORMAT, SEAL_FORMAT = "relay-day/1", "relay-seal/1"
 CLOCK = "clock"
+# Of the items that stand in the way of a close so many are named.
+MOST_NAMED = 10
+# The columns of the proof of cash, in the order in which they add up.
+CASH = ("opening", "received", "sent", "closing", "measured", "difference")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenItem:
-    """A break that is open at the close, as the manifest names it."""
+    """A break or a held order that is open at the close, as the manifest names it."""
 
     id: str
     kind: str
@@ -50,16 +55,18 @@ def obstacles(statement: Statement, items: Sequence[OpenItem], now: datetime, *,
         found += [f"it is incomplete: {fault}" for fault in statement.faults]
     if statement.bridge.residual:
         found.append(f"{format_micros(statement.bridge.residual)} USDT are unexplained")
-    for item in items:
-        if item.lacks:
-            found.append(f"{item.kind.replace('_', ' ')} of {item.order or item.id} needs {', '.join(item.lacks)}")
+    lacking = [item for item in items if item.lacks]
+    for item in lacking[:MOST_NAMED]:
+        found.append(f"{item.kind.replace('_', ' ')} of {item.order or item.id} needs {', '.join(item.lacks)}")
+    if lacking[MOST_NAMED:]:
+        found.append("more items need the same")
     return found
 
 
 def is_clean(statement: Statement, items: Sequence[OpenItem]) -> bool:
     """Tell whether a day is one that the clock may prepare: no dispute, nothing open, nothing held."""
-    alone = statement.chain_alone.count
-    return not (items or statement.needs.count or statement.bridge.disputed.count or alone)
+    open_questions = (statement.needs.count, statement.bridge.disputed.count, statement.chain_alone.count)
+    return not (items or any(open_questions) or statement.all_cash.gap)
 
 
 def manifest_of(
@@ -85,6 +92,8 @@ def manifest_of(
             "bridge": _bridge(statement.bridge),
             "sources": {name: _bridge(bridge) for name, bridge in statement.bridges.items()},
             "chains": [_chain(chain) for chain in statement.chains],
+            "cash": [cash_row(total) for total in statement.cash],
+            "cash_total": cash_row(statement.all_cash),
             "open": [_item(item) for item in items],
             "pending": {state: _sum(one) for state, one in statement.pending.items()},
             "needs": _sum(statement.needs),
@@ -103,10 +112,16 @@ def manifest_of(
 def seal_of(
     manifest: str, *, day: str, version: int, prepared: Sequence[str], approved: Sequence[str], accepted: Sequence[str]
 ) -> str:
-    """Return the text that is signed: which manifest, who prepared and approved it and when, and which P1 were carried on."""
+    """Return the text that is signed: which manifest, who prepared and approved it and when, and which P1 were carried on.
+
+    What the day is closed around, and why, stands in the seal itself.
+    """
+    told = json.loads(manifest)
+    around = {"incomplete": told["incomplete"], "because": told["closed_around"]} if told.get("closed_around") else None
     return canonical(
         {
             "format": SEAL_FORMAT,
+            **({"closed_around": around} if around else {}),
             "day": day,
             "version": version,
             "manifest_sha256": digest(manifest),
@@ -145,6 +160,13 @@ def canonical(value: Mapping[str, Any]) -> str:
 def digest(text: str) -> str:
     """Return the SHA-256 of a text's UTF-8, in hex."""
     return sha256(text.encode()).hexdigest()
+
+
+def cash_row(total: Total) -> dict[str, Any]:
+    """Return a line of the proof of cash as every export writes it: decimals with six places or more, then addresses counted."""
+    sums = {name: spell_usdt(getattr(total, name), total.decimals) for name in CASH}
+    counts = {name: getattr(total, name) for name in ("proved", "explained", "gap", "unprovable")}
+    return {"chain": total.chain, "contract": total.contract, **sums, **counts, "lacking": dict(total.whys)}
 
 
 def _bridge(bridge: Bridge) -> dict[str, Any]:

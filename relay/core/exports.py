@@ -21,7 +21,7 @@ VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name, the field of a row it shows, and of what kind: text, money (micros), number, time, local."""
+    """A column: its name, the field of a row it shows, and of what kind: text, money (micros), exact (a decimal as text), number, time, local."""
 
     name: str
     field: str
@@ -30,12 +30,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet of a workbook: its columns and rows; with `totals` a last row sums the columns of money."""
+    """A sheet of a workbook: its columns and rows; with `totals` a last row sums the columns of money. Local times are those of `zone`."""
 
     name: str
     columns: Sequence[Column]
     rows: Iterable[Mapping[Any, Any]]
     totals: bool = True
+    zone: str = "UTC"
 
 
 ITEMS = (
@@ -96,6 +97,14 @@ TRANSFERS = (
     Column("rest", "rest", "number"),
     Column("namespace", "namespace"),
     Column("orderid", "orderid"),
+)
+CASH = (
+    Column("business_day", "business_day"),
+    Column("chain", "chain"),
+    Column("contract", "contract"),
+    *(Column(name, name, "exact") for name in ("opening", "received", "sent", "closing", "measured", "difference")),
+    *(Column(f"{name}_addresses", name, "number") for name in ("proved", "explained", "gap", "unprovable")),
+    Column("lacking", "lacking"),
 )
 # What a spreadsheet takes for the beginning of a formula.
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -163,7 +172,7 @@ def defused(text: str) -> str:
 
 def _cell(column: Column, value: Any, zone: str) -> str:
     text = spelled(column, value, zone)
-    if column.kind in ("money", "number"):
+    if column.kind in ("money", "exact", "number"):
         return text
     quoted = defused(text).replace('"', '""')
     return f'"{quoted}"'

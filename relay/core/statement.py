@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from relay.core.amounts import MICROS, format_micros
+from relay.core.balances import Total, in_one
 from relay.core.days import Day, spoken
 
 # Why an order stands differently with provider and relay on a day; the words are those of the page and of every export.
@@ -111,7 +112,10 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainDay:
-    """What moved on a chain in a day: in, out, how much of what came in found its order, and the last block of the day that moved money."""
+    """What moved on a chain in a day: in, out, how much of what came in found its order.
+
+    `block` is the last one before the day's end where `is_cut`; before that is known, the last one that moved money.
+    """
 
     chain: str
     is_on: bool
@@ -121,6 +125,7 @@ class ChainDay:
     unfinal: Sum = Sum()
     block: int | None = None
     block_hash: str | None = None
+    is_cut: bool = False
     read_at: datetime | None = None
     trouble: str = ""
 
@@ -137,8 +142,8 @@ class Statement:
     `answered` is how much of the provider's word came by asking or by a
     statement; the rest are its callbacks alone. `chain_alone` is matched
     money that neither provider nor relay speaks of. `late` is what came about days that were sealed already. `open_breaks` are by severity,
-    those first seen before the day's end. `faults` make the day incomplete,
-    `gaps` name what was not looked at at all.
+    those first seen before the day's end. `cash` proves the money of our own addresses, token by token, as it was
+    computed at `cash_at`. `faults` make the day incomplete, `gaps` name what was not looked at at all.
     """
 
     day: Day
@@ -146,6 +151,8 @@ class Statement:
     answered: Sum
     chain_alone: Sum
     chains: Sequence[ChainDay]
+    cash: Sequence[Total] = ()
+    cash_at: datetime | None = None
     open_breaks: Mapping[int, Sum] = field(default_factory=dict)
     opened: Sum = Sum()
     resolved: Sum = Sum()
@@ -165,6 +172,11 @@ class Statement:
             _total(part.relay for part in parts),
             tuple(line for part in parts for line in part.lines),
         )
+
+    @property
+    def all_cash(self) -> Total:
+        """The proof of cash of all chains and tokens together."""
+        return in_one(self.cash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +205,9 @@ def judge(statement: Statement, now: datetime, today: date) -> Verdict:
         return Verdict("wait", f"{name} is not over; so far {paid if alone.count else 'it agrees'}.{asks}")
     if alone.count:
         return Verdict("bad", f"{name} does not agree: {paid}.{asks}")
+    if gaps := statement.all_cash.gap:
+        places = "1 address holds" if gaps == 1 else f"{gaps} addresses hold"
+        return Verdict("bad", f"{name} does not agree: {places} other money than the transfers say.{asks}")
     return Verdict("wait" if needs.count else "good", f"{name} agrees.{asks or ' Nothing needs you.'}")
 
 

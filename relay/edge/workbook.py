@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
-from relay.core.amounts import format_micros
 from relay.core.exports import Sheet
 
 # Nothing that a stranger wrote becomes a formula, a link or a number.
@@ -24,6 +24,7 @@ _PLAIN = {
 # A cell holds 15 digits: exact to six places below a billion USDT.
 _MONEY = "#,##0.000000;[Red](#,##0.000000);-"
 _LONGEST = 32_767
+_AMOUNTS, _NOTHING = ("money", "exact"), Decimal("0.000000")
 
 
 def write_workbook(path: Path, sheets: Iterable[Sheet], made_at: datetime) -> None:
@@ -49,43 +50,48 @@ def _write(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
     page.repeat_rows(0)
     page.set_footer("&L&A&RPage &P of &N")
     for place, column in enumerate(sheet.columns):
-        page.set_column(place, place, 20 if column.kind == "money" else 24)
+        page.set_column(place, place, 20 if column.kind in _AMOUNTS else 24)
         page.write_string(0, place, column.name, formats["head"])
-    sums, last = dict.fromkeys((column.name for column in sheet.columns if column.kind == "money"), 0), 0
+    sums, last = {column.name: _NOTHING for column in sheet.columns if column.kind in _AMOUNTS}, 0
     for last, row in enumerate(sheet.rows, start=1):
         for place, column in enumerate(sheet.columns):
             value = row.get(column.field)
             if value is not None:
-                _cell(page, (last, place), column.kind, value, formats)
-            if column.kind == "money":
-                sums[column.name] += value or 0
+                _cell(page, (last, place), column.kind, value, formats, sheet.zone)
+            if column.kind in _AMOUNTS and value is not None:
+                sums[column.name] += _amount(column.kind, value)
     if last:
         page.autofilter(0, 0, last, len(sheet.columns) - 1)
     if sheet.totals:
         _totals(page, sheet, sums, last, formats)
 
 
-def _cell(page: Any, where: tuple[int, int], kind: str, value: Any, formats: Mapping[str, Any]) -> None:
+def _cell(page: Any, where: tuple[int, int], kind: str, value: Any, formats: Mapping[str, Any], zone: str) -> None:
     match kind:
-        case "money":
-            page.write_number(*where, Decimal(value).scaleb(-6), formats["money"])
+        case "money" | "exact":
+            page.write_number(*where, _amount(kind, value), formats["money"])
         case "number":
             page.write_number(*where, value, formats["number"])
         case "time" | "local":
-            page.write_datetime(*where, value.astimezone(UTC).replace(tzinfo=None), formats["time"])
+            there = ZoneInfo(zone) if kind == "local" else UTC
+            page.write_datetime(*where, value.astimezone(there).replace(tzinfo=None), formats["time"])
         case _:
             page.write_string(*where, str(value).replace("\0", "")[:_LONGEST], formats["text"])
 
 
-def _totals(page: Any, sheet: Sheet, sums: Mapping[str, int], last: int, formats: Mapping[str, Any]) -> None:
+def _amount(kind: str, value: Any) -> Decimal:
+    return Decimal(value).scaleb(-6) if kind == "money" else Decimal(value)
+
+
+def _totals(page: Any, sheet: Sheet, sums: Mapping[str, Decimal], last: int, formats: Mapping[str, Any]) -> None:
     """Formulas for who goes on calculating, and below them the same as text: exact, and the control total of every other export."""
-    money = [(place, column.name) for place, column in enumerate(sheet.columns) if column.kind == "money"]
+    money = [(place, column.name) for place, column in enumerate(sheet.columns) if column.kind in _AMOUNTS]
     # A row that was left cannot be written to again.
     page.write_string(last + 1, 0, f"Total of {last} rows", formats["head"])
     for place, name in money:
         letter = xlsxwriter.utility.xl_col_to_name(place)
         formula = f"=SUM({letter}2:{letter}{max(last + 1, 2)})"
-        page.write_formula(last + 1, place, formula, formats["total"], Decimal(sums[name]).scaleb(-6))
+        page.write_formula(last + 1, place, formula, formats["total"], sums[name])
     page.write_string(last + 2, 0, "Control total", formats["head"])
     for place, name in money:
-        page.write_string(last + 2, place, format_micros(sums[name]), formats["text"])
+        page.write_string(last + 2, place, f"{sums[name]:f}", formats["text"])

@@ -111,6 +111,10 @@ def check_seal(report: Report, read: dict[str, bytes], expected: str | None) -> 
     report.check("manifest", sealed["manifest_sha256"] == sha256(read["manifest.json"]), "not the one that was sealed")
     same = (sealed["day"], sealed["version"]) == (manifest["day"], manifest["version"])
     report.check(f"day {manifest['day']}, version {manifest['version']}", same, "the seal is that of another day")
+    if around := sealed.get("closed_around"):
+        same = (around["because"], around["incomplete"]) == (manifest["closed_around"], manifest["incomplete"])
+        why = f"closed around {'; '.join(around['incomplete'])}, because: {around['because']}"
+        report.check(why, same, "the manifest says something else")
     two = sealed["prepared"][0] != sealed["approved"][0]
     report.check(f"prepared by {sealed['prepared'][0]}, approved by {sealed['approved'][0]}", two, "one person")
     return manifest
@@ -136,6 +140,22 @@ def check_bridge(report: Report, manifest: dict[str, Any]) -> None:
     lines = sum((Decimal(line["amount"]) for line in bridge["lines"].values()), Decimal(0))
     foots = Decimal(bridge["provider"]["amount"]) - Decimal(bridge["relay"]["amount"]) - lines
     report.check("bridge: provider less relay is explained to zero", not foots, f"{foots} are left")
+
+
+def check_cash(report: Report, manifest: dict[str, Any], content: bytes) -> None:
+    """Every row and every column of the proof of cash foots, and it is the one of the manifest."""
+    columns = ("opening", "received", "sent", "closing", "measured", "difference")
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    for row in rows:
+        opening, received, sent, closing, measured, left = (Decimal(row[name]) for name in columns)
+        foots = opening + received - sent == closing and measured - closing == left
+        report.check(
+            f"cash: {row['chain']} {row['contract']} foots, {left} is left", foots, "opening + received - sent"
+        )
+    for name in columns:
+        total = Decimal(manifest.get("cash_total", {}).get(name, "0"))
+        found = sum((Decimal(row[name]) for row in rows), Decimal(0))
+        report.check(f"cash: {name} {total}", found == total, f"comes to {found}")
 
 
 def check_audit(report: Report, content: bytes) -> None:
@@ -259,6 +279,7 @@ def main() -> int:
         manifest = check_seal(report, read, given.key)
         check_files(report, read, manifest)
         check_bridge(report, manifest)
+        check_cash(report, manifest, read.get("cash.csv", b""))
         check_audit(report, read.get("audit.jsonl", b""))
         check_transfers(report, read.get("transfers.csv", b""), nodes_of(given.rpc))
     except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:

@@ -21,17 +21,14 @@ LONGEST = 2_000
 
 def assign(engine: Engine, break_id: str, owner: str, *, actor: Actor, now: datetime) -> None:
     """Give a break to a person, or with "" to nobody. Unprocessable for a person who may not sign in."""
-    name = owner.strip().lower()
     with writing(engine) as connection:
-        person = people.find(connection, name) if name else None
-        if name and (person is None or person["revoked_at"] is not None):
-            raise Unprocessable(f"nobody who may sign in is called {name}", pointer="/owner")
-    _act(engine, break_id, "break.assign", {"owner": name or None}, actor=actor, now=now, owner=name or None)
+        name = checked_owner(connection, owner)
+    _act(engine, break_id, "break.assign", {"owner": name}, actor=actor, now=now, owner=name)
 
 
-def note(engine: Engine, break_id: str, words: str, *, actor: Actor, now: datetime) -> None:
+def note(engine: Engine, break_id: str, given: str, *, actor: Actor, now: datetime) -> None:
     """Write down what was found; the last note stands on the break, all are in the audit."""
-    said = _words(words, "/note")
+    said = said_of(given, "/note")
     _act(engine, break_id, "break.note", {"note": said}, actor=actor, now=now, note=said)
 
 
@@ -49,7 +46,17 @@ def accept(
     _close(engine, break_id, "break.accept", reason, actor=actor, now=now, new_id=new_id)
 
 
-def _words(given: str, pointer: str) -> str:
+def checked_owner(connection: Connection, owner: str) -> str | None:
+    """Return the name of a person who may sign in, None for nobody; Unprocessable for anybody else."""
+    name = owner.strip().lower()
+    person = people.find(connection, name) if name else None
+    if name and (person is None or person["revoked_at"] is not None):
+        raise Unprocessable(f"nobody who may sign in is called {name}", pointer="/owner")
+    return name or None
+
+
+def said_of(given: str, pointer: str) -> str:
+    """Return what a person says of a thing, trimmed; Unprocessable for what is too short or too long."""
     said = given.replace("\0", "").strip()
     if not 3 <= len(said) <= LONGEST:
         raise Unprocessable(f"say it in 3 to {LONGEST} characters", pointer=pointer)
@@ -66,7 +73,7 @@ def _close(
     now: datetime,
     new_id: Callable[[datetime], str],
 ) -> None:
-    said = _words(reason, "/reason")
+    said = said_of(reason, "/reason")
     with writing(engine, lock=FEED_LOCK) as connection:
         closed = store.close(connection, break_id=break_id, by=actor.id, note=said, now=now)
         if not closed:

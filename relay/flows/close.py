@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from relay.core.actors import Actor
 from relay.core.chains import Chain
-from relay.core.closing import CLOCK, OpenItem, changes, digest, is_clean, manifest_of, obstacles, seal_of
+from relay.core.closing import CLOCK, MOST_NAMED, OpenItem, changes, digest, is_clean, manifest_of, obstacles, seal_of
 from relay.core.days import ONE, Calendar, Day, read_day
 from relay.core.events import rfc3339
 from relay.core.sources import Source
@@ -26,7 +26,7 @@ from relay.errors import Conflict, Unprocessable
 from relay.flows import day_files
 from relay.flows.days import day_named, first_day, statement_of
 from relay.flows.outcomes import announce_all
-from relay.store import audit, closes
+from relay.store import audit, closes, holds
 from relay.store.engine import AUDIT_LOCK, FEED_LOCK, reading, snapshot, take_lock, writing
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 # What was on its way when the day ended has arrived by then.
 SETTLED_AFTER = timedelta(minutes=10)
 AT_A_TIME = 5
+# As bad as a held order is listed on the page of its day.
+HELD_SEVERITY = 2
 # Who begins to close days on an old database begins with these.
 BOOKS_BEGIN = 31 * ONE
 
@@ -197,7 +199,7 @@ def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: date
         found = closes.breaks_of(connection, day)
         decisions = day_files.decisions(connection, day, found)
         controls, files = day_files.written(connection, day, found)
-    items = open_items(found)
+        items = open_items(connection, day, found)
     manifest = manifest_of(
         statement,
         items,
@@ -213,7 +215,7 @@ def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: date
 def since_prepared(connection: Connection, day: Day, row: RowMapping, statement: Statement) -> list[str]:
     """Say what has changed since a version was prepared; its files are not written again for that."""
     kept = json.loads(row["manifest"])
-    items = open_items(closes.breaks_of(connection, day))
+    items = open_items(connection, day, closes.breaks_of(connection, day))
     present = manifest_of(
         statement,
         items,
@@ -226,21 +228,29 @@ def since_prepared(connection: Connection, day: Day, row: RowMapping, statement:
     return changes(row["manifest"], present)
 
 
-def open_items(found: Sequence[RowMapping]) -> list[OpenItem]:
-    """Return the open ones of a day's breaks."""
-    return [
-        OpenItem(
-            id=row["id"],
-            kind=row["kind"],
-            severity=row["severity"],
-            order=f"{row['namespace']}/{row['orderid']}" if row["orderid"] else "",
-            micros=row["amount_micros"],
-            owner=row["owner"],
-            note=row["note"],
-        )
-        for row in found
-        if row["state"] == "open"
-    ]
+def open_items(connection: Connection, day: Day, found: Sequence[RowMapping]) -> list[OpenItem]:
+    """Return what is open at the end of a day: the open ones of its breaks, and the held orders that none of them speaks of."""
+    of_breaks = [_item(row["id"], row, row["kind"], row["severity"]) for row in found if row["state"] == "open"]
+    held = holds.without_break(connection, day)
+    return of_breaks + [_item(f"held:{row['namespace']}/{row['orderid']}", row, "held", HELD_SEVERITY) for row in held]
+
+
+def in_the_way(connection: Connection, day: Day, statement: Statement, now: datetime) -> list[str]:
+    """Say what stands in the way of preparing a day, without looking at all that is open."""
+    items = open_items(connection, day, closes.lacking(connection, day, limit=MOST_NAMED + 1))
+    return obstacles(statement, items, now)
+
+
+def _item(item_id: str, row: RowMapping, kind: str, severity: int) -> OpenItem:
+    return OpenItem(
+        id=item_id,
+        kind=kind,
+        severity=severity,
+        order=f"{row['namespace']}/{row['orderid']}" if row["orderid"] else "",
+        micros=row["amount_micros"],
+        owner=row["owner"],
+        note=row["note"],
+    )
 
 
 def _place(desk: Desk, day: Day) -> tuple[int, str | None]:

@@ -12,16 +12,16 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from relay.core.closing import canonical
+from relay.core.closing import canonical, cash_row
 from relay.core.days import Day
 from relay.core.events import rfc3339
-from relay.core.exports import BREAKS, ITEMS, TRANSFERS, Column, Control, csv_of
-from relay.store import audit, closes, day_facts
+from relay.core.exports import BREAKS, CASH, ITEMS, TRANSFERS, Column, Control, csv_of
+from relay.store import audit, closes, day_facts, day_proofs, holds
 
 # Entries of a zip bear a time; ours is none, so that the same evidence is the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _MONEY = ("order.release", "recovery.release", "recovery.refuse", "transfer.credit")
-_DECISIONS = ("order.release", "break.resolve", "break.accept", "break.note", "break.assign")
+_DECISIONS = ("order.release", "order.take", "break.resolve", "break.accept", "break.note", "break.assign")
 
 Files = dict[str, tuple[str, bytes]]
 
@@ -33,6 +33,7 @@ def written(connection: Connection, day: Day, found: Sequence[RowMapping]) -> tu
         "orders.csv": (ITEMS, day_facts.items(connection, day)),
         "breaks.csv": (BREAKS, found),
         "transfers.csv": (TRANSFERS, closes.transfers_of(connection, day)),
+        "cash.csv": (CASH, cash_rows(connection, day)),
     }
     lists: dict[str, Iterable[Mapping[str, Any]]] = {
         "callbacks.jsonl": map(_callback, closes.callbacks_of(connection, *bounds, day)),
@@ -50,11 +51,18 @@ def written(connection: Connection, day: Day, found: Sequence[RowMapping]) -> tu
     return controls, {name: (controls[name]["sha256"], content) for name, content in files.items()}
 
 
+def cash_rows(connection: Connection, day: Day) -> list[dict[str, Any]]:
+    """Return the lines of a day's proof of cash, as a file writes them."""
+    told = [cash_row(total) for total, _ in day_proofs.totals(connection, day)]
+    return [row | {"lacking": canonical(row["lacking"])} for row in told]
+
+
 def decisions(connection: Connection, day: Day, found: Sequence[RowMapping]) -> list[dict[str, Any]]:
     """Return what people decided: what moved money on the day, and everything about its breaks, in the order of the audit."""
     acts = [row for row in closes.acts_between(connection, day.start, day.end) if row["act"] in _MONEY]
-    for one in found:
-        acts += [row for row in audit.of_subject(connection, one["id"], most=100) if row["act"] in _DECISIONS]
+    held = [f"{row['namespace']}/{row['orderid']}" for row in holds.without_break(connection, day)]
+    for subject in (*(one["id"] for one in found), *held):
+        acts += [row for row in audit.of_subject(connection, subject, most=100) if row["act"] in _DECISIONS]
     by_sequence = {row["sequence"]: row for row in acts}
     return [_act(by_sequence[sequence]) for sequence in sorted(by_sequence)]
 

@@ -11,31 +11,43 @@ from relay.core.chains import Chain
 from relay.core.days import ONE, Calendar, Day
 from relay.core.sources import Source
 from relay.core.statement import ChainDay, Statement
+from relay.flows.day_sums import DaySums, computed
 from relay.store import chain as chain_store
-from relay.store import closes, day_facts, day_figures, heartbeats
+from relay.store import closes, cuts, day_facts, day_figures, day_proofs, heartbeats, runs
 
 
 def statement_of(
-    connection: Connection, day: Day, sources: Mapping[str, Source], chains: Mapping[str, Chain], *, now: datetime
+    connection: Connection,
+    day: Day,
+    sources: Mapping[str, Source],
+    chains: Mapping[str, Chain],
+    *,
+    now: datetime,
+    sums: DaySums | None = None,
 ) -> Statement:
-    """Return the statement of a day, as the connection's transaction sees it."""
-    bridges, answered, alone = day_facts.bridges(connection, day)
+    """Return the statement of a day, as the connection's transaction sees it; with `sums` those are not computed anew."""
+    sums = sums or computed(connection, day)
     opened, resolved = day_figures.turned(connection, day)
     states = chain_store.states(connection)
-    moved = day_figures.moved(connection, day)
+    ends = cuts.at(connection, day.end)
+    cash = day_proofs.totals(connection, day)
     return Statement(
         day=day,
-        bridges=bridges,
-        answered=answered,
-        chain_alone=alone,
-        chains=[_chain(chain, states.get(name), moved.get(name, {})) for name, chain in chains.items()],
+        bridges=sums.bridges,
+        answered=sums.answered,
+        chain_alone=sums.chain_alone,
+        chains=[
+            _chain(chain, states.get(name), sums.moved.get(name, {}), ends.get(name)) for name, chain in chains.items()
+        ],
+        cash=[total for total, _ in cash],
+        cash_at=min((at for _, at in cash), default=None),
         open_breaks=day_figures.open_breaks(connection, day),
         opened=opened,
         resolved=resolved,
         pending=day_figures.pending(connection, day),
         ages=day_figures.ages(connection, day, now),
         needs=day_figures.needs(connection, day),
-        late=day_facts.late(connection, day),
+        late=sums.late,
         faults=list(_faults(connection, day, states, chains, now)),
         gaps=list(_gaps(sources, chains)),
     )
@@ -60,10 +72,12 @@ def first_day(connection: Connection, calendar: Calendar, now: datetime) -> Day:
     return calendar.day_at(day_facts.first_moment(connection) or now)
 
 
-def _chain(chain: Chain, state: RowMapping | None, moved: Mapping[str, object]) -> ChainDay:
+def _chain(chain: Chain, state: RowMapping | None, moved: Mapping[str, object], end: RowMapping | None) -> ChainDay:
     trouble = "" if state is None else state["stopped"] or state["trouble"] or ""
     read_at = None if state is None else state["scanned_at"]
-    return ChainDay(chain=chain.name, is_on=chain.is_on, trouble=trouble, read_at=read_at, **moved)  # type: ignore[arg-type]  # the store names its fields
+    last = {} if end is None else {"block": end["number"], "block_hash": end["hash"], "is_cut": True}
+    told = {"chain": chain.name, "is_on": chain.is_on, "trouble": trouble, "read_at": read_at, **moved, **last}
+    return ChainDay(**told)
 
 
 def _faults(
@@ -80,6 +94,8 @@ def _faults(
             yield f"the chain {name} is stopped: {state['stopped']}"
         elif day.end <= now and (state["scanned_at"] is None or state["scanned_at"] < day.end):
             yield f"the chain {name} was not read since the day's end"
+    if day.end <= now and runs.complete_since(connection, day.end) is False:
+        yield "no run of the reconciler was complete since the day's end"
     seen = heartbeats.last_seen(connection)
     for kind in ("worker", "clock"):
         if day.has(now) and (kind not in seen or now - seen[kind] > heartbeats.SILENT_AFTER):

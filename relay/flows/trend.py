@@ -10,8 +10,10 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, RowMapping
 
 from relay.core.days import ONE, Calendar, Day
+from relay.core.statement import Sum
+from relay.flows import day_sums
 from relay.flows.days import day_named, first_day
-from relay.store import day_facts, trends
+from relay.store import trends
 from relay.store.engine import reading, snapshot, writing
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,9 @@ def refresh(engine: Engine, calendar: Calendar, *, now: datetime) -> int:
     due = [day for day in reversed(days) if _is_due(day, known.get(day.name), now)]
     for day in due[:AT_A_TIME]:
         with snapshot(engine) as connection:
-            row = _computed(connection, day, now)
+            sums = day_sums.computed(connection, day, lists=True)
+            row = _row(connection, day, sums, now)
+        day_sums.keep(engine, day, sums, now=now)
         with writing(engine) as connection:
             trends.keep(connection, row)
     log.info("trend_refreshed", extra={"days": len(due[:AT_A_TIME])})
@@ -61,8 +65,9 @@ def _is_due(day: Day, known: RowMapping | None, now: datetime) -> bool:
     return known is None or known["computed_at"] < min(now, day.end + SETTLED_AFTER)
 
 
-def _computed(connection: Connection, day: Day, now: datetime) -> dict[str, object]:
-    paid, credited = day_facts.sums(connection, day)
+def _row(connection: Connection, day: Day, sums: day_sums.DaySums, now: datetime) -> dict[str, object]:
+    paid = sum((one.provider for one in sums.bridges.values()), Sum())
+    credited = sum((one.relay for one in sums.bridges.values()), Sum())
     recovered, wait_s = trends.recovered(connection, day)
     return {
         "day": day.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,8 +14,9 @@ from sqlalchemy import Connection
 from relay.core.closing import digest
 from relay.core.days import Day, read_day
 from relay.core.events import rfc3339
-from relay.core.exports import BREAKS, ITEMS, Column, Sheet
+from relay.core.exports import BREAKS, CASH, ITEMS, Column, Sheet
 from relay.core.statement import DISPUTED, REASONS, Statement, Verdict, judge
+from relay.flows import day_files
 from relay.flows.close import Desk
 from relay.flows.days import day_named, statement_of
 from relay.store import closes, day_facts, day_figures, workbooks
@@ -27,13 +29,6 @@ MOST_AT_ONCE = 5_000
 Write = Callable[[Path, Iterable[Sheet], datetime], None]
 
 _FIGURES = (Column("what", "what"), Column("count", "count", "number"), Column("usdt", "micros", "money"))
-_CASH = (
-    Column("witness", "what"),
-    Column("opening", "opening", "money"),
-    Column("in", "received", "money"),
-    Column("out", "collected", "money"),
-    Column("closing", "closing", "money"),
-)
 _PENDING = (
     Column("namespace", "namespace"),
     Column("orderid", "orderid"),
@@ -73,21 +68,30 @@ def _sheets(
     day = told.day
     fixed = {"business_day": day.name}
     yield Sheet("Summary", _FIGURES, _summary(told, verdict), totals=False)
-    yield Sheet("Proof of cash", _CASH, _cash(told), totals=False)
+    yield Sheet("Proof of cash", CASH, (row | fixed for row in day_files.cash_rows(connection, day)))
     found = closes.breaks_of(connection, day)
     yield Sheet("Breaks", BREAKS, ({**row, **fixed} for row in found))
     yield Sheet("Pending", _PENDING, day_figures.pending_orders(connection, day, limit=MOST_PENDING))
-    # What agrees and what differs are together every order of the day, on the two sheets and on the page.
-    agreeing = ({**row, **fixed} for row in day_facts.items(connection, day, reason="agrees"))
-    yield Sheet("Matched", ITEMS, agreeing)
-    differing = ({**row, **fixed} for row in day_facts.items(connection, day) if row["reason"] != "agrees")
-    yield Sheet("Differences", ITEMS, differing)
+    # What agrees and what differs are together every order of the day; both are read in one go, a sheet after the other.
+    every = ({**row, **fixed} for row in day_facts.items(connection, day, agreeing_first=True))
+    parts = groupby(every, key=lambda row: row["reason"] == "agrees")
+    agrees, rows = next(parts, (False, iter(())))
+    yield Sheet("Matched", ITEMS, rows if agrees else (), zone=day.zone)
+    _, rows = next(parts, (False, iter(()))) if agrees else (False, rows)
+    yield Sheet("Differences", ITEMS, rows, zone=day.zone)
     yield Sheet("Parameters", _PARAMETERS, _parameters(told, manifest, now), totals=False)
 
 
 def _summary(told: Statement, verdict: Verdict) -> Iterator[dict[str, Any]]:
     bridge = told.bridge
     yield {"what": verdict.sentence}
+    for chain in told.chains:
+        if chain.is_on or chain.received.count:
+            received, collected = chain.received, chain.collected
+            yield {"what": f"Received on {chain.chain}", "count": received.count, "micros": received.micros}
+            yield {"what": f"Sent on {chain.chain}", "count": collected.count, "micros": -collected.micros}
+        else:
+            yield {"what": f"{chain.chain} is not checked"}
     yield {"what": "Paid at the provider", "count": bridge.provider.count, "micros": bridge.provider.micros}
     for line in bridge.by_reason:
         yield {"what": REASONS[line.reason], "count": line.sum.count, "micros": -line.sum.micros}
@@ -102,17 +106,6 @@ def _summary(told: Statement, verdict: Verdict) -> Iterator[dict[str, Any]]:
     }
     yield {"what": REASONS["chain_alone"], "count": told.chain_alone.count, "micros": told.chain_alone.micros}
     yield {"what": "Needs a person", "count": told.needs.count, "micros": told.needs.micros}
-
-
-def _cash(told: Statement) -> Iterator[dict[str, Any]]:
-    """Opening and closing stay empty until balances are measured: empty is not zero."""
-    for chain in told.chains:
-        known = chain.is_on or chain.received.count
-        moved = {"received": chain.received.micros, "collected": -chain.collected.micros} if known else {}
-        yield {"what": chain.chain if known else f"{chain.chain}, not checked", **moved}
-    yield {"what": "Provider, paid", "received": told.bridge.provider.micros}
-    yield {"what": "Relay, credited", "received": told.bridge.relay.micros}
-    yield {"what": "Provider less relay", "received": told.bridge.difference}
 
 
 def _parameters(told: Statement, manifest: str | None, now: datetime) -> Iterator[dict[str, str]]:

@@ -78,6 +78,13 @@ def breaks_of(connection: Connection, day: Day) -> list[RowMapping]:
     return list(connection.execute(select(breaks).where(is_open | closed).order_by(breaks.c.id)).mappings())
 
 
+def lacking(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
+    """Return open breaks of a day that a person still has to say something of, the worst first."""
+    silent = breaks.c.owner.is_(None) | breaks.c.note.is_(None) | breaks.c.amount_micros.is_(None)
+    query = select(breaks).where(breaks.c.state == "open", breaks.c.first_seen < day.end, silent)
+    return list(connection.execute(query.order_by(breaks.c.severity, breaks.c.first_seen).limit(limit)).mappings())
+
+
 def transfers_of(connection: Connection, day: Day) -> list[RowMapping]:
     """Return the final transfers of a day, each with the order it paid."""
     return list(connection.execute(_TRANSFERS, {"start": day.start, "end": day.end}).mappings())

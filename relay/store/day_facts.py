@@ -131,12 +131,18 @@ _ITEMS = (
 
 
 def items(
-    connection: Connection, day: Day, *, reason: str | None = None, limit: int | None = None
+    connection: Connection,
+    day: Day,
+    *,
+    reason: str | None = None,
+    limit: int | None = None,
+    agreeing_first: bool = False,
 ) -> Iterator[RowMapping]:
     """Yield the orders of a day, or those with one reason, by namespace and orderid; a few hundred at a time."""
     chosen = "WHERE reason = :reason" if reason else ""
     bounded = "" if limit is None else "LIMIT :limit"
-    statement = _bound(f"{_ITEMS} SELECT * FROM items {chosen} ORDER BY namespace, orderid {bounded}")
+    first = "CASE reason WHEN 'agrees' THEN 0 ELSE 1 END, " if agreeing_first else ""
+    statement = _bound(f"{_ITEMS} SELECT * FROM items {chosen} ORDER BY {first}namespace, orderid {bounded}")
     asked = _bounds(connection, day) | ({"reason": reason} if reason else {}) | ({"limit": limit} if limit else {})
     typed = statement.columns(**dict.fromkeys(("provider_at", "relay_at", "chain_at"), _TIME))
     with connection.execute(typed, asked, execution_options={"yield_per": 500}) as rows:

@@ -128,7 +128,7 @@ def _sum(connection: Connection, *conditions: ColumnElement[bool]) -> Sum:
 _BETWEEN = [bindparam(name, type_=_TIME) for name in ("start", "end")]
 _MOVED = text(
     """
-    WITH moved AS (
+    WITH moved AS MATERIALIZED (
         SELECT t.chain, t.amount_micros, t.is_final,
             EXISTS (SELECT 1 FROM addresses a WHERE a.chain = t.chain AND a.address = t.recipient AND a.role = 'deposit')
                 AS comes,

@@ -5,18 +5,26 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, func, select
+from sqlalchemy import Column, Connection, bindparam, text
 
 
 def first_since(connection: Connection, number: Column[Any], time: Column[Any], moment: datetime) -> int:
-    """Return the number of the first row of a moment or later; one above all where there is none."""
-    low, high = 0, (connection.scalar(select(func.max(number))) or 0) + 1
-    while low < high:
-        middle = (low + high) // 2
-        query = select(number.label("number"), time.label("time")).where(number >= middle).order_by(number)
-        row = connection.execute(query.limit(1)).first()
-        if row is None or row.time >= moment:
-            high = middle
-        else:
-            low = row.number + 1
-    return low
+    """Return the number of the first row of a moment or later, in one statement; one above all where there is none."""
+    search = _HALVING.format(table=number.table.name, number=number.name, time=time.name)
+    return int(connection.execute(text(search).bindparams(bindparam("moment", moment, time.type))).scalar_one())
+
+
+_HALVING = """
+    WITH RECURSIVE search(low, high) AS (
+        SELECT CAST(0 AS BIGINT), CAST(coalesce((SELECT max({number}) FROM {table}), 0) + 1 AS BIGINT)
+        UNION ALL
+        SELECT
+            CASE WHEN (SELECT {time} FROM {table} WHERE {number} >= (low + high) / 2 ORDER BY {number} LIMIT 1) < :moment
+                THEN (SELECT {number} FROM {table} WHERE {number} >= (low + high) / 2 ORDER BY {number} LIMIT 1) + 1
+                ELSE low END,
+            CASE WHEN (SELECT {time} FROM {table} WHERE {number} >= (low + high) / 2 ORDER BY {number} LIMIT 1) < :moment
+                THEN high ELSE (low + high) / 2 END
+        FROM search WHERE low < high
+    )
+    SELECT max(low) FROM search WHERE low >= high
+"""

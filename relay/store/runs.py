@@ -37,6 +37,15 @@ def last(connection: Connection, kind: str = "incremental") -> RowMapping | None
     return connection.execute(query.limit(1)).mappings().first()
 
 
+def complete_since(connection: Connection, moment: datetime) -> bool | None:
+    """Tell whether a run has seen everything at a moment or later; None while there was no run at all."""
+    query = select(runs.c.last_checked).order_by(runs.c.id.desc()).limit(1)
+    if connection.scalar(query) is None:
+        return None
+    seen: datetime | None = connection.scalar(query.where(runs.c.state == "complete"))
+    return seen is not None and seen >= moment
+
+
 def touch(connection: Connection, run_id: int, *, now: datetime) -> None:
     """Note that a later look found nothing new."""
     connection.execute(update(runs).where(runs.c.id == run_id).values(last_checked=now))

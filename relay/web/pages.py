@@ -13,6 +13,8 @@ from flask import Response, render_template
 
 from relay.core.advice import SEVERITIES, heading, next_step, rule, why_held
 from relay.core.amounts import format_micros
+from relay.core.balances import spell_usdt
+from relay.core.chain_addresses import family_of, show_address
 from relay.core.events import rfc3339
 from relay.web.context import runtime
 
@@ -48,6 +50,18 @@ def money(micros: int | None) -> str:
 def exact(micros: int) -> str:
     """Spell an amount as `money` does, but zero in full: a witness that says nothing came has said so."""
     return money(micros) if micros else "0.000000"
+
+
+def units(held: int, decimals: int) -> str:
+    """Spell base units of a token as `money` does; with more than six places only where something stands below a micro."""
+    return exact_units(held, decimals) if held else "-"
+
+
+def exact_units(held: int, decimals: int) -> str:
+    """Spell base units as `units` does, but zero in full."""
+    whole, _, places = spell_usdt(abs(held), decimals).partition(".")
+    spelled = f"{int(whole):,}.{places}"
+    return f"({spelled})" if held < 0 else spelled
 
 
 def moment(at: datetime | None) -> str:
@@ -94,6 +108,11 @@ def short(text: str) -> str:
     return text if len(text) <= 48 else f"{text[:32]}…{text[-8:]}"
 
 
+def address(machine: str, chain: str) -> str:
+    """Spell an address as the people of its chain know it."""
+    return show_address(machine, family_of(chain))
+
+
 def changed(query: Mapping[str, str], **changes: str | None) -> str:
     """Return the query of a link: this one with some names changed, and without those that are None or empty."""
     return urlencode({name: value for name, value in {**query, **changes}.items() if value})
@@ -104,7 +123,7 @@ def path_of(namespace: str, orderid: str) -> str:
     return f"/finance/orders/{quote(namespace, safe='')}/{quote(orderid)}"
 
 
-_SPELLINGS = (money, exact, moment, iso, local, age, words, plain, short, changed)
+_SPELLINGS = (money, exact, units, exact_units, moment, iso, local, age, words, plain, short, address, changed)
 _ADVICE = (heading, next_step, rule, why_held)
 FILTERS: dict[str, Callable[..., Any]] = {
     **{one.__name__: one for one in (*_SPELLINGS, *_ADVICE)},

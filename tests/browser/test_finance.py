@@ -85,9 +85,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         manifest=json.dumps(RUN),
         manifest_hash="5" * 64,
         fence=1,
-        finished_at=NOON,
-        last_checked=NOON,
+        finished_at=datetime.now(UTC),
+        last_checked=datetime.now(UTC),
     )
+    add(
+        runtime.engine, rows.hold_notes, namespace="crossing", orderid=HOSTILE, owner="pat", note=HOSTILE, noted_at=NOON
+    )
+    a_stored_order(runtime.engine, "waits", state="held", held_reason="above_limit", credited_micros=0)
     a_stored_order(runtime.engine, "large", state="held", held_reason="above_limit", credited_micros=0)
     called(runtime.engine, "large", 3_000_000)
     with served(runtime) as url:
@@ -150,6 +154,11 @@ def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: 
     pat.click("text=Assign")
     pat.fill("#note", "the provider looks into it")
     pat.click("button:has-text('Note')")
+    pat.goto(site + DAY)
+    assert "held of crossing/waits needs an owner, a reason" in pat.inner_text("#close")
+    pat.goto(f"{site}/finance/orders/crossing/waits")
+    pat.fill("#note", "the user proves where it is from")
+    pat.click("text=Write it down")
     pat.goto(site + DAY)
     pat.click("text=Prepare the close")
     assert pat.get_by_text("Approve and seal").count() == 0

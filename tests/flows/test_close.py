@@ -24,7 +24,7 @@ from relay.core.days import Calendar
 from relay.edge.seals import Sealer
 from relay.errors import Conflict, Unprocessable
 from relay.evidence import verify
-from relay.flows import breaks, close, day_files
+from relay.flows import breaks, close, day_files, holds
 from relay.flows.close import Desk
 from relay.flows.days import day_named, statement_of
 from relay.store import audit, closes, people, rows
@@ -32,7 +32,7 @@ from relay.store.engine import reading, writing
 from tests.builders import NOON, a_source
 from tests.fakes import numbered_ids
 from tests.nodes.scripted import a_chain
-from tests.rows import a_break, a_credit, a_person, a_stored_order, a_stored_transfer
+from tests.rows import a_break, a_credit, a_person, a_stored_order, a_stored_transfer, add
 from tests.store.test_day_facts import called
 
 DAY = Calendar().day(date(2026, 11, 23))
@@ -210,8 +210,48 @@ def test_a_day_is_closed_around_a_witness_only_with_a_reason(engine: Engine) -> 
     with reading(engine) as connection:
         told = json.loads(closes.current(connection, DAY.name)["manifest"])  # type: ignore[index]  # it was prepared
     assert (told["closed_around"], len(told["incomplete"])) == ("the node is being moved", 1)
+    approved(desk)
+    with reading(engine) as connection:
+        sealed = json.loads(closes.current(connection, DAY.name)["sealed"])  # type: ignore[index]  # as above
+    assert sealed["closed_around"] == {"because": "the node is being moved", "incomplete": told["incomplete"]}
     clean = close.draft(a_desk(engine), DAY, version=1, previous=None, now=NEXT, around="no need")
     assert json.loads(clean.manifest)["closed_around"] == ""
+
+
+@ON_SQLITE
+def test_a_held_order_is_an_open_item_like_any_other(engine: Engine) -> None:
+    """It has an owner and a reason before the day is closed, and both stand in the manifest; one with a break is its break."""
+    a_paid_day(engine)
+    a_person(engine, "pat", "preparer")
+    a_stored_order(engine, "large", state="held", held_reason="above_limit", amount_micros=9_000_000)
+    a_stored_order(engine, "disputed", state="held", held_reason="conflict")
+    a_break(engine, "b1", orderid="disputed", owner="pat", note="asked the provider")
+    with pytest.raises(Conflict, match="held of crossing/large needs an owner, a reason"):
+        close.prepare(a_desk(engine), DAY, actor=PAT, now=NEXT)
+    with pytest.raises(Conflict, match="not held"):
+        holds.take(engine, "crossing", "sh-1", "pat", "for fun", actor=PAT, now=NEXT)
+    holds.take(engine, "crossing", "large", "pat", "the user proves where it is from", actor=PAT, now=NEXT)
+    close.prepare(a_desk(engine), DAY, actor=PAT, now=NEXT)
+    with reading(engine) as connection:
+        told = json.loads(closes.current(connection, DAY.name)["manifest"])  # type: ignore[index]  # it was prepared
+    assert [(item["class"], item["owner"], item["amount"]) for item in told["open"]] == [
+        ("amount_mismatch", "pat", "1.000000"),
+        ("held", "pat", "9.000000"),
+    ]
+    assert [act["act"] for act in told["decisions"]] == ["order.take"]
+
+
+@ON_SQLITE
+def test_a_day_waits_for_a_complete_run(engine: Engine) -> None:
+    """One that read short, or ended before the day did, has not seen all of it."""
+    a_paid_day(engine)
+    usual = {"kind": "incremental", "manifest": "{}", "manifest_hash": "5", "fence": 1}
+    for state, at in (("complete", NOON), ("incomplete", NEXT)):
+        add(engine, rows.runs, **usual, state=state, finished_at=at, last_checked=at)
+    with pytest.raises(Conflict, match="no run of the reconciler was complete since the day's end"):
+        close.prepare(a_desk(engine), DAY, actor=PAT, now=NEXT)
+    add(engine, rows.runs, **usual, state="complete", finished_at=NEXT, last_checked=NEXT)
+    close.prepare(a_desk(engine), DAY, actor=PAT, now=NEXT)
 
 
 def test_the_clock_prepares_what_needs_nobody(engine: Engine) -> None:

@@ -12,11 +12,12 @@ from sqlalchemy import select
 from config.settings import load
 from relay.bootstrap import Runtime, build, desk_of
 from relay.core.people import hashed
-from relay.flows import breaks, close
+from relay.flows import breaks, close, holds
 from relay.flows.days import day_named
 from relay.sandbox.past import DAYS, ORDERS, live_through
 from relay.sandbox.plan import Plan, prepare
 from relay.store import break_list, closes, people, rows
+from relay.store import holds as holds_store
 from relay.store.break_list import Filters
 from relay.store.engine import reading
 from tests.builders import NOON
@@ -67,10 +68,13 @@ def test_the_first_day_closes_at_once_and_the_second_after_a_decision(runtime: R
     without_chain = close.Desk(desk.engine, desk.sources, {}, desk.calendar, desk.new_id)
     drafts = [close.draft(without_chain, day, version=1, previous=None, now=NOW) for day in days]
     assert [one.statement.bridge.residual for one in drafts] == [0, 0, 0]
-    assert [len(one.obstacles) for one in drafts] == [0, 1, 1]
+    assert [len(one.obstacles) for one in drafts] == [0, 2, 3]
     with reading(runtime.engine) as connection:
         (found,) = closes.breaks_of(connection, days[1])
+        (large,) = holds_store.without_break(connection, days[1])
     breaks.assign(runtime.engine, found["id"], "pat", actor=PAT, now=NOW)
     breaks.note(runtime.engine, found["id"], "the provider looks into it", actor=PAT, now=NOW)
+    reason = "the user proves where it is from"
+    holds.take(runtime.engine, large["namespace"], large["orderid"], "pat", reason, actor=PAT, now=NOW)
     assert close.draft(without_chain, days[1], version=1, previous=None, now=NOW).obstacles == []
     runtime.engine.dispose()

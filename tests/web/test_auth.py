@@ -141,6 +141,7 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance/<day>/<name>.csv"): READERS,
     ("GET", "/finance/<day>/statement.xlsx"): READERS,
     ("GET", "/finance/<day>/workbooks/<id>"): READERS,
+    ("GET", "/finance/<day>/cash"): READERS,
     ("GET", "/finance/audit"): READERS,
     ("GET", "/finance/breaks"): READERS,
     ("GET", "/finance/breaks/<id>"): READERS,
@@ -162,6 +163,7 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance/orders"): READERS,
     ("GET", "/finance/orders/<source>/<path:orderid>"): READERS,
     ("POST", "/finance/orders/<source>/<path:orderid>/ask"): ("preparer", "approver"),
+    ("POST", "/finance/orders/<source>/<path:orderid>/take"): READERS,
 }
 VALUES = {
     "<path:orderid>": "sh-1",

@@ -25,7 +25,17 @@ from relay.store.tables.chain import (
     TokenEvent,
     Transfer,
 )
-from relay.store.tables.closes import AskedAct, DayClose, DayFile, DayTrend, MonthClose, SealKey, Workbook
+from relay.store.tables.closes import (
+    AskedAct,
+    DayClose,
+    DayFile,
+    DaySum,
+    DayTrend,
+    HoldNote,
+    MonthClose,
+    SealKey,
+    Workbook,
+)
 from relay.store.tables.events import Attempt, Delivery, Endpoint, EndpointPace, Event, Replay
 from relay.store.tables.operations import (
     Alarm,
@@ -66,6 +76,7 @@ __all__ = [
     "DayGap",
     "DayLook",
     "DayProof",
+    "DaySum",
     "DayTrend",
     "Delivery",
     "Dirty",
@@ -76,6 +87,7 @@ __all__ = [
     "Event",
     "Firing",
     "Heartbeat",
+    "HoldNote",
     "IdempotencyKey",
     "Inquiry",
     "Lease",

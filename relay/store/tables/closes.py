@@ -129,6 +129,29 @@ class MonthClose(SQLModel, table=True):
     key_id: str
 
 
+class HoldNote(SQLModel, table=True):
+    """Who looks after a held order that no break speaks of, and why it is held on."""
+
+    __tablename__ = "hold_notes"
+
+    namespace: str = Field(primary_key=True)
+    orderid: str = Field(primary_key=True)
+    owner: str | None = None
+    note: str = Field(sa_type=Text)
+    noted_at: datetime
+
+
+class DaySum(SQLModel, table=True):
+    """What the orders of a day of many orders come to, as JSON; see `relay.flows.day_sums`."""
+
+    __tablename__ = "day_sums"
+
+    starts_at: datetime = Field(primary_key=True)
+    ends_at: datetime = Field(primary_key=True)
+    figures: str = Field(sa_type=Text)
+    computed_at: datetime
+
+
 class DayTrend(SQLModel, table=True):
     """The few figures of a day that the trend shows; `wait_s` is the median from payment to recovered credit."""
 

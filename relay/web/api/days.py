@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from relay.bootstrap import desk_of, now
@@ -11,6 +12,7 @@ from relay.core.closing import manifest_of
 from relay.core.days import read_day
 from relay.core.statement import judge
 from relay.errors import NotFound
+from relay.flows import day_sums
 from relay.flows.close import open_items
 from relay.flows.days import day_named, statement_of
 from relay.store import closes
@@ -29,7 +31,7 @@ class DayPath(Input):
 
 
 class DayShape(Shape):
-    """A day as it stands now, and how it was closed; amounts in USDT, six places."""
+    """A day as it stands now, and how it was closed; amounts in USDT, six places. The sums of a day of many orders may be as old as `computed_at`."""
 
     day: str
     verdict: str
@@ -37,6 +39,7 @@ class DayShape(Shape):
     state: str
     version: int | None
     manifest_sha256: str | None
+    computed_at: datetime | None
     figures: dict[str, Any]
 
 
@@ -51,8 +54,9 @@ def show_day(path: DayPath) -> dict[str, Any]:
         raise NotFound("there is no such day; a day is named as 2026-11-23") from None
     with snapshot(runtime().engine) as connection:
         day = day_named(connection, desk.calendar, of)
-        told = statement_of(connection, day, desk.sources, desk.chains, now=moment)
-        items = open_items(closes.breaks_of(connection, day))
+        sums = day_sums.known(connection, day, now=moment)
+        told = statement_of(connection, day, desk.sources, desk.chains, now=moment, sums=sums)
+        items = open_items(connection, day, closes.breaks_of(connection, day))
         row = closes.current(connection, day.name)
     verdict = judge(told, moment, desk.calendar.day_at(moment).date)
     figures = manifest_of(told, items, version=0, files={}, previous=None, decisions=())
@@ -63,6 +67,7 @@ def show_day(path: DayPath) -> dict[str, Any]:
         "sentence": verdict.sentence,
         "state": "open" if row is None else row["state"],
         "version": None if row is None else row["version"],
+        "computed_at": sums.computed_at,
         "manifest_sha256": None if row is None else row["manifest_hash"],
         "figures": {name: value for name, value in json.loads(figures).items() if name not in left_out},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.web.finance import brakes, breaks, closes, days, exports, orders, runs, trend
+from relay.web.finance import brakes, breaks, cash, closes, days, exports, orders, runs, trend
 
 BLUEPRINTS = (
     brakes.routes,
@@ -10,6 +10,7 @@ BLUEPRINTS = (
     closes.routes,
     exports.routes,
     breaks.routes,
+    cash.routes,
     orders.routes,
     runs.routes,
     trend.routes,

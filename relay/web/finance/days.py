@@ -11,13 +11,12 @@ from sqlalchemy import Connection, RowMapping
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import now
-from relay.core.closing import obstacles
 from relay.core.days import ONE, Calendar, Day, read_day
 from relay.core.statement import REASONS, Statement, judge
 from relay.errors import NotFound
-from relay.flows import close, month_close, months
+from relay.flows import close, day_sums, month_close, months
 from relay.flows import days as flow
-from relay.store import asked_acts, closes, day_facts, day_figures, runs
+from relay.store import asked_acts, closes, day_facts, day_figures, day_proofs, runs
 from relay.store.engine import reading, snapshot
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
@@ -26,7 +25,6 @@ from relay.web.context import runtime
 routes = Blueprint("days", __name__)
 
 SHOWN, SHOWN_RUNS, MOST = 25, 5, 500
-STRADDLING = frozenset({"credited_other_day", "paid_other_day"})
 
 
 @routes.get("/finance")
@@ -54,20 +52,20 @@ def statement(day: str) -> Response:
         return _month(day)
     asked, today = day_of(day), calendar().day_at(moment)
     with snapshot(runtime().engine) as connection:
-        told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment)
+        sums = _sums(connection, asked, moment)
+        told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment, sums=sums)
         first = flow.first_day(connection, calendar(), moment)
         needed = day_figures.needed(connection, asked, limit=SHOWN)
         waiting = day_figures.pending_orders(connection, asked, limit=SHOWN)
         turning = day_figures.turning(connection, today.start, today.end)
         heard = day_figures.heard(connection, since=moment - ONE)
-        accounts = day_facts.by_appid(connection, asked) if _has_several_accounts() else {}
-        straddlers = day_facts.straddlers(connection, asked, limit=SHOWN) if STRADDLING & _met(told) else []
-        late = day_facts.late_items(connection, asked, limit=SHOWN) if told.late.count else []
+        gaps = day_proofs.gaps(connection, asked) if told.all_cash.gap or told.all_cash.explained else []
         history = runs.page(connection, after=None, limit=SHOWN_RUNS, within=(asked.start, asked.end))
         counted = runs.counts(connection, asked.start, asked.end)
         last_run = runs.last(connection)
         asked_for = asked_acts.waiting(connection, limit=SHOWN)
         closing = closing_of(connection, asked, told, moment)
+    day_sums.keep(runtime().engine, asked, sums, now=moment)
     return framed(
         "day.html",
         "statement",
@@ -80,9 +78,12 @@ def statement(day: str) -> Response:
         waiting=[_waiting(row) for row in waiting],
         turning=turning,
         heard=heard,
-        accounts=accounts,
-        straddlers=straddlers,
-        late=late,
+        sums=sums,
+        accounts=sums.accounts if _has_several_accounts() else {},
+        straddlers=sums.straddlers,
+        late=sums.late_items,
+        gaps=gaps[:SHOWN],
+        decimals={(total.chain, total.contract): total.decimals for total in told.cash},
         asked_for=len(asked_for),
         history=[{**row, "told": json.loads(row["manifest"])} for row in history.rows],
         runs=counted,
@@ -120,8 +121,11 @@ def _has_several_accounts() -> bool:
     return len({source.appid for source in runtime().sources.values()}) > 1
 
 
-def _met(told: Statement) -> set[str]:
-    return {line.reason for line in told.bridge.lines}
+def _sums(connection: Connection, day: Day, moment: datetime) -> day_sums.DaySums:
+    """Return the sums of a day: as they are now where the query asks for it, else also as they were kept."""
+    if "now" in request.args:
+        return day_sums.computed(connection, day, lists=True)
+    return day_sums.known(connection, day, now=moment)
 
 
 def _month(name: str) -> Response:
@@ -138,8 +142,7 @@ def closing_of(connection: Connection, day: Day, told: Statement, moment: dateti
     versions = closes.versions(connection, day.name)
     row = next((one for one in versions if one["state"] != "reopened"), None)
     if row is None:
-        items = close.open_items(closes.breaks_of(connection, day))
-        return {"row": None, "obstacles": obstacles(told, items, moment), "versions": versions}
+        return {"row": None, "obstacles": close.in_the_way(connection, day, told, moment), "versions": versions}
     return {
         "row": row,
         "manifest": json.loads(row["manifest"]),

@@ -15,11 +15,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import desk_of, now
 from relay.core.days import Day
-from relay.core.exports import BREAKS, ITEMS, TRANSFERS, Column, Control, csv_of
+from relay.core.exports import BREAKS, CASH, ITEMS, TRANSFERS, Column, Control, csv_of
 from relay.core.ids import time_ordered_id
 from relay.edge.workbook import write_workbook
 from relay.errors import NotFound
-from relay.flows import workbook
+from relay.flows import day_files, workbook
 from relay.store import closes, day_facts, workbooks
 from relay.store.engine import reading, snapshot, writing
 from relay.web.auth import person
@@ -31,7 +31,7 @@ from relay.web.pages import HEADERS
 
 routes = Blueprint("exports", __name__)
 
-NAMES = ("orders", "breaks", "transfers")
+NAMES = ("orders", "breaks", "transfers", "cash")
 JOB = "jobs.workbook.run"
 LOST_AFTER = timedelta(minutes=2)
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -48,7 +48,7 @@ def as_csv(day: str, name: str) -> Response:
         row = closes.current(connection, asked.name)
         kept = {} if row is None else dict(closes.files(connection, row["day"], row["version"]))
     file = f"{name}-{asked.name}.csv"
-    if row is not None:
+    if f"{name}.csv" in kept:
         return download(kept[f"{name}.csv"], file, "text/csv; charset=utf-8")
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{file}"'}
     return Response(
@@ -108,6 +108,8 @@ def _streamed(day: Day, name: str) -> Iterator[bytes]:
 def _listed(connection: Connection, day: Day, name: str) -> tuple[Sequence[Column], Iterable[Mapping[Any, Any]]]:
     if name == "orders":
         return ITEMS, day_facts.items(connection, day)
+    if name == "cash":
+        return CASH, day_files.cash_rows(connection, day)
     if name == "breaks":
         return BREAKS, closes.breaks_of(connection, day)
     return TRANSFERS, closes.transfers_of(connection, day)

@@ -9,9 +9,11 @@ from relay.bootstrap import new_act_id, now
 from relay.core.orders import State
 from relay.core.releases import Act, wish_of
 from relay.errors import Unprocessable
-from relay.flows import asked_acts, order_story
+from relay.flows import asked_acts, holds, order_story
+from relay.flows.timeline import namespace_of
 from relay.store import asked_acts as acts_store
-from relay.store import orders
+from relay.store import holds as holds_store
+from relay.store import orders, people
 from relay.store.engine import reading
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed, number_of
@@ -46,7 +48,22 @@ def order(source: str, orderid: str) -> Response:
     told = order_story.story(runtime().engine, runtime().sources, source, orderid, actor=actor())
     with reading(runtime().engine) as connection:
         asked = acts_store.open_one(connection, f"{told.order['namespace']}/{orderid}")
-    return framed("order.html", "orders", story=told, asked=asked, acts=list(Act), path=path_of(source, orderid))
+        taken = holds_store.find(connection, told.order["namespace"], orderid)
+        owners = [row["name"] for row in people.listed(connection) if row["revoked_at"] is None]
+    path = path_of(source, orderid)
+    return framed(
+        "order.html", "orders", story=told, asked=asked, acts=list(Act), path=path, taken=taken, owners=owners
+    )
+
+
+@routes.post("/finance/orders/<source>/<path:orderid>/take")
+@person("preparer", "approver", "operator")
+def take(source: str, orderid: str) -> AnyResponse:
+    """Say who looks after a held order, and why it is held on."""
+    namespace = namespace_of(runtime().sources, source)
+    owner, note = request.form.get("owner", ""), request.form.get("note", "")
+    holds.take(runtime().engine, namespace, orderid, owner, note, actor=actor(), now=now())
+    return redirect(path_of(source, orderid), code=303)
 
 
 @routes.post("/finance/orders/<source>/<path:orderid>/ask")

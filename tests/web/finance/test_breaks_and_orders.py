@@ -35,8 +35,10 @@ def visitor(runtime: Runtime, app: OpenAPI) -> Visitor:
 def test_breaks_are_filtered_by_the_url(runtime: Runtime, visitor: Visitor) -> None:
     """The sentence and the totals speak of what the filters meet; a query that cannot be read is told so on a page."""
     assert "No break is open." in visitor.read("/finance/breaks")
-    a_break(runtime.engine, "b1", severity=1, evidence='{"status": "callback succeeded, provider failed"}')
-    a_break(runtime.engine, "b2", kind="orphan_transfer", amount_micros=20_000_000)
+    a_moment_ago = datetime.now(UTC) - timedelta(minutes=1)
+    evidence = '{"status": "callback succeeded, provider failed"}'
+    a_break(runtime.engine, "b1", severity=1, evidence=evidence, first_seen=a_moment_ago)
+    a_break(runtime.engine, "b2", kind="orphan_transfer", amount_micros=20_000_000, first_seen=a_moment_ago)
     text = visitor.read("/finance/breaks")
     assert "2 breaks open, 21.000000 USDT." in text
     for words in (

@@ -1,0 +1,144 @@
+"""What a stranger wrote, in any stored field, changes no page and no spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from html.parser import HTMLParser
+
+import pytest
+from flask_openapi3 import OpenAPI
+from openpyxl.reader.excel import load_workbook
+from sqlalchemy import Table, update
+
+from relay.bootstrap import Runtime
+from relay.core.actors import Actor
+from relay.store import audit, holds, rows
+from relay.store.engine import writing
+from tests.builders import NOON
+from tests.rows import (
+    a_break,
+    a_credit,
+    a_delivery,
+    a_match,
+    a_provider_fact,
+    a_session,
+    a_stored_callback,
+    a_stored_order,
+    a_stored_transfer,
+    add,
+    an_endpoint,
+    an_event,
+)
+from tests.web.conftest import Visitor
+
+HARMLESS = "words"
+HOSTILE = (
+    "=1+1",
+    "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    '"\'><b>\u202e=HYPERLINK("https://evil.example")' + "x" * 10_000,
+)
+# Every field that comes from outside or from somebody's keyboard, and what has to be JSON with what may stand in it.
+FREE: Mapping[Table, tuple[str, ...]] = {
+    rows.orders: ("user_ref", "provider_order_id", "held_reason", "appid", "amount_raw", "notify_url"),
+    rows.callbacks: ("user_ref", "provider_order_id", "tx_hash", "reason", "query", "content_type", "appid", "address"),
+    rows.provider_facts: ("raw_status", "provider_order_id", "amount_raw"),
+    rows.breaks: ("owner", "note", "resolved_by"),
+    rows.deliveries: ("last_error",),
+    rows.endpoints: ("url", "description"),
+    rows.runs: ("reason",),
+    rows.events: ("user_ref", "appid"),
+    rows.hold_notes: ("owner", "note"),
+    rows.matches: ("rule", "flags"),
+}
+PAGES = (
+    "/finance/2026-11-23",
+    "/finance/2026-11-23/orders",
+    "/finance/2026-11-23/orders?reason=held",
+    "/finance/breaks",
+    "/finance/breaks/b1",
+    "/finance/orders",
+    "/finance/orders/crossing/sh-1",
+    "/finance/orders/crossing/sh-2",
+    "/finance/runs",
+    "/finance/runs/1",
+    "/finance/audit",
+    "/console",
+)
+
+
+class Skeleton(HTMLParser):
+    """The tags of a page with the names of their attributes: what a browser would build."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Note one; what a link leads to may change, that there is one may not."""
+        self.tags.append((tag, *(name for name, _ in attributes)))
+
+
+@pytest.fixture
+def visitor(runtime: Runtime, app: OpenAPI) -> Visitor:
+    """An auditor's browser, who sees everything, over a day on which one thing of each kind happened."""
+    engine = runtime.engine
+    a_stored_order(engine, "sh-1", state="held", held_reason=HARMLESS, credited_micros=0, created_at=NOON)
+    called = {"namespace": "crossing", "status": "succeeded", "amount_micros": 3_000_000, "received_at": NOON}
+    a_stored_callback(engine, verdict="accepted", reason=None, orderid="sh-1", **called)
+    a_stored_order(engine, "sh-2")
+    a_stored_callback(engine, verdict="accepted", reason=None, orderid="sh-2", **called)
+    a_provider_fact(engine, "sh-2")
+    a_match(engine, a_stored_transfer(engine, 7, "0x" + "5" * 40), "sh-2")
+    a_credit(engine, 1, "sh-2", 3_000_000)
+    an_event(engine, 2, orderid="sh-1", type="recharge.held")
+    a_delivery(engine, 2, an_endpoint(engine))
+    a_break(engine, "b1", orderid="sh-2", evidence=json.dumps({"callback": HARMLESS}))
+    run = {"kind": "incremental", "state": "complete", "manifest_hash": "5" * 64, "fence": 1}
+    told = '"judged": {}, "micros": {}, "open": {}, "opened": 0, "cleared": 0, "rules": 1, "orders_sha256": ""'
+    manifest = f'{{"cut": {{"callback": 1, "event": 1, "chains": {{}}}}, {told}}}'
+    add(engine, rows.runs, **run, manifest=manifest, finished_at=NOON, last_checked=NOON)
+    with writing(engine) as connection:
+        holds.keep(connection, "crossing", "sh-1", owner=HARMLESS, note=HARMLESS, now=NOON)
+    return Visitor(app.test_client(), a_session(engine, "aud", "auditor"))
+
+
+def told(runtime: Runtime, text: str) -> None:
+    """Write a text into every free field, and let somebody say it."""
+    with writing(runtime.engine) as connection:
+        for table, columns in FREE.items():
+            connection.execute(update(table).values(dict.fromkeys(columns, text)))
+        evidence = json.dumps({"callback": text, "provider": text})
+        connection.execute(update(rows.breaks).values(evidence=evidence))
+        actor = Actor(id=text, name=text, roles=frozenset())
+        audit.append(connection, actor=actor.id, act="break.note", subject="b1", now=NOON, detail={"note": text})
+
+
+def test_no_stored_text_changes_a_page_or_a_spreadsheet(runtime: Runtime, visitor: Visitor) -> None:
+    """Each page has the tags that it has with harmless words; no cell is a formula or a link, and the totals stand."""
+    told(runtime, HARMLESS)
+    before = {path: Skeleton(visitor.read(path)).tags for path in PAGES}
+    for text in HOSTILE:
+        told(runtime, text)
+        for path in PAGES:
+            tags = Skeleton(visitor.read(path)).tags
+            # Each round of this test adds an act, which adds rows of a kind that is there already.
+            assert set(tags) == set(before[path]), (path, text[:20])
+            assert len(tags) == len(before[path]) or path in ("/finance/audit", "/finance/breaks/b1"), path
+    assert_no_formula(visitor)
+
+
+def assert_no_formula(visitor: Visitor) -> None:
+    """Whatever opens them."""
+    for name in ("orders", "breaks", "transfers", "cash"):
+        for row in csv.reader(io.StringIO(visitor.get(f"/finance/2026-11-23/{name}.csv").text, newline="")):
+            assert not [cell for cell in row if cell.lstrip().startswith(("=", "+", "@"))], name
+    told = visitor.get("/finance/2026-11-23/statement.xlsx").data
+    book = load_workbook(io.BytesIO(told))
+    cells = [cell for sheet in book for line in sheet.iter_rows() for cell in line]
+    assert not [cell for cell in cells if cell.hyperlink]
+    formulas = [str(cell.value) for cell in cells if cell.data_type == "f"]
+    assert all(formula.startswith("=SUM(") for formula in formulas)
