@@ -57,7 +57,7 @@ def _write(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
         for place, column in enumerate(sheet.columns):
             value = row.get(column.field)
             if value is not None:
-                _cell(page, (last, place), column.kind, value, formats, sheet.zone)
+                _cell(page, (last, place), column.kind, _there(column.kind, value, sheet.zone), formats)
             if column.kind in _AMOUNTS and value is not None:
                 sums[column.name] += _amount(column.kind, value)
     if last:
@@ -66,17 +66,22 @@ def _write(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
         _totals(page, sheet, sums, last, formats)
 
 
-def _cell(page: Any, where: tuple[int, int], kind: str, value: Any, formats: Mapping[str, Any], zone: str) -> None:
+def _cell(page: Any, where: tuple[int, int], kind: str, value: Any, formats: Mapping[str, Any]) -> None:
     match kind:
         case "money" | "exact":
             page.write_number(*where, _amount(kind, value), formats["money"])
         case "number":
             page.write_number(*where, value, formats["number"])
         case "time" | "local":
-            there = ZoneInfo(zone) if kind == "local" else UTC
-            page.write_datetime(*where, value.astimezone(there).replace(tzinfo=None), formats["time"])
+            page.write_datetime(*where, value.replace(tzinfo=None), formats["time"])
         case _:
             page.write_string(*where, str(value).replace("\0", "")[:_LONGEST], formats["text"])
+
+
+def _there(kind: str, value: Any, zone: str) -> Any:
+    """Return a time as the clocks of its column show it, and anything else as it is."""
+    zones = {"time": UTC, "local": ZoneInfo(zone)}
+    return value.astimezone(zones[kind]) if kind in zones else value
 
 
 def _amount(kind: str, value: Any) -> Decimal:
