@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from relay.bootstrap import bench_of, new_act_id, new_event_id, now
 from relay.core.actors import FINANCE
 from relay.core.amounts import parse_usdt
+from relay.core.events import rfc3339
 from relay.core.releases import Act, wish_of
 from relay.flows import breaks as flow
 from relay.flows.asked_acts import Till, ask_credit
@@ -274,4 +275,7 @@ def _told(row: Any) -> dict[str, Any]:
 
 
 def _spelled(field: str) -> Callable[[Any], str | None]:
-    return usdt if field == "micros" else lambda cell: None if cell is None else str(cell)
+    """How the cells of a field are spelled: amounts in USDT, times as everywhere."""
+    return {"micros": usdt, "at": lambda cell: cell and rfc3339(cell)}.get(
+        field, lambda cell: None if cell is None else str(cell)
+    )
