@@ -16,7 +16,7 @@ from benchmarks import backlog, profiles, report, search
 from benchmarks.chain import compare
 from benchmarks.finance import measure as measure_finance
 from benchmarks.machine import ROOT, BenchmarkError, Machine, facts, open_machine
-from benchmarks.parts import PARTS, Bench, Sample, measure
+from benchmarks.parts import ASKED, PARTS, Bench, Sample, measure
 
 # What is run for itself, once, and tells its own table.
 ALONE: Mapping[str, Callable[[Bench], str]] = {**profiles.PROFILES, "search": search.run, "backlog": backlog.run}
@@ -60,7 +60,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long one measurement takes")
     arguments = parser.parse_args()
-    arguments.parts = list(PARTS) if arguments.parts in ([], ["all"]) else arguments.parts
+    every = [part for part in PARTS if part not in ASKED]
+    arguments.parts = every if arguments.parts in ([], ["all"]) else arguments.parts
     single = {"table", "chain", "finance", *ALONE}
     known = set(PARTS) if len(arguments.parts) > 1 else {*PARTS, *single}
     if unknown := [part for part in arguments.parts if part not in known]:

@@ -26,6 +26,7 @@ HANGING_S = 20.0
 
 SLOW_EVERY = 10
 MANY = 300
+MILLION = 1_000_000
 FEW = 10
 
 
@@ -314,6 +315,25 @@ def memory(bench: Bench, system: System) -> Sample:
     return sample
 
 
+def runs(kind: str, orders: int, *, full: bool = True) -> Callable[[Bench, System], Sample]:
+    """Runs of the reconciler over a history; with `full` every order of it is judged first."""
+
+    def run(bench: Bench, system: System) -> Sample:
+        database = bench.databases.sqlite(system) if kind == "sqlite" else bench.databases.empty(system)
+        arguments = ["-m", "benchmarks.reconciler", str(orders), *(["--full"] if full else [])]
+        environment = bench.ours.environment(database)
+        process = Process(
+            "reconciler", arguments, environment=environment, directory=bench.machine.directory, talks=True
+        )
+        try:
+            sample: Sample = json.loads(process.line())
+        finally:
+            process.stop()
+        return sample
+
+    return run
+
+
 @dataclass(frozen=True)
 class Case:
     """One thing a part measures with one build. It takes part in every n-th round, or only the first when `every` is 0."""
@@ -368,7 +388,18 @@ PARTS: Mapping[str, Sequence[Case]] = {
     ],
     "sqlite": _beside("sqlite", sqlite),
     "memory": _beside("memory", memory, every=0),
+    "reconcile": [
+        Case("reconcile-postgres-1m", "ours", runs("postgres", MILLION), every=0),
+        Case("reconcile-sqlite-1m", "ours", runs("sqlite", MILLION), every=0),
+    ],
+    "history": [
+        Case(f"history-{kind}-{name}", "ours", runs(kind, orders, full=False), every=0)
+        for kind in ("postgres", "sqlite")
+        for name, orders in (("100k", MILLION // 10), ("1m", MILLION), ("3m", 3 * MILLION))
+    ],
 }
+# Those that `make bench` leaves out: hours of history take long to make.
+ASKED = ("history",)
 
 
 def measure(bench: Bench, part: str, *, rounds: int, tell: Callable[[str], None]) -> dict[str, list[Sample]]:

@@ -142,7 +142,7 @@ def _rounded(value: Any) -> Any:
 
 def table(medians: Medians) -> str:
     """Return the promised figures and then every case, as Markdown."""
-    return "\n".join([*_promises(medians), "", *_rates(medians), "", *_memory(medians)])
+    return "\n".join([*_promises(medians), "", *_rates(medians), "", *_memory(medians), "", *_runs(medians)])
 
 
 def _promises(medians: Medians) -> list[str]:
@@ -157,7 +157,8 @@ def _promises(medians: Medians) -> list[str]:
     return rows
 
 
-_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+Column = tuple[str, str, Callable[[float], str]]
+_COLUMNS: tuple[Column, ...] = (
     ("per s", "rate", "{:,.0f}".format),
     ("p50 ms", "p50_ms", "{:.1f}".format),
     ("p99 ms", "p99_ms", "{:.1f}".format),
@@ -172,11 +173,14 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 
 def _rates(medians: Medians) -> list[str]:
-    rows = ["| case | " + " | ".join(title for title, _, _ in _COLUMNS) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
-    for key in _keys("memory"):
-        if key in medians:
-            cells = [spell(medians[key][name]) if name in medians[key] else "" for _, name, spell in _COLUMNS]
-            rows.append(f"| {key.replace('/', ', ')} | " + " | ".join(cells) + " |")
+    return _rows("case", _COLUMNS, [key for key in _keys("memory", *_RUNS) if key in medians], medians)
+
+
+def _rows(title: str, columns: Sequence[Column], keys: Sequence[str], medians: Medians) -> list[str]:
+    rows = [f"| {title} | " + " | ".join(name for name, _, _ in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for key in keys:
+        cells = [spell(medians[key][name]) if name in medians[key] else "" for _, name, spell in columns]
+        rows.append(f"| {key.replace('/', ', ')} | " + " | ".join(cells) + " |")
     return rows
 
 
@@ -194,3 +198,22 @@ def _memory(medians: Medians) -> list[str]:
                 f"| {key.split('/')[1]} {name.replace('_', ' ')} | {resident} | {sample[f'{name}_pss_mb']:.0f} |"
             )
     return rows
+
+
+_RUNS = ("reconcile", "history")
+_RUN_COLUMNS: tuple[Column, ...] = (
+    ("orders", "orders", "{:,.0f}".format),
+    ("all s", "full_s", "{:.0f}".format),
+    ("10,000 newest ms", "newest_10k_s", lambda s: f"{1000 * s:,.0f}"),
+    ("its CPU ms", "newest_10k_cpu_s", lambda s: f"{1000 * s:,.0f}"),
+    ("10,000 spread ms", "spread_10k_s", lambda s: f"{1000 * s:,.0f}"),
+    ("1,000 spread ms", "spread_1k_s", lambda s: f"{1000 * s:,.0f}"),
+    ("nothing ms", "nothing_s", lambda s: f"{1000 * s:.1f}"),
+    ("peak MB", "peak_mb", "{:.0f}".format),
+    ("loop, 10,000 s", "loop_10k_s", "{:.0f}".format),
+)
+
+
+def _runs(medians: Medians) -> list[str]:
+    keys = [case.key for part in _RUNS for case in PARTS[part]]
+    return _rows("run of the reconciler", _RUN_COLUMNS, [key for key in keys if key in medians], medians)

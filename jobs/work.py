@@ -7,10 +7,12 @@ import os
 import time
 
 # Imported for the forks: each job finds its modules loaded. None of them opens a connection.
+import jobs.balance
 import jobs.close
 import jobs.create
 import jobs.explain
 import jobs.poll
+import jobs.reconcile
 import jobs.replay
 import jobs.requeue
 import jobs.retention
