@@ -16,7 +16,7 @@ from tests.store.test_day_facts import called, stories
 from tests.web.conftest import Visitor
 
 # What a page may send, the look at the session and at the processes included.
-STATEMENTS = {"/finance/2026-11-23": 64, "/finance/breaks": 8, "/finance/orders": 6}
+STATEMENTS = {"/finance/2026-11-23": 64, "/finance/breaks": 10, "/finance/orders": 8}
 
 
 @contextmanager
