@@ -27,7 +27,14 @@ RUNTIMES: dict[str, Callable[[int], list[str]]] = {
     "consumer.mjs": lambda _: ["node", "consumer.mjs"],
     "consumer.php": lambda port: ["php", "-S", f"127.0.0.1:{port}", "consumer.php"],
 }
-INSTALLED = [name for name in RUNTIMES if shutil.which(RUNTIMES[name](0)[0])]
+# PHP comes with or without its driver for SQLite, in which the sample keeps its credits.
+NEEDS = {"consumer.php": ["php", "-r", "exit(extension_loaded('pdo_sqlite') ? 0 : 1);"]}
+INSTALLED = [
+    name
+    for name in RUNTIMES
+    if shutil.which(RUNTIMES[name](0)[0])
+    and (name not in NEEDS or subprocess.run(NEEDS[name], check=False, capture_output=True).returncode == 0)
+]
 
 
 class Consumer:
