@@ -95,7 +95,11 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a source's configuration says of its orders; `reads_chain`: one of its chains is read, and final after `finality_s`."""
+    """What a source's configuration says of its orders.
+
+    `reads_chain`: one of its chains is read, since `reading_since` (None: as
+    long as anybody knows), and final after `finality_s`.
+    """
 
     grace_s: int = 300
     recover: str = "off"
@@ -105,6 +109,7 @@ class Terms:
     unit_micros: int = 1
     owns_addresses: bool = True
     reads_chain: bool = False
+    reading_since: datetime | None = None
     finality_s: int = FINALITY_S
 
 
@@ -235,7 +240,12 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
     if story.credited_micros and story.provider_status in (*_ENDED, "refunded"):
         since = story.provider_at or story.created_at
         yield _found("status_conflict", since, 0, story.credited_micros, _three_sides(story))
-    if story.credited_micros and terms.reads_chain and story.address and not (story.final_count or story.open_count):
+    if (
+        story.address
+        and _would_be_seen(story, terms)
+        and story.credited_micros
+        and not (story.final_count + story.open_count)
+    ):
         since = story.told_at or story.provider_at or story.created_at
         told = {"address": story.address, "credited": format_micros(story.credited_micros), "chain": "no transfer"}
         yield _found("phantom_credit", since, FINALITY_S + terms.grace_s, story.credited_micros, told)
@@ -251,6 +261,13 @@ def _claimed(story: Story, terms: Terms) -> Iterator[Found]:
         kind, evidence = found
         since = story.told_at or story.provider_at or story.created_at
         yield _found(kind, since, terms.grace_s, _said(story), evidence)
+
+
+def _would_be_seen(story: Story, terms: Terms) -> bool:
+    """The chain is read, and was when the order came: earlier history is not claimed."""
+    if not terms.reads_chain or terms.reading_since is None:
+        return terms.reads_chain
+    return story.created_at - timedelta(seconds=terms.finality_s) >= terms.reading_since
 
 
 def _differing(story: Story, terms: Terms) -> Iterator[Found]:

@@ -108,8 +108,11 @@ def stale_chains(connection: Connection, chains: Mapping[str, Chain], now: datet
     return reasons
 
 
-def terms_of(source: Source | None, chains: Mapping[str, Chain]) -> Terms:
-    """Return what a source's configuration says; of one that is configured no longer nothing is recovered."""
+def terms_of(source: Source | None, chains: Mapping[str, Chain], since: Mapping[str, datetime]) -> Terms:
+    """Return what a source's configuration says; of one that is configured no longer nothing is recovered.
+
+    `since` tells when the reading of each chain began.
+    """
     if source is None:
         return Terms()
     read = [chains[name] for name in source.chains if name in chains and chains[name].is_on]
@@ -122,6 +125,7 @@ def terms_of(source: Source | None, chains: Mapping[str, Chain]) -> Terms:
         unit_micros=source.adapter.unit_micros,
         owns_addresses=source.address_kind == "dedicated",
         reads_chain=bool(read),
+        reading_since=max((since[chain.name] for chain in read if chain.name in since), default=None),
         finality_s=min(FINALITY_S, max((chain.window_s for chain in read), default=FINALITY_S)),
     )
 
@@ -135,7 +139,8 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
             return 0
         found, kept = store.stories(connection, keys)
         found = claims.attach(connection, found, bench.chains, now=now)
-        terms = {name: terms_of(bench.sources.get(name), bench.chains) for name in {one.source for one in found}}
+        since = chain_states.reading_since(connection)
+        terms = {one.source: terms_of(bench.sources.get(one.source), bench.chains, since) for one in found}
         judged = [(one, judge(one, terms[one.source], now)) for one in found]
         tally.changed += store.write_states(connection, (state_row(*one, now) for one in judged), kept)
         recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])

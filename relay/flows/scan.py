@@ -184,7 +184,8 @@ class Scan:
 
     def _begin(self, first: int) -> Place:
         """Earlier history is not claimed: reading begins with the block that is final now."""
-        self._note(first_block=first, looked_back_at=self._clock())
+        now = self._clock()
+        self._note(first_block=first, reading_since=now, looked_back_at=now)
         return Place(first, None, {}, first - 1, None)
 
     def _identify(self) -> None:

@@ -23,6 +23,12 @@ def states(connection: Connection) -> dict[str, RowMapping]:
     return {row["name"]: row for row in connection.execute(select(chains).order_by(chains.c.name)).mappings()}
 
 
+def reading_since(connection: Connection) -> dict[str, datetime]:
+    """Return when the reading of each chain began, where that is known."""
+    query = select(chains.c.name, chains.c.reading_since).where(chains.c.reading_since.is_not(None))
+    return {row.name: row.reading_since for row in connection.execute(query)}
+
+
 def state_of(connection: Connection, chain: Chain) -> RowMapping:
     """Return what is known of a chain; its row is made when it is asked for first."""
     query = select(chains).where(chains.c.name == chain.name)

@@ -162,3 +162,12 @@ def test_a_class_without_its_input_says_so() -> None:
     """It does not pretend."""
     assert all(bool(one.needs) == (one.by == "needs") for one in CLASSES.values())
     assert all("needs input" in one.step for one in CLASSES.values() if one.needs)
+
+
+def test_what_was_credited_before_a_chain_was_read_is_no_phantom() -> None:
+    """Its transfer is older than our history; one that came later would be seen."""
+    story = a_story(**CASES["phantom_credit"][0])
+    now = NOON + timedelta(days=1)
+    late, early = NOON + timedelta(days=-1), NOON
+    assert kinds(judge(story, replace(BOTH, reading_since=late), now)) == {"phantom_credit"}
+    assert kinds(judge(story, replace(BOTH, reading_since=early), now)) == set()

@@ -14,13 +14,14 @@ from relay.store.tables.base import partial
 
 
 class ChainState(SQLModel, table=True):
-    """How far a chain was read. `stopped` says why a person has to look; `trouble` what is wrong by itself for now."""
+    """How far a chain was read, and since when. `stopped` says why a person has to look; `trouble` what is wrong by itself for now."""
 
     __tablename__ = "chains"
 
     name: str = Field(primary_key=True)
     chain_id: int = Field(sa_type=BigInteger)
     first_block: int | None = Field(default=None, sa_type=BigInteger)
+    reading_since: datetime | None = None
     head_number: int | None = Field(default=None, sa_type=BigInteger)
     head_time: datetime | None = None
     final_number: int | None = Field(default=None, sa_type=BigInteger)
