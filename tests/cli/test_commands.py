@@ -120,7 +120,7 @@ def test_an_endpoint_is_looked_at_changed_paused_and_deleted(relay: CommandLine,
     wishes = ("--concurrency", "2", "--rate", "5", "--ordered", "--filter", "flag=late")
     (changed,) = relay.json("endpoints", "change", made["id"], *wishes, "--json")
     assert (changed["concurrency"], changed["rate"], changed["ordered"], changed["url"]) == (2, 5, True, URL)
-    assert (changed["filters"]["flags"], changed["header_names"]) == (["late"], ["X-Key"])
+    assert (changed["filters"]["flags"], changed["header_names"]) == (["late"], ["x-key"])
     relay("endpoints", "change", made["id"], code=2)
     relay("endpoints", "change", made["id"], "--url", "https://user@shop.example/", code=2)
     relay("endpoints", "pause", made["id"])

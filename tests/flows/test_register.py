@@ -294,7 +294,7 @@ def test_an_address_is_entered_once(engine: Engine) -> None:
         ({"owner": "2"}, "address belongs to another user"),
         ({"role": "collection"}, "address is known as a deposit address"),
         ({"source": "other"}, "address belongs to another namespace"),
-        ({"role": "cold"}, "role must be one of deposit, collection, external"),
+        ({"role": "cold"}, "role must be one of deposit, collection, provider, external"),
         ({"address": "T1"}, "address must be T and 33"),
         ({"source": "nobody"}, "source: no such source"),
     ],
