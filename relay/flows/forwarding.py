@@ -61,15 +61,22 @@ class Forwarder:
             self._intake.receive(request)
             raise request.refused
         source, silent = self._sources[request.source], _refused(request, "handler_silent")
-        kept = threading.Timer(self._kept_after_s, self._keep, [silent])
-        kept.daemon = True
-        kept.start()
+        was_kept = threading.Event()
+
+        def keep_early() -> None:
+            was_kept.set()
+            self._keep(silent)
+
+        keeping = threading.Timer(self._kept_after_s, keep_early)
+        keeping.daemon = True
+        keeping.start()
         reply = self._tell(source, request)
-        was_kept = kept.finished.is_set()
-        kept.cancel()
+        keeping.cancel()
+        # One that has begun ends first, or the same request would be kept twice.
+        keeping.join()
         if reply.status is not None and acknowledges(source, reply.status, reply.body):
             self._keep(request)
-        elif not was_kept:
+        elif not was_kept.is_set():
             self._keep(silent if reply.status is None else _refused(request, "handler_refused"))
         if reply.status is None:
             raise Unavailable(f"the old handler does not answer: {reply.error}")

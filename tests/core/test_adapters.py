@@ -47,7 +47,7 @@ FAULTS = {
     "digest of no kind": (
         "signature.digest",
         "sha3",
-        'house.signature.digest: must be one of "hmac-sha1", "hmac-sha256", "hmac-sha512", "md5", "sha1", "sha256", not "sha3"',
+        'house.signature.digest: must be one of "hmac-sha1", "hmac-sha256", "hmac-sha512", "md5", "sha1", "sha256", "rsa-sha256", not "sha3"',
     ),
     "no digest": ("signature.digest", None, "house.signature.digest: is missing"),
     "typing error": ("signature.digset", "md5", 'house.signature.digset: is not known; did you mean "digest"?'),

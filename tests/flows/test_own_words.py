@@ -33,7 +33,7 @@ def test_a_chat_tool_gets_a_sentence_and_each_attempt_the_same(engine: Engine) -
     make_due(engine)
     run(engine, outbound, until=lambda: all(one.attempts == 2 for one in rows(engine, deliveries)), public_url=URL)
     told = [(headers, body) for url, headers, body in outbound.sent if "chat" in url]
-    text = f"3 more breaks opened at once than are told one by one. {URL}/finance/breaks"
+    text = f"3 more breaks opened or were resolved at once than are told one by one. {URL}/finance/breaks"
     assert [json.loads(body) for _, body in told] == [{"text": text}] * 2
     for headers, body in told:
         at = int(headers["webhook-timestamp"])

@@ -88,7 +88,7 @@ def test_a_break_tells_both_values_and_what_to_do(runtime: Runtime, preparer: Ca
     assert differing["micros"] == [None, "3.000000", None, "0.000000"]
     (times,) = (one["values"] for one in found["fields"] if one["name"] == "at")
     assert times[1] == found["sides"][1]["at"]
-    assert [step["what"] for step in found["timeline"]] == ["provider", "event", "break", "act"]
+    assert [step["what"] for step in found["timeline"]] == ["created", "provider", "event", "break", "act"]
     assert found["timeline"][-1]["facts"]["note"] == "the provider was asked"
 
 
