@@ -28,7 +28,6 @@ check: .venv/.installed-dev ## Check format, lint and types, then run the suite
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
 	@$(MAKE) --no-print-directory test
-	@$(VENV)/python -m pytest --quiet --hypothesis-profile=ci tests/web/test_fuzz.py
 
 bench: .venv/.installed-dev ## Measure everything beside a naive build; one part alone: make bench-<part>
 	@$(VENV)/python -m benchmarks

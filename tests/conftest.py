@@ -33,7 +33,6 @@ _numbers = itertools.count(1)
 
 # No deadline for an example: on a busy machine it would only measure the machine.
 settings.register_profile("suite", deadline=None, max_examples=200)
-settings.register_profile("ci", deadline=None, max_examples=1_000)  # `make check`, where it names a file
 settings.register_profile("fuzz", deadline=None, max_examples=20_000)  # `make fuzz`
 settings.load_profile("suite")
 
