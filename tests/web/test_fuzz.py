@@ -1,6 +1,6 @@
 """Schemathesis tries every operation, with what the document allows and with what it does not, as every role that may call it.
 
-Seeded, so that a run repeats: 10 examples an operation, 50 in `make check`, 1,000 in `make fuzz`, each as every role.
+Seeded, so that a run repeats: 10 examples an operation, 1,000 in `make fuzz`, each as every role.
 """
 
 from __future__ import annotations
