@@ -141,7 +141,7 @@ _CLASSES = (
         "phantom_credit",
         Heading.UNBACKED,
         _ONE,
-        "credited, its address is watched, and no transfer came past finality and grace",
+        "credited, its address is watched, and no transfer came past finality and grace, as far as the chain was read",
         _HOLD,
         "address, credited amount, when it was credited",
         "the transfer appears",

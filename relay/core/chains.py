@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 MICRO_PLACES = 6
 
@@ -26,6 +27,14 @@ class Token:
         if self.decimals <= MICRO_PLACES:
             return micros // _ten_to(MICRO_PLACES - self.decimals)
         return micros * _ten_to(self.decimals - MICRO_PLACES) + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From when to when a chain was read: `until` is the time of the last final block; no `since`: nobody knows any more."""
+
+    since: datetime | None
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

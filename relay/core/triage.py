@@ -14,7 +14,7 @@ from relay.core.claims import Claim, trouble
 from relay.core.events import rfc3339
 
 # Grows when the same facts would be judged otherwise; each run names it.
-RULES = 2
+RULES = 3
 # Both witnesses agree: a callback that is under way is left this long, and the promise of two minutes holds.
 LONGEST_WAIT_S = 45
 # The longest that a chain we read takes to call a block final, doubled.
@@ -97,8 +97,9 @@ class Story:
 class Terms:
     """What a source's configuration says of its orders.
 
-    `reads_chain`: one of its chains is read, since `reading_since` (None: as
-    long as anybody knows), and final after `finality_s`.
+    `reads_chain`: an order's chain is read, since `reading_since` (None: as
+    long as anybody knows), and final after `finality_s`. `behind_s` is how
+    old the last final block is that was read: an outage makes it grow.
     """
 
     grace_s: int = 300
@@ -110,6 +111,7 @@ class Terms:
     owns_addresses: bool = True
     reads_chain: bool = False
     reading_since: datetime | None = None
+    behind_s: int = 0
     finality_s: int = FINALITY_S
 
 
@@ -248,7 +250,9 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
     ):
         since = story.told_at or story.provider_at or story.created_at
         told = {"address": story.address, "credited": format_micros(story.credited_micros), "chain": "no transfer"}
-        yield _found("phantom_credit", since, FINALITY_S + terms.grace_s, story.credited_micros, told)
+        # What is not there is not missing before the chain was read past the time at which it should be there.
+        wait_s = max(FINALITY_S, terms.behind_s) + terms.grace_s
+        yield _found("phantom_credit", since, wait_s, story.credited_micros, told)
     if story.credited_micros and story.open_count and not story.final_count and story.paid_at is not None:
         told = {"paid_at": rfc3339(story.paid_at), "transfers": str(story.open_count)}
         yield _found("unfinal_credit", story.paid_at, terms.finality_s + terms.grace_s, story.credited_micros, told)

@@ -95,10 +95,10 @@ def _compare(
     """Add how orders stand, as it is kept and as it is judged now, to both sums; return those that differ."""
     stories, kept = reconciling.stories(connection, [(row["namespace"], row["orderid"]) for row in rows])
     stories = claims.attach(connection, stories, bench.chains, now=now)
-    since = chain_states.reading_since(connection)
+    periods = chain_states.periods(connection)
     differing: list[tuple[str, str]] = []
     for story in stories:
-        judged = judge(story, terms_of(bench.sources.get(story.source), bench.chains, since), now)
+        judged = judge(story, terms_of(bench, story, periods, now), now)
         before = kept.states.get(story.key, {})
         if before.get("due_at") is not None and before["due_at"] <= now:
             tally["waiting"] += 1

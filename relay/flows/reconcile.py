@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from relay.core.breaks import DERIVED
-from relay.core.chains import Chain
+from relay.core.chains import Chain, Period
 from relay.core.orders import Finding
 from relay.core.sources import Source
 from relay.core.triage import FINALITY_S, RULES, Judged, Story, Terms, judge
@@ -108,14 +108,17 @@ def stale_chains(connection: Connection, chains: Mapping[str, Chain], now: datet
     return reasons
 
 
-def terms_of(source: Source | None, chains: Mapping[str, Chain], since: Mapping[str, datetime]) -> Terms:
-    """Return what a source's configuration says; of one that is configured no longer nothing is recovered.
+def terms_of(bench: Bench, story: Story, periods: Mapping[str, Period], now: datetime) -> Terms:
+    """Return what the configuration of an order's source says; of one that is configured no longer nothing is recovered.
 
-    `since` tells when the reading of each chain began.
+    `periods` tells how far each chain was read: the order's own, or any of the source where the order names none.
     """
+    source = bench.sources.get(story.source)
     if source is None:
         return Terms()
-    read = [chains[name] for name in source.chains if name in chains and chains[name].is_on]
+    mine = source.chains if story.chain is None else (story.chain,)
+    read = [bench.chains[name] for name in mine if name in bench.chains and bench.chains[name].is_on]
+    known = [periods[chain.name] for chain in read if chain.name in periods]
     return Terms(
         grace_s=source.grace_s,
         recover=source.recover,
@@ -124,8 +127,9 @@ def terms_of(source: Source | None, chains: Mapping[str, Chain], since: Mapping[
         tolerance_micros=source.tolerance_micros,
         unit_micros=source.adapter.unit_micros,
         owns_addresses=source.address_kind == "dedicated",
-        reads_chain=bool(read),
-        reading_since=max((since[chain.name] for chain in read if chain.name in since), default=None),
+        reads_chain=bool(read) and len(known) == len(read),
+        reading_since=max((one.since for one in known if one.since is not None), default=None),
+        behind_s=max((int((now - one.until).total_seconds()) for one in known), default=0),
         finality_s=min(FINALITY_S, max((chain.window_s for chain in read), default=FINALITY_S)),
     )
 
@@ -139,9 +143,8 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
             return 0
         found, kept = store.stories(connection, keys)
         found = claims.attach(connection, found, bench.chains, now=now)
-        since = chain_states.reading_since(connection)
-        terms = {one.source: terms_of(bench.sources.get(one.source), bench.chains, since) for one in found}
-        judged = [(one, judge(one, terms[one.source], now)) for one in found]
+        periods = chain_states.periods(connection)
+        judged = [(one, judge(one, terms_of(bench, one, periods, now), now)) for one in found]
         tally.changed += store.write_states(connection, (state_row(*one, now) for one in judged), kept)
         recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])
         recoveries.withdraw(connection, [story.key for story, one in judged if one.wish is None])

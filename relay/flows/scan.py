@@ -254,12 +254,11 @@ class Scan:
         """Mark what has become final among the blocks that were read."""
         if place.end is None or final <= place.final:
             return place.end
-        kept = {place.tip: place.end.last_hash} | {number: block.hash for number, block in place.blocks.items()}
-        block_hash = kept.get(final)
-        if block_hash is None or (tips.final and tips.final.number == final and tips.final.hash != block_hash):
+        block = (tips.asked | place.blocks).get(final)
+        if block is None or (tips.final and tips.final.number == final and tips.final.hash != block.hash):
             raise NodeFault("the final block is on another branch than the head", code="moved")
         with writing(self._engine) as connection:
-            store.make_final(connection, self._chain.name, final, block_hash)
+            store.make_final(connection, self._chain.name, block)
         return place.end
 
     def _read_final(self, start: int, end: Range | None, final: int) -> Range | None:
@@ -270,7 +269,7 @@ class Scan:
             with writing(self._engine) as connection:
                 self._keep(connection, found, last)
                 end = store.extend(connection, self._chain.name, read, start=start, after=end, now=self._clock())
-                store.make_final(connection, self._chain.name, last, found.tail.hash)
+                store.make_final(connection, self._chain.name, found.tail)
             at = end.last + 1
         return end
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
-from relay.core.chains import Chain
+from relay.core.chains import Chain, Period
 from relay.core.logs import Header
 from relay.core.ranges import Range
 from relay.errors import InvariantBroken
@@ -23,10 +23,10 @@ def states(connection: Connection) -> dict[str, RowMapping]:
     return {row["name"]: row for row in connection.execute(select(chains).order_by(chains.c.name)).mappings()}
 
 
-def reading_since(connection: Connection) -> dict[str, datetime]:
-    """Return when the reading of each chain began, where that is known."""
-    query = select(chains.c.name, chains.c.reading_since).where(chains.c.reading_since.is_not(None))
-    return {row.name: row.reading_since for row in connection.execute(query)}
+def periods(connection: Connection) -> dict[str, Period]:
+    """Return from when to when each chain was read that has a final block."""
+    query = select(chains.c.name, chains.c.reading_since, chains.c.final_time).where(chains.c.final_time.is_not(None))
+    return {row.name: Period(row.reading_since, row.final_time) for row in connection.execute(query)}
 
 
 def state_of(connection: Connection, chain: Chain) -> RowMapping:
@@ -119,18 +119,18 @@ def take_back(connection: Connection, chain: str, ancestor: Range, *, now: datet
     return lost
 
 
-def make_final(connection: Connection, chain: str, number: int, block_hash: str) -> None:
+def make_final(connection: Connection, chain: str, block: Header) -> None:
     """Mark everything up to a block as final; its hash is the anchor that no reorg may pass."""
     for table in (transfers, token_events):
         ripe = (
             table.c.chain == chain,
-            table.c.block_number <= number,
+            table.c.block_number <= block.number,
             table.c.orphaned_at.is_(None),
             ~table.c.is_final,
         )
         connection.execute(update(table).where(*ripe).values(is_final=True))
-    connection.execute(delete(chain_blocks).where(chain_blocks.c.chain == chain, chain_blocks.c.number <= number))
-    note(connection, chain, final_number=number, final_hash=block_hash)
+    connection.execute(delete(chain_blocks).where(chain_blocks.c.chain == chain, chain_blocks.c.number <= block.number))
+    note(connection, chain, final_number=block.number, final_hash=block.hash, final_time=block.time)
 
 
 def resume(connection: Connection, chain: str, known_good: Range | None, *, now: datetime) -> int:

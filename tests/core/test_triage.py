@@ -171,3 +171,15 @@ def test_what_was_credited_before_a_chain_was_read_is_no_phantom() -> None:
     late, early = NOON + timedelta(days=-1), NOON
     assert kinds(judge(story, replace(BOTH, reading_since=late), now)) == {"phantom_credit"}
     assert kinds(judge(story, replace(BOTH, reading_since=early), now)) == set()
+
+
+def test_what_an_outage_of_the_chain_hides_is_no_phantom() -> None:
+    """The chain must have been read past the time at which the transfer should stand; until then the order is pending."""
+    story = a_story(**CASES["phantom_credit"][0])
+    read_until = NOON + timedelta(seconds=BOTH.grace_s)
+    for hours in (1, 24):
+        now = NOON + timedelta(hours=hours)
+        short = judge(story, replace(BOTH, behind_s=hours * 3600 - BOTH.grace_s + 1), now)
+        assert (kinds(short), short.verdict, short.due_at) == (set(), "pending", now + timedelta(seconds=1))
+        past = replace(BOTH, behind_s=int((now - read_until).total_seconds()))
+        assert kinds(judge(story, past, now)) == {"phantom_credit"}

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, Table, select
 from relay.core.chains import Chain
 from relay.core.sources import Source
 from relay.store.engine import reading
-from relay.store.rows import callbacks, deliveries, events, matches, orders, provider_facts, transfers
+from relay.store.rows import callbacks, chains, deliveries, events, matches, orders, provider_facts, transfers
 
 SOON, AHEAD, LONGEST_FINAL = timedelta(seconds=45), timedelta(minutes=10), timedelta(minutes=30)
 WAITING = {"creating", "created", "pending", "expired", "failed"}
@@ -77,6 +77,7 @@ class Case:
             }
             mine = {tuple(row[name] for name in ("chain", "tx_hash", "log_index")): row for row in rows(matches)}
             told = {row["sequence"] for row in self.events}
+            self.read_until: Any = max((row["final_time"] for row in _all(connection, chains)), default=None)
             self.dead = sum(
                 row["state"] == "dead" and row["event_sequence"] in told for row in _all(connection, deliveries)
             )
@@ -114,7 +115,7 @@ class Oracle:
         opinion = Opinion(
             credited=case.credited, told=told.callback or 0, provider=told.provider or 0, chain=told.final or 0
         )
-        for kind, since, micros in self._found(case, told):
+        for kind, since, micros in self._found(case, told, now):
             if since <= now:
                 opinion.breaks[kind] = micros
             else:
@@ -131,13 +132,13 @@ class Oracle:
         somebody = (told.callback, told.provider, told.final)
         return "matched" if case.credited or any(one is not None for one in somebody) else "unpaid"
 
-    def _found(self, case: Case, told: Told) -> Iterator[tuple[str, datetime, int | None]]:
+    def _found(self, case: Case, told: Told, now: datetime) -> Iterator[tuple[str, datetime, int | None]]:
         """Each class with the moment from which on it is a break."""
         grace = timedelta(seconds=self.source.grace_s)
         if told.callback is None and not case.credited and case.order["state"] in WAITING:
             yield from self._owed(case, told, grace)
         if case.credited:
-            yield from self._unbacked(case, told, grace)
+            yield from self._unbacked(case, told, grace, now)
         asked_since = told.callback is not None and told.word is not None and told.asked_at > told.callback_at
         if asked_since and told.word in {"pending", "unknown"}:
             yield "callback_unconfirmed", told.callback_at + grace, told.callback
@@ -164,11 +165,14 @@ class Oracle:
         if told.final is not None and told.is_late:
             yield "late_payment", told.paid_at, told.final
 
-    def _unbacked(self, case: Case, told: Told, grace: timedelta) -> Iterator[tuple[str, datetime, int | None]]:
+    def _unbacked(
+        self, case: Case, told: Told, grace: timedelta, now: datetime
+    ) -> Iterator[tuple[str, datetime, int | None]]:
         if told.word in {"failed", "expired", "refunded"}:
             yield "status_conflict", told.word_at, case.credited
         if self.chain is not None and case.order["address"] and not case.moves:
-            yield "phantom_credit", told.first_heard + self._final + grace, case.credited
+            wait = max(self._final, now - case.read_until)
+            yield "phantom_credit", told.first_heard + wait + grace, case.credited
         if case.moves and told.final is None:
             yield "unfinal_credit", told.paid_at + self._final + grace, case.credited
 

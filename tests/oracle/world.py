@@ -18,6 +18,7 @@ from relay.core.actors import Actor
 from relay.core.callbacks import Status
 from relay.core.chains import NodeURL
 from relay.core.facts import ProviderFact, Transfer
+from relay.core.logs import Header
 from relay.core.ranges import Range
 from relay.core.signatures import Secret
 from relay.errors import CallbackRejected
@@ -44,6 +45,8 @@ from tests.nodes.scripted import STRANGER, USDT, a_chain
 from tests.rows import an_endpoint
 
 ORDERS = ("one", "two", "three")
+# How old a chain's last final block usually is.
+LAG = timedelta(minutes=1)
 _ADDRESSES = {orderid: "0x" + f"{number:040x}" for number, orderid in enumerate(ORDERS, 0xB00)}
 
 
@@ -180,8 +183,9 @@ class World:
     def finalise(self) -> None:
         """Let the chain call its head final."""
         self.final = self.height
+        block = Header(number=self.final, hash=_hash(10_000 + self.final), parent_hash="", time=self.at)
         with writing(self.engine) as connection:
-            chain_states.make_final(connection, "ethereum", self.final, _hash(10_000 + self.final))
+            chain_states.make_final(connection, "ethereum", block)
 
     def reorg(self) -> None:
         """Replace what is not final by a branch without our transfers."""
@@ -214,9 +218,11 @@ class World:
             connection.execute(update(deliveries).where(deliveries.c.event_sequence.in_(told)).values(state=state))
 
     def scan(self) -> None:
-        """Note that the chain was read just now."""
+        """Note that the chain was read just now, and that what is final is nearly as new."""
         with writing(self.engine) as connection:
-            chain_states.note(connection, "ethereum", scanned_at=self.at, head_number=self.height)
+            chain_states.note(
+                connection, "ethereum", scanned_at=self.at, head_number=self.height, final_time=self.at - LAG
+            )
 
     def wait(self, seconds: int) -> None:
         """Let time pass."""

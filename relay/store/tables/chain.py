@@ -26,6 +26,7 @@ class ChainState(SQLModel, table=True):
     head_time: datetime | None = None
     final_number: int | None = Field(default=None, sa_type=BigInteger)
     final_hash: str | None = None
+    final_time: datetime | None = None
     span: int = 16
     stopped: str | None = None
     stopped_at: datetime | None = None
