@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from relay.core.amounts import format_micros
 from relay.core.callbacks import Status
-from relay.core.facts import ProviderFact, Transfer
+from relay.core.facts import Named, ProviderFact, Transfer
 from relay.core.orders import Order
 from relay.core.policies import Received, scale_error
 
@@ -23,10 +23,15 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one order beside its callbacks; `transfers` are those that were matched to it."""
+    """What is known of one order beside its callbacks.
+
+    `transfers` are those that were matched to it, `named` those of the
+    transactions that its witnesses name, its own left out.
+    """
 
     provider: tuple[ProviderFact, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    named: tuple[Named, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

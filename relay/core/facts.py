@@ -54,6 +54,9 @@ def merged(before: ProviderFact | None, heard: ProviderFact) -> ProviderFact:
     return before if replace(kept, via=before.via) == before else kept
 
 
+TransferKey = tuple[str, str, int]  # chain, transaction, log
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """One Transfer log of a token that we count as USDT, on the chain that `chain` names.
@@ -80,6 +83,18 @@ class Transfer:
     confirmations: int = 0
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> TransferKey:
         """The identity of a movement of money: no two orders may claim it."""
         return (self.chain, self.tx_hash, self.log_index)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A standing transfer of a transaction that an order's witnesses name, to an address where users pay to.
+
+    `owner` is whose address it is, `taken_by` the other order that it belongs to, both None where there is none.
+    """
+
+    transfer: Transfer
+    owner: str | None = None
+    taken_by: str | None = None

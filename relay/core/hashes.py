@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _HASH = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})", re.ASCII)
 
@@ -13,6 +14,11 @@ def parse_hash(text: str) -> str:
     if found is None:
         raise ValueError("must be 64 hex digits, with or without 0x before them")
     return f"0x{found[1].lower()}"
+
+
+def hashes(told: Iterable[str | None]) -> set[str]:
+    """Return the machine spellings of those that are hashes; what a provider calls a transaction need not be one."""
+    return {f"0x{found[1].lower()}" for one in told if one is not None and (found := _HASH.fullmatch(one))}
 
 
 def show_hash(machine: str, family: str) -> str:

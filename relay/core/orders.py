@@ -9,6 +9,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from relay.core.callbacks import Origin
+from relay.core.facts import TransferKey
 
 
 class Verdict(StrEnum):
@@ -125,7 +126,8 @@ class Ruling:
     change; `announce` the event type its change is announced by, `change`
     what that event says of money already credited. `origin` and
     `occurred_at` tell who brought the fact, and of when it is, where it was
-    not the callback that was judged.
+    not the callback that was judged. `takes` are the transfers that a
+    credit stands on and that had no order yet.
     """
 
     verdict: Verdict = Verdict.ACCEPTED
@@ -136,3 +138,4 @@ class Ruling:
     stops_deliveries: bool = False
     origin: Origin = Origin.CALLBACK
     occurred_at: datetime | None = None
+    takes: tuple[TransferKey, ...] = ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relay.core.amounts import format_micros
+from relay.core.backing import backing
 from relay.core.callbacks import Callback, Origin, Status
 from relay.core.evidence import NOTHING, Facts, Standing, weigh
 from relay.core.orders import DISCARDED, Change, Finding, Order, Ruling, State, Verdict
@@ -245,13 +246,22 @@ def _confirm(source: Source, before: Order, told: Order, found: Received, at: Mo
         finding = _finding("evidence_conflict", 1, told, weighed.notes)
         return _held(before, told, "evidence_disagrees", finding=finding)
     if weighed.standing is Standing.AGREES:
-        credited = replace(
-            told, state=State.SUCCEEDED, version=before.version + 1, credited_micros=found.micros, held_reason=None
-        )
-        return Ruling(order=credited, announce="recharge.succeeded")
+        return _backed(before, told, found, at.facts)
     if before.state == State.CONFIRMING:
         return Ruling(order=None if told == before else told)
     return Ruling(order=replace(told, state=State.CONFIRMING, version=before.version + 1))
+
+
+def _backed(before: Order, told: Order, found: Received, facts: Facts) -> Ruling:
+    """Credit it, unless the money of the transaction that its witnesses name is another order's already."""
+    stands_on = backing(told, found, facts)
+    if stands_on.taken_by:
+        notes = {"tx_hash": stands_on.tx_hash, "orders": ", ".join(stands_on.taken_by)}
+        return _held(before, told, "double_claim", finding=_finding("double_claim", 1, told, notes))
+    credited = replace(
+        told, state=State.SUCCEEDED, version=before.version + 1, credited_micros=found.micros, held_reason=None
+    )
+    return Ruling(order=credited, announce="recharge.succeeded", takes=stands_on.takes)
 
 
 def _held(

@@ -264,7 +264,8 @@ def _claimed(story: Story, terms: Terms) -> Iterator[Found]:
     if found is not None:
         kind, evidence = found
         since = story.told_at or story.provider_at or story.created_at
-        yield _found(kind, since, terms.grace_s, _said(story), evidence)
+        # What is held for it is told of at once: no scan that is under way could change that.
+        yield _found(kind, since, 0 if story.state == "held" else terms.grace_s, _said(story), evidence)
 
 
 def _would_be_seen(story: Story, terms: Terms) -> bool:

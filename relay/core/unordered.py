@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from relay.core.callbacks import Origin
+from relay.core.facts import TransferKey
 from relay.core.orders import Order, Ruling, State
 from relay.core.sources import Source
 from relay.core.strays import Stray
@@ -16,7 +17,6 @@ from relay.errors import Conflict
 FLAG = "unordered"
 # What a wish about a transfer begins with.
 PREFIX = "transfer:"
-TransferKey = tuple[str, str, int]  # chain, transaction, log
 
 
 def orderid_of(key: TransferKey) -> str:

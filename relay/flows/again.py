@@ -41,7 +41,9 @@ def judge_again(
         found = [(known.orders[key], sources.get(known.orders[key].source)) for key in keys if key in known.orders]
         concerned = {source.name: source for _, source in found if source is not None}
         surroundings = Surroundings(connection, concerned, feed.paused, now=now)
-        surroundings.read_facts([(order.key, source) for order, source in found if source is not None])
+        surroundings.read_facts(
+            (order.key, source, known.callbacks.get(order.key, ())) for order, source in found if source is not None
+        )
         changed = 0
         for order, source in found:
             ruling = rule(order, source, known.callbacks.get(order.key, []), surroundings.moment(source, order.key))

@@ -15,7 +15,7 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from relay.core.callbacks import Callback
 from relay.core.orders import Verdict
@@ -169,15 +169,16 @@ class Committer:
             return [outcome for arrival in batch for outcome in self._write_or_split([arrival])]
 
     def _write_twice_if_lost(self, batch: Sequence[Arrival]) -> list[Outcome]:
-        """Write a batch; when the connection is lost, try once more on a new one.
+        """Write a batch; when the connection is lost, or somebody was quicker, try once more.
 
         If it was lost at the commit and the commit had gone through, the
         second try meets its own rows and calls them duplicates, which are
-        acked all the same.
+        acked all the same. Whoever took a transfer between our look and our
+        commit is met by a constraint, and seen at the second look.
         """
         try:
             return self._write(batch)
-        except Unavailable:
+        except (Unavailable, IntegrityError):
             log.warning("batch_retried", extra={"size": len(batch)})
             return self._write(batch)
 

@@ -87,7 +87,9 @@ class Judgement:
             ledger = Ledger(known, feed, now=self._now, new_id=self._new_id)
             surroundings = Surroundings(connection, self._sources(), feed.paused, now=self._now)
             surroundings.read_facts(
-                [(one.callback.key, one.source) for one in self._batch if one.callback and one.source]
+                (one.callback.key, one.source, (one.callback, *known.callbacks.get(one.callback.key, ())))
+                for one in self._batch
+                if one.callback and one.source
             )
             self.outcomes = [self._judge(arrival, ledger, surroundings) for arrival in self._batch]
             ledger.write(connection)

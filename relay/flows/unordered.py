@@ -9,13 +9,14 @@ from sqlalchemy import Connection, RowMapping
 from relay.core.actors import Actor
 from relay.core.amounts import format_micros
 from relay.core.evidence import NOTHING
+from relay.core.facts import TransferKey
 from relay.core.orders import Order, Ruling, Spot
-from relay.core.unordered import TransferKey, credit
+from relay.core.unordered import credit
 from relay.errors import Conflict, NotFound
 from relay.flows.ledger import Ledger
 from relay.flows.reconcile import Bench
 from relay.flows.settling import finding
-from relay.store import audit, break_list, evidence, intake, matching, strays
+from relay.store import audit, break_list, claims, evidence, intake, matching, strays
 
 # The classes of money that may be proposed as somebody's credit.
 PROPOSABLE = ("orphan_transfer", "ambiguous_match")
@@ -52,6 +53,8 @@ def credit_within(
     known, feed = intake.open_orders(connection, [order.key])
     if order.key in known.orders or not matching.claim(connection, key, order.key, now=now):
         raise Conflict("this money has an order meanwhile")
+    if credited := claims.credited_by_name(connection, key[1]):
+        raise Conflict(f"{', '.join(credited)}: credited already, and names this transaction")
     ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
     ledger.follow(ruling, transfers=evidence.facts_of(connection, [order.key]).get(order.key, NOTHING).transfers)
     closed = {"state": "resolved", "resolved_at": now, "resolved_by": actor.id, "note": wish["reason"]}

@@ -36,6 +36,13 @@ def named_by(connection: Connection, hashes: Collection[str]) -> dict[str, set[K
     return found
 
 
+def credited_by_name(connection: Connection, tx_hash: str) -> list[str]:
+    """Return the numbers of credited orders that name a transaction and have none of its transfers yet."""
+    told = [{"tx_hash": tx_hash, "told": spelling} for spelling in spellings(tx_hash)]
+    (rows,) = together(connection, (_CREDITED.on(connection), given(told)))
+    return sorted(row["orderid"] for row in rows)
+
+
 def answers(connection: Connection, hashes: Collection[str]) -> dict[str, RowMapping]:
     """Return what nodes said of transactions, those that were never asked about left out."""
     query = select(named_transactions).where(named_transactions.c.tx_hash.in_(sorted(hashes)))
@@ -76,15 +83,23 @@ _FOUND = with_rows(
     """,
     _HASH,
 )
-_NAMED = with_rows(
-    """
+_NAMING = """
     SELECT g.tx_hash, c.namespace, c.orderid FROM {rows} AS g
     JOIN callbacks c ON c.tx_hash = g.told AND c.tx_hash IS NOT NULL AND c.verdict <> 'rejected'
     UNION
     SELECT g.tx_hash, f.namespace, f.orderid FROM {rows} AS g
     JOIN provider_facts f ON f.tx_hash = g.told AND f.tx_hash IS NOT NULL
+"""
+_TOLD = _HASH | {"told": "text"}
+_NAMED = with_rows(_NAMING, _TOLD)
+_CREDITED = with_rows(
+    f"""
+    SELECT o.orderid FROM ({_NAMING}) AS n
+    JOIN orders o ON o.namespace = n.namespace AND o.orderid = n.orderid AND o.credited_micros > 0
+    WHERE NOT EXISTS (SELECT 1 FROM matches m
+        WHERE m.namespace = o.namespace AND m.orderid = o.orderid AND m.tx_hash = n.tx_hash)
     """,
-    _HASH | {"told": "text"},
+    _TOLD,
 )
 _ASK = with_rows(
     """

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, insert, text, update
+from sqlalchemy import Connection, bindparam, insert, text, update
 
 from relay.core.callbacks import Callback
+from relay.core.facts import TransferKey
 from relay.core.orders import FLAGS, Finding, Order
+from relay.store import matching
 from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
-from relay.store.engine import FEED_LOCK, lock_for, together, with_commit
+from relay.store.engine import FEED_LOCK, Asked, lock_for, together, with_commit
 from relay.store.rows import (
     break_values,
     breaks,
@@ -61,6 +63,7 @@ class Batch:
     changed: dict[Key, Order] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[Key] = field(default_factory=list)
+    taken: list[tuple[TransferKey, Key]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
         *_inserting(connection, _INSERT_ORDERS, _stamped(batch.born, now)),
         *_inserting(connection, _UPDATE_ORDERS, _stamped(batch.changed, now)),
         *_announcing(connection, batch.events, now),
+        *matching.taking(connection, batch.taken, now=now),
         # Last, for the credit that a conflict stops may have come in this very batch.
         *_inserting(connection, STOP, stopped),
     )
@@ -156,14 +160,11 @@ def announce(connection: Connection, rows: Sequence[dict[str, Any]], *, now: dat
     together(connection, *_announcing(connection, rows, now))
 
 
-Asked = list[tuple[Executable, dict[str, Any]]]
-
-
-def _inserting(connection: Connection, statement: Statement, rows: Sequence[dict[str, Any]]) -> Asked:
+def _inserting(connection: Connection, statement: Statement, rows: Sequence[dict[str, Any]]) -> list[Asked]:
     return [(statement.on(connection), given(rows))] if rows else []
 
 
-def _announcing(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> Asked:
+def _announcing(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> list[Asked]:
     if not rows:
         return []
     bounds = {"first": rows[0]["sequence"], "last": rows[-1]["sequence"], "now": now}

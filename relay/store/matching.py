@@ -13,15 +13,14 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, select, text
 
-from relay.core.facts import Transfer
-from relay.core.hashes import parse_hash, spellings
+from relay.core.facts import Transfer, TransferKey
+from relay.core.hashes import hashes, spellings
 from relay.core.matching import LEAD, OPEN, TAIL
-from relay.store.bulk import Statement, given, types_of, with_ids, with_rows
-from relay.store.engine import together
+from relay.store.bulk import Statement, given, insert_rows, types_of, with_ids, with_rows
+from relay.store.engine import Asked, together
 from relay.store.rows import chains, matches, orders, transfers
 
 Key = tuple[str, str]
-TransferKey = tuple[str, str, int]
 
 # What orders that wait now are woken for: at a busy address much older money may lie about.
 OLDEST = timedelta(days=3)
@@ -97,6 +96,19 @@ def join(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         together(connection, (_JOIN.on(connection), given(rows)))
 
 
+def taking(connection: Connection, rows: Sequence[tuple[TransferKey, Key]], *, now: datetime) -> list[Asked]:
+    """Return the statements that give transfers to orders whose credit stands on them; a transfer that has an order meanwhile is an error."""
+    if not rows:
+        return []
+    keys = [dict(zip(_KEY, transfer, strict=True)) for transfer, _ in rows]
+    taken = [
+        key | {"namespace": order[0], "orderid": order[1], "rule": "tx", "flags": "", "matched_at": now}
+        for key, (_, order) in zip(keys, rows, strict=True)
+    ]
+    looked = [key | {"look_at": None, "unmatched": None} for key in keys]
+    return [(_TAKE.on(connection), given(taken)), (_LOOKED.on(connection), given(looked))]
+
+
 def claim(connection: Connection, transfer: TransferKey, order: Key, *, now: datetime) -> bool:
     """Give a final transfer without an order to one that a person's word has made; False when it has an order already."""
     key = dict(zip(_KEY, transfer, strict=True))
@@ -122,9 +134,9 @@ def wake(connection: Connection, sources: Collection[str], *, now: datetime, lim
     keys = [{"namespace": row["namespace"], "orderid": row["orderid"]} for row in rows]
     told, owned = together(connection, (_TOLD.on(connection), given(keys)), (_OWNED.on(connection), given(keys)))
     recipients = {row["address"] for row in rows if row["address"] is not None} | {row["address"] for row in owned}
-    hashes = _hashes(row["tx_hash"] for row in told)
+    named = hashes(row["tx_hash"] for row in told)
     names = connection.scalars(select(chains.c.name)).all()
-    by_hash = [{"chain": chain, "tx_hash": tx_hash} for chain, tx_hash in product(names, sorted(hashes))]
+    by_hash = [{"chain": chain, "tx_hash": tx_hash} for chain, tx_hash in product(names, sorted(named))]
     for statement, asked in ((_WAKE_TO, [{"recipient": one} for one in sorted(recipients)]), (_WAKE, by_hash)):
         if asked:
             together(connection, (statement.on(connection), given(asked, now=now, until=now - OLDEST)))
@@ -182,17 +194,6 @@ def _found(moved: Transfer, row: Mapping[str, Any]) -> Found:
         rivals=row["rivals"],
         near={row[name] for name in names},
     )
-
-
-def _hashes(told: Iterable[str]) -> set[str]:
-    """What a provider calls a transaction need not be a hash."""
-    found = set()
-    for one in told:
-        try:
-            found.add(parse_hash(one))
-        except ValueError:
-            continue
-    return found
 
 
 def _newest(condition: str, name: str, count: int) -> str:
@@ -254,6 +255,7 @@ _ORDERS = with_ids(
     expires_at=orders.c.expires_at.type,
 )
 _MATCHED = ("chain", "tx_hash", "log_index", "namespace", "orderid", "rule", "flags", "matched_at")
+_TAKE = insert_rows(matches, *_MATCHED)
 # The condition of WHERE keeps SQLite from reading ON as the beginning of a join.
 _JOIN = with_rows(
     f"""
