@@ -6,7 +6,7 @@ Sources: ERC-20 for Transfer; TetherToken's verified contract on Ethereum for th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -132,6 +132,14 @@ def is_between_others(raw: object, watched: Collection[str]) -> bool:
     return all(
         isinstance(one, str) and one[:26] == _PADDED and "0x" + one[26:].lower() not in watched for one in topics[1:]
     )
+
+
+def parties_of(raw: object) -> Iterator[str]:
+    """Yield the addresses that a log as a node spells it names where a Transfer names sender and recipient."""
+    topics = raw.get("topics") if isinstance(raw, dict) else None
+    for one in topics[1:3] if isinstance(topics, list) else ():
+        if isinstance(one, str) and _HASH.fullmatch(one.lower()):
+            yield "0x" + one[26:].lower()
 
 
 def transfer_of(log: Log, chain: Chain, *, block_time: datetime) -> Transfer | None:

@@ -18,6 +18,7 @@ from relay.core.logs import (
     is_between_others,
     parse_header,
     parse_log,
+    parties_of,
     quantity,
     token_event_of,
     transfer_of,
@@ -29,6 +30,8 @@ from relay.ports import Node, NodeError
 Raw = TypeVar("Raw")
 Value = TypeVar("Value")
 Call = tuple[str, Sequence[object]]
+# The watched addresses, or who tells which of some are watched: where they are too many to be named in a question.
+Watched = frozenset[str] | Callable[[Collection[str]], frozenset[str]]
 # Calls of one batch. Nodes refuse large ones, and each of these may be answered with many logs.
 BATCH = 40
 DECIMALS = "0x313ce567"
@@ -130,7 +133,7 @@ class Reader:
             before = one
         return found
 
-    def read_range(self, first: int, last: int, watched: frozenset[str]) -> Found:
+    def read_range(self, first: int, last: int, watched: Watched) -> Found:
         """Return what stands in blocks `first` to `last`.
 
         An empty answer counts only when the same batch shows the node's head past the range.
@@ -141,26 +144,30 @@ class Reader:
         tail, head = told[-2], told[-1]
         if tail is None or self.header_of(head).number < last:
             raise NodeFault(f"{self._node.name}: has not block {last} yet", code="lagging")
-        logs, count = self._logs(told[:-2], watched)
+        mine = _known(watched, told[:-2])
+        logs, count = self._logs(told[:-2], mine)
         if any(not first <= log.block_number <= last for log in logs):
             raise NodeFault(f"{self._node.name}: answers with blocks that nobody asked for", code="protocol")
         known = [self.header_of(tail, last)]
-        numbers = {log.block_number for log in logs if self._concerns(log, watched)} - {last}
-        return self._found([*self.headers(sorted(numbers)), *known], logs, watched, count)
+        numbers = {log.block_number for log in logs if self._concerns(log, mine)} - {last}
+        return self._found([*self.headers(sorted(numbers)), *known], logs, mine, count)
 
-    def read_blocks(self, headers: Sequence[Header], watched: frozenset[str]) -> Found:
+    def read_blocks(self, headers: Sequence[Header], watched: Watched) -> Found:
         """Return what stands in exactly these blocks, asked by their hashes: another branch cannot answer."""
         logs: list[Log] = []
+        mine: frozenset[str] = frozenset()
         told_of = 0
         filters = list(self._filters(watched))
         for part in _parts(headers, max(1, BATCH // len(filters))):
             told = self.ask([_logs({"blockHash": header.hash} | one) for header in part for one in filters])
-            found, count = self._logs(told, watched)
+            known = _known(watched, told)
+            found, count = self._logs(told, known)
+            mine |= known
             logs += found
             told_of += count
         if {log.block_number for log in logs} - {header.number for header in headers}:
             raise NodeFault(f"{self._node.name}: answers with blocks that nobody asked for", code="protocol")
-        return self._found(headers, logs, watched, told_of)
+        return self._found(headers, logs, mine, told_of)
 
     def _found(self, headers: Sequence[Header], logs: Iterable[Log], watched: frozenset[str], count: int) -> Found:
         by_number = {header.number: header for header in headers}
@@ -186,10 +193,10 @@ class Reader:
             return True
         return any("0x" + topic[26:] in watched for topic in log.topics[1:3])
 
-    def _filters(self, watched: frozenset[str]) -> Iterator[dict[str, object]]:
+    def _filters(self, watched: Watched) -> Iterator[dict[str, object]]:
         contracts = [token.contract for token in self._chain.tokens]
         yield {"address": contracts, "topics": [sorted(TOKEN_EVENTS)]}
-        if len(watched) > self._chain.filter_above:
+        if not isinstance(watched, frozenset):
             yield {"address": contracts, "topics": [TRANSFER]}
             return
         for part in _parts(sorted(watched), self._chain.topics):
@@ -248,6 +255,14 @@ class Reader:
             return parse(raw)
         except ValueError as error:
             raise NodeFault(f"{self._node.name}: {error}", code="protocol") from error
+
+
+def _known(watched: Watched, answers: Iterable[object]) -> frozenset[str]:
+    """Return the watched addresses that answers may name: no more is read of a large book than they ask for."""
+    if isinstance(watched, frozenset):
+        return watched
+    named = {one for told in answers if isinstance(told, list) for raw in told for one in parties_of(raw)}
+    return watched(named) if named else frozenset()
 
 
 def _block(which: str) -> Call:

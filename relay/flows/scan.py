@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from relay.core.finality import final_block
 from relay.core.logs import Header
 from relay.core.ranges import Range, covered_to, grown, shrunk
 from relay.errors import NodeFault, RelayError
-from relay.flows.chain_reading import Found, Reader, Tips, TooMuch
+from relay.flows.chain_reading import Found, Reader, Tips, TooMuch, Watched
 from relay.ports import Node
 from relay.store import chain as store
 from relay.store import chain_findings as findings
@@ -157,12 +157,17 @@ class Scan:
             place = self._on_one_branch(place, tips)
         self._enrol(place)
         with reading(self._engine) as connection:
-            self._watched = findings.watched(connection, self._chain.name)
+            few = findings.watched(connection, self._chain.name, most=self._chain.filter_above)
+        self._watched: Watched = self._among if few is None else few
         self._go_on(place, tips, place.start - 1 if final is None else final)
         self._fill_in()
         self._look_back(state["looked_back_at"], state["lookback_next"])
         self._note(identified_at=self._clock(), span=self._span, head_number=tips.head.number, head_time=tips.head.time)
         return tips.head.number
+
+    def _among(self, named: Collection[str]) -> frozenset[str]:
+        with reading(self._engine) as connection:
+            return findings.watched_among(connection, self._chain.name, named)
 
     def _final(self, tips: Tips, place: Place | None) -> int | None:
         tagged = None if tips.final is None else tips.final.number
@@ -288,7 +293,7 @@ class Scan:
             store.keep_blocks(connection, self._chain.name, headers)
             store.extend(connection, self._chain.name, read, start=place.start, after=end, now=self._clock())
 
-    def _piece(self, first: int, most: int, watched: frozenset[str] | None = None) -> tuple[Found, int]:
+    def _piece(self, first: int, most: int, watched: Watched | None = None) -> tuple[Found, int]:
         """Read from `first` on as many blocks as the node bears, up to `most`; return them and the last one."""
         while True:
             last = min(first + self._span - 1, most)
@@ -316,12 +321,12 @@ class Scan:
         """Read earlier blocks for addresses that are new."""
         while self._left:
             with reading(self._engine) as connection:
-                behind = findings.to_fill(connection, self._chain.name)
+                behind = findings.to_fill(connection, self._chain.name, most=self._chain.filter_above)
             place = self._place()
-            if not behind or place is None:
+            if behind is None or place is None:
                 return
-            group = frozenset(row["address"] for row in behind)
-            first, most = behind[0]["next_block"], max(row["until_block"] for row in behind)
+            group = self._among if behind.addresses is None else behind.addresses
+            first, most = behind.first, behind.last
             if first <= place.final:
                 found, last = self._piece(first, min(most, place.final), group)
             else:

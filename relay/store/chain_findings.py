@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, Table, and_, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, func, select, text, update
 
 from relay.core.facts import Transfer
 from relay.core.logs import TokenEvent
 from relay.store.bulk import Statement, given, types_of, with_rows
 from relay.store.engine import together
 from relay.store.rows import address_scans, addresses, chain_nodes, token_events, transfers
+from relay.store.tables.orders import UNWATCHED
 
 # What a transfer that is read again keeps: final it stays, and its order was looked for already.
 _KEPT = {"is_final", "look_at", "unmatched"}
 # An outsider's address is known, but what it does is not our business. What is on a provider's address is not our money.
 OWN_ROLES = ("deposit", "collection")
-WATCHED_ROLES = (*OWN_ROLES, "provider")
 
 
 def keep(
@@ -48,13 +48,9 @@ def known_keys(connection: Connection, chain: str, first: int, last: int) -> set
 
 def unread(connection: Connection, chain: str) -> list[RowMapping]:
     """Return the addresses to be watched that no scan knows yet, with `created_at`."""
-    joined = addresses.outerjoin(
-        address_scans, and_(address_scans.c.chain == addresses.c.chain, address_scans.c.address == addresses.c.address)
-    )
     query = (
         select(addresses.c.address, addresses.c.created_at)
-        .select_from(joined)
-        .where(addresses.c.chain == chain, addresses.c.role.in_(WATCHED_ROLES), address_scans.c.address.is_(None))
+        .where(addresses.c.chain == chain, text(UNWATCHED))
         .order_by(addresses.c.address)
     )
     return list(connection.execute(query).mappings())
@@ -67,22 +63,44 @@ def enrol(connection: Connection, chain: str, first_blocks: Mapping[str, int], *
         for address, first in first_blocks.items()
     ]
     if rows:
-        connection.execute(insert(address_scans), rows)
+        together(connection, (_ENROL.on(connection), given(rows)), (_MARK.on(connection), given(rows)))
 
 
-def watched(connection: Connection, chain: str) -> frozenset[str]:
-    """Return the addresses that every scan of a chain asks for."""
-    return frozenset(connection.scalars(select(address_scans.c.address).where(address_scans.c.chain == chain)))
+def watched(connection: Connection, chain: str, *, most: int) -> frozenset[str] | None:
+    """Return the addresses that every scan of a chain asks for, None when they are more than `most`."""
+    query = select(address_scans.c.address).where(address_scans.c.chain == chain).limit(most + 1)
+    found = frozenset(connection.scalars(query))
+    return found if len(found) <= most else None
 
 
-def to_fill(connection: Connection, chain: str) -> list[RowMapping]:
-    """Return the addresses whose earlier blocks are still to be read, those of the lowest block first."""
-    query = (
-        select(address_scans)
-        .where(address_scans.c.chain == chain, address_scans.c.next_block <= address_scans.c.until_block)
-        .order_by(address_scans.c.next_block)
-    )
-    return list(connection.execute(query).mappings())
+def watched_among(connection: Connection, chain: str, named: Collection[str]) -> frozenset[str]:
+    """Return which of some addresses are watched."""
+    asked = [{"chain": chain, "address": one} for one in sorted(named)]
+    (rows,) = together(connection, (_AMONG.on(connection), given(asked)))
+    return frozenset(row["address"] for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The blocks that are still to be read for new addresses; no `addresses` when they are too many to be named."""
+
+    first: int
+    last: int
+    addresses: frozenset[str] | None
+
+
+def to_fill(connection: Connection, chain: str, *, most: int) -> Behind | None:
+    """Return which earlier blocks are still to be read, None when there are none; addresses are named up to `most`."""
+    behind = (address_scans.c.chain == chain, address_scans.c.next_block <= address_scans.c.until_block)
+    query = select(address_scans).where(*behind).order_by(address_scans.c.next_block).limit(most + 1)
+    rows = connection.execute(query).mappings().all()
+    if not rows:
+        return None
+    if len(rows) <= most:
+        last = max(row["until_block"] for row in rows)
+        return Behind(rows[0]["next_block"], last, frozenset(row["address"] for row in rows))
+    last = connection.scalars(select(func.max(address_scans.c.until_block)).where(*behind)).one()
+    return Behind(rows[0]["next_block"], last, None)
 
 
 def filled(connection: Connection, chain: str, *, through: int) -> None:
@@ -140,3 +158,23 @@ def _upsert(table: Table, key: Sequence[str]) -> Statement:
 _KEEP_TRANSFERS = _upsert(transfers, ("chain", "tx_hash", "log_index"))
 _KEEP_EVENTS = _upsert(token_events, ("chain", "tx_hash", "log_index"))
 _NOTE_NODE = _upsert(chain_nodes, ("chain", "node"))
+_SCANNED = types_of(address_scans, ("chain", "address", "first_block", "next_block", "until_block"))
+_ENROL = with_rows(
+    f"""
+    INSERT INTO address_scans ({", ".join(_SCANNED)}) SELECT {", ".join(_SCANNED)} FROM {{rows}} AS g WHERE true
+    ON CONFLICT (chain, address) DO NOTHING
+    """,
+    _SCANNED,
+)
+_NAMED = types_of(addresses, ("chain", "address"))
+_MARK = with_rows(
+    """
+    UPDATE addresses SET is_watched = true
+    WHERE (chain, address) IN (SELECT g.chain, g.address FROM {rows} AS g)
+    """,
+    _NAMED,
+)
+_AMONG = with_rows(
+    "SELECT s.address FROM {rows} AS g JOIN address_scans s ON s.chain = g.chain AND s.address = g.address",
+    _NAMED,
+)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from itertools import count
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from relay.core.chains import Chain, Token
 from relay.core.ranges import Range, gaps
 from relay.flows.scan import scan
 from relay.store import chain as store
+from relay.store import chain_findings as findings
 from relay.store.engine import make_engine, reading, writing
 from relay.store.migrate import upgrade
 from relay.store.rows import (
@@ -319,6 +320,41 @@ def test_many_addresses_are_sorted_here(desk: Desk) -> None:
     desk.scan(later=timedelta(seconds=5))
     assert list(desk.found().values()) == [8]
     assert len(desk.node.asked) <= 4
+
+
+def test_of_a_large_book_only_what_logs_name_is_looked_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan that finds nothing of ours reads no address."""
+    for number in range(20):
+        desk.watch(f"0x{number + 1:040x}")
+    desk.scan()
+    asked: list[set[str]] = []
+    look_up = findings.watched_among
+
+    def noted(connection: Connection, chain: str, named: Collection[str]) -> frozenset[str]:
+        asked.append(set(named))
+        return look_up(connection, chain, named)
+
+    monkeypatch.setattr(findings, "watched_among", noted)
+    desk.scan(later=timedelta(seconds=5))
+    assert asked == []
+    desk.world.mine((STRANGER, HERS, 9), (STRANGER, f"0x{5:040x}", 8), (f"0x{6:040x}", STRANGER, 7))
+    desk.scan(later=timedelta(seconds=5))
+    assert asked == [{STRANGER, HERS, f"0x{5:040x}", f"0x{6:040x}"}]
+    assert sorted(desk.found().values()) == [7, 8]
+
+
+def test_many_new_addresses_are_filled_in_together(desk: Desk) -> None:
+    """More than can be named in a question: all transfers of their earlier blocks are read, and sorted here."""
+    many = [f"0x{number + 1:040x}" for number in range(20)]
+    for units in range(1, 11):
+        desk.world.mine((STRANGER, many[units], units), (STRANGER, HERS, 99))
+    desk.world.final = 5
+    desk.scan()
+    for address in many:
+        desk.watch(address)
+    desk.scan()
+    assert desk.found() == desk.world.transfers_of(set(many), 0)
+    assert len(desk.found(final=True)) == 5
 
 
 def test_a_gap_in_the_ledger_is_found_and_filled(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from relay.store.tables.base import partial, row_id
@@ -81,6 +81,10 @@ class Creation(SQLModel, table=True):
     answered_at: datetime | None = None
 
 
+# What no scan watches yet, of what scans watch: all but strangers' addresses.
+UNWATCHED = "NOT is_watched AND role <> 'external'"
+
+
 class Address(SQLModel, table=True):
     """An address we know: where users pay to, where money is collected, a provider's, or a stranger's."""
 
@@ -88,6 +92,7 @@ class Address(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("chain", "address"),
         Index("ix_addresses_owner", "owner", "id"),
+        partial("ix_addresses_unwatched", "chain", "address", where=UNWATCHED),
         CheckConstraint("role IN ('deposit', 'collection', 'provider', 'external')", name="role"),
     )
 
@@ -98,6 +103,7 @@ class Address(SQLModel, table=True):
     namespace: str | None = None
     owner: str | None = None
     created_at: datetime
+    is_watched: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class ProviderFact(SQLModel, table=True):
