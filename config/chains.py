@@ -11,6 +11,7 @@ from relay.core.chain_addresses import family_of, parse_address
 from relay.core.chains import Chain, NodeURL, Token
 from relay.core.sections import Section
 
+SOLIDITY = "CHAIN_TRON_SOLIDITY_URLS"
 FINALITIES = ("finalized", "safe", "solidified", "confirmations")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _HEADER = re.compile(r"([A-Za-z0-9-]+)=([\x21-\x7e][\x20-\x7e]*)", re.ASCII)
@@ -22,6 +23,7 @@ def parse_chains(text: str, variable: Callable[[str], str], faults: list[str]) -
 
     The nodes of a chain come from the variable CHAIN_<NAME>_RPC_URLS:
     comma-separated URLs, each with `#Header=value` behind it where the node wants one.
+    TRON's solidity services stand in CHAIN_TRON_SOLIDITY_URLS.
     """
     before = len(faults)
     try:
@@ -64,7 +66,8 @@ def _chain(name: str, section: Section, variable: Callable[[str], str]) -> Chain
         rate=section.whole("rate", 5, least=1, most=1_000),
         grace_s=section.whole("grace_s", 900, most=_YEAR_S),
         multicall=_address(section, "multicall", name) if "multicall" in section else None,
-        nodes=tuple(_nodes(name, variable, section.faults)),
+        nodes=tuple(_nodes(f"CHAIN_{name.upper()}_RPC_URLS", variable, section.faults)),
+        solidity=tuple(_nodes(SOLIDITY, variable, section.faults)) if family_of(name) == "tron" else (),
     )
     section.close()
     if chain.confirmations > chain.window:
@@ -98,8 +101,7 @@ def _address(section: Section, key: str, chain: str) -> str:
         return ""
 
 
-def _nodes(chain: str, variable: Callable[[str], str], faults: list[str]) -> Iterator[NodeURL]:
-    name = f"CHAIN_{chain.upper()}_RPC_URLS"
+def _nodes(name: str, variable: Callable[[str], str], faults: list[str]) -> Iterator[NodeURL]:
     for at, given in enumerate(filter(None, map(str.strip, variable(name).split(","))), start=1):
         url, _, rest = given.partition("#")
         headers = [_HEADER.fullmatch(part) for part in rest.split("#")] if rest else []

@@ -11,6 +11,7 @@ from relay.bootstrap import now
 from relay.core.chains import Chain
 from relay.core.days import Calendar
 from relay.edge.nodes import nodes_of
+from relay.edge.solidity import services_of
 from relay.errors import RelayError
 from relay.flows.balances import measure
 from relay.flows.day_proofs import prove_days
@@ -29,7 +30,8 @@ def _measure(chain: Chain) -> str:
     calendar = Calendar(settings.business_timezone, settings.business_cutoff)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     try:
-        told = measure(runtime().engine, chain, nodes_of(chain), calendar, owner=owner, now=now())
+        nodes, services = nodes_of(chain), services_of(chain)
+        told = measure(runtime().engine, chain, nodes, calendar, owner=owner, now=now(), services=services)
         prove_days(runtime().engine, chain, calendar, now=now())
     except RelayError as error:
         log.exception("balances_failed", extra={"chain": chain.name, "error": error.code})

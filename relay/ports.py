@@ -108,6 +108,15 @@ class Node(Protocol):
         """
 
 
+class SolidState(Protocol):
+    """Tells what contracts of TRON answer in the last solidified block."""
+
+    name: str
+
+    def call(self, contract: str, declared: str, parameter: str) -> str:
+        """Return the answer of a declared function, as 0x and hex digits; raises NodeFault."""
+
+
 class Provider(Protocol):
     """Sends one request to a provider within a deadline over the whole exchange."""
 

@@ -18,13 +18,14 @@ from relay.cli.output import as_json, show
 from relay.cli.reach import reach_all
 from relay.cli.shell import FAILED, Shell, pass_shell, told
 from relay.core.chains import Chain
+from relay.core.multicall import BLOCK_NUMBER
 from relay.core.ranges import Range, covered_to, gaps
 from relay.core.sources import Source
 from relay.edge.redis import connect, eviction_policy
 from relay.errors import NodeFault, Unavailable
 from relay.flows.chain_reading import Reader
 from relay.flows.namespaces import namespace_faults
-from relay.ports import Node
+from relay.ports import Node, SolidState
 from relay.store import chain as chain_store
 from relay.store import heartbeats
 from relay.store.engine import reading
@@ -129,8 +130,10 @@ def _chain(chain: Chain) -> Iterator[Check]:
         return
     # Loads web3, which takes most of a second: no other command shall wait for it.
     from relay.edge.nodes import nodes_of  # noqa: PLC0415 see above
+    from relay.edge.solidity import services_of  # noqa: PLC0415 as above
 
     yield from (Check(f"{what}, node {node.name}", *_node(chain, node)) for node in nodes_of(chain))
+    yield from (Check(f"{what}, solidity {one.name}", *_service(chain, one)) for one in services_of(chain))
     if len(chain.nodes) == 1:
         yield Check(what, "warning", "has one node: nothing that it leaves out can be found by another")
 
@@ -147,6 +150,17 @@ def _node(chain: Chain, node: Node) -> tuple[str, str]:
     if fault is not None:
         return "fault", fault
     return ("ok", f"head {head.number}") if lacks is None else ("warning", lacks)
+
+
+def _service(chain: Chain, service: SolidState) -> tuple[str, str]:
+    if chain.multicall is None:
+        return "warning", "is not asked: without a Multicall3 nobody knows of which block its balances are"
+    try:
+        return "ok", f"solidified {int(service.call(chain.multicall, BLOCK_NUMBER, ''), 16)}"
+    except NodeFault as error:
+        return "warning", told(error)
+    except ValueError:
+        return "warning", "does not tell its block"
 
 
 def _redis(settings: Settings) -> Check:

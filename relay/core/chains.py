@@ -55,6 +55,7 @@ class Chain:
     before a person has to look. `span` blocks, `topics` addresses and
     `results` logs are the most that one question may ask or be answered with;
     above `filter_above` addresses all logs of the contract are read and sorted here.
+    `solidity` are TRON's services that tell confirmed state.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Chain:
     grace_s: int = 900
     multicall: str | None = None
     nodes: tuple[NodeURL, ...] = ()
+    solidity: tuple[NodeURL, ...] = ()
 
     @property
     def is_on(self) -> bool:

@@ -19,8 +19,10 @@ def _selector(declared: str) -> str:
 
 
 BALANCE_OF = _selector("balanceOf(address)")
-_AGGREGATE = _selector("aggregate3((address,bool,bytes)[])")
-_NUMBER = _selector("getBlockNumber()")
+AGGREGATE = "aggregate3((address,bool,bytes)[])"
+_AGGREGATE = _selector(AGGREGATE)
+BLOCK_NUMBER = "getBlockNumber()"
+_NUMBER = _selector(BLOCK_NUMBER)
 _PARENT = _selector("getLastBlockHash()")
 
 

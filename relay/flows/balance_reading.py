@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from relay.core.chains import Chain
 from relay.core.logs import Header
-from relay.core.multicall import ask_balances, balance_of, parse_units, read_balances
+from relay.core.multicall import AGGREGATE, Weighed, ask_balances, balance_of, parse_units, read_balances
 from relay.errors import NodeFault
 from relay.flows.chain_reading import BATCH, Call, Reader
-from relay.ports import NodeError
+from relay.ports import NodeError, SolidState
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str]  # contract, address
 # Balances of one call to a Multicall3: far below what nodes let a call cost.
@@ -65,6 +68,31 @@ def read_latest(reader: Reader, chain: Chain, wanted: Sequence[Key]) -> Iterator
         yield _at_head(reader, chain, part)
 
 
+def read_solid(
+    reader: Reader, services: Sequence[SolidState], chain: Chain, wanted: Sequence[Key]
+) -> Iterator[Snapshot]:
+    """Yield what is held at the end of TRON's last solidified block, by the first service that answers.
+
+    The Multicall3 tells the block and its parent in the same call, and the node must have it behind that very parent.
+    """
+    if chain.multicall is None:
+        raise NodeFault(f"{chain.name}: without a Multicall3 nobody knows of which block the balances are")
+    for part in _parts(wanted, PART):
+        told = _first(services, chain.multicall, ask_balances(chain.multicall, part)[10:])
+        weighed = _weighed(reader, told, part)
+        (header,) = reader.headers([weighed.number])
+        yield Snapshot(header, _units(chain, header, part, weighed))
+
+
+def _first(services: Sequence[SolidState], multicall: str, parameter: str) -> str:
+    for service in services[:-1]:
+        try:
+            return service.call(multicall, AGGREGATE, parameter)
+        except NodeFault as error:
+            log.warning("service_failed", extra={"node": service.name, "error": error.code})
+    return services[-1].call(multicall, AGGREGATE, parameter)
+
+
 def _at_head(reader: Reader, chain: Chain, part: Sequence[Key]) -> Snapshot:
     for _ in range(TRIES):
         before, told, after = reader.ask([_block("latest"), *_calls(chain, part, "latest"), _block("latest")])
@@ -84,7 +112,14 @@ def _calls(chain: Chain, part: Sequence[Key], at: str) -> list[Call]:
 def _read(reader: Reader, chain: Chain, header: Header, part: Sequence[Key], told: Sequence[object]) -> dict[Key, int]:
     if chain.multicall is None:
         return {key: reader.parsed(parse_units, one) for key, one in zip(part, told, strict=True)}
-    weighed = reader.parsed(lambda one: read_balances(one, len(part)), told[0])
+    return _units(chain, header, part, _weighed(reader, told[0], part))
+
+
+def _weighed(reader: Reader, told: object, part: Sequence[Key]) -> Weighed:
+    return reader.parsed(lambda one: read_balances(one, len(part)), told)
+
+
+def _units(chain: Chain, header: Header, part: Sequence[Key], weighed: Weighed) -> dict[Key, int]:
     if (weighed.number, weighed.parent_hash) != (header.number, header.parent_hash):
         raise NodeFault(
             f"{chain.name}: was executed in block {weighed.number}, not {header.number}", code="other_block"

@@ -16,10 +16,11 @@ from relay.core.chains import Chain
 from relay.core.days import ONE, Calendar, Day
 from relay.core.logs import Header
 from relay.errors import NodeFault
-from relay.flows.balance_reading import NoState, read_latest, read_pinned
+from relay.flows.balance_reading import NoState, read_latest, read_pinned, read_solid
 from relay.flows.chain_reading import Reader
 from relay.flows.cuts import last_before
-from relay.ports import Node
+from relay.flows.days import day_named
+from relay.ports import Node, SolidState
 from relay.store import balances as store
 from relay.store import chain as chain_store
 from relay.store import chain_findings as findings
@@ -39,11 +40,19 @@ PAGE = 500
 
 
 def measure(
-    engine: Engine, chain: Chain, nodes: Sequence[Node], calendar: Calendar, *, owner: str, now: datetime
+    engine: Engine,
+    chain: Chain,
+    nodes: Sequence[Node],
+    calendar: Calendar,
+    *,
+    owner: str,
+    now: datetime,
+    services: Sequence[SolidState] = (),
 ) -> str:
     """Measure the balances that are due, from the first node that tells them; return `measured`, `busy`, `waiting` or `unread`.
 
     Each run does a part, so that scans go on meanwhile; the next one goes on.
+    `services` are TRON's, which tell confirmed balances where its nodes tell those of their head.
     """
     lease = f"balances:{chain.name}"
     with writing(engine) as connection:
@@ -57,7 +66,13 @@ def measure(
         for node in nodes:
             if not _rests(resting.get(node.name), now):
                 one = Round(
-                    engine=engine, chain=chain, reader=Reader(chain, node), state=state, calendar=calendar, now=now
+                    engine=engine,
+                    chain=chain,
+                    reader=Reader(chain, node),
+                    services=services,
+                    state=state,
+                    calendar=calendar,
+                    now=now,
                 )
                 if _runs(one, node.name):
                     return "measured"
@@ -87,6 +102,7 @@ class Round:
     engine: Engine
     chain: Chain
     reader: Reader
+    services: Sequence[SolidState]
     state: RowMapping
     calendar: Calendar
     now: datetime
@@ -115,8 +131,9 @@ class Round:
         """Find the last block before each of the last days' cut-offs, once it is final."""
         chain, first, final = self.chain.name, self.state["first_block"], self.state["final_number"]
         today = self.calendar.day_at(self.now).date
-        moments = [self.calendar.day(today - ONE * back).start for back in reversed(range(DAYS_BACK))]
         with reading(self.engine) as connection:
+            days = [day_named(connection, self.calendar, today - ONE * back) for back in reversed(range(DAYS_BACK))]
+            moments = [day.start for day in days]
             known = cuts.known(connection, chain, moments)
         missing = [moment for moment in moments if moment not in known]
         if not missing or first >= final:
@@ -151,7 +168,8 @@ class Round:
                 with writing(self.engine) as connection:
                     store.keep(connection, self.chain.name, told.block, told.units, now=self.now)
                 return
-        for told in read_latest(self.reader, self.chain, wanted):
+        solid = read_solid(self.reader, self.services, self.chain, wanted) if self.services else None
+        for told in solid or read_latest(self.reader, self.chain, wanted):
             with writing(self.engine) as connection:
                 store.hold(connection, self.chain.name, told.block, told.units, now=self.now)
 

@@ -14,6 +14,7 @@ from relay.sandbox.chain.driver import SandboxChain
 from relay.store.rows import chains, scan_ranges
 from tests.builders import NOON
 from tests.cli.conftest import CommandLine
+from tests.nodes.multicall import MULTICALL
 from tests.nodes.tron import CHAIN_ID, TOKEN
 from tests.rows import a_heartbeat, add
 
@@ -89,6 +90,22 @@ def test_the_doctor_says_how_far_a_chain_was_read(house: CommandLine, engine: En
     told_of_it = ": ".join(told(house, code=0)[0])
     assert told_of_it.startswith(said)
     assert words in told_of_it
+
+
+SERVICES = {
+    "ok: solidified 0": (f'multicall = "{MULTICALL}"', "{url}"),
+    "warning: 1:127.0.0.1: refused": (f'multicall = "{MULTICALL}"', AWAY),
+    "warning: is not asked": ("", "{url}"),
+}
+
+
+@pytest.mark.parametrize("said", SERVICES)
+def test_the_doctor_asks_each_solidity_service(house: CommandLine, tron_url: str, said: str) -> None:
+    """For the block that it answers from."""
+    multicall, place = SERVICES[said]
+    nodes = {"CHAIN_TRON_RPC_URLS": f"{tron_url},{tron_url}", "CHAIN_TRON_SOLIDITY_URLS": place.format(url=tron_url)}
+    house.environment |= {"RELAY_CHAINS": TOML.format(**GOOD) + multicall} | nodes
+    assert ": ".join(told(house, code=0)[-1]).startswith(said)
 
 
 def test_a_multicall_that_is_not_there_is_told(house: CommandLine, sandbox_chain: SandboxChain) -> None:

@@ -12,6 +12,21 @@ from config.settings import DEFAULT_CHAINS
 from relay.core.chains import Chain
 
 FILE = DEFAULT_CHAINS.read_text(encoding="utf-8")
+# The chains that are commented out. Source: Tether's supported protocols, and USDT0's deployments.
+OTHERS = {
+    "polygon": (137, "finalized", ["0xc2132d05d31c914a87c6611c10748aeb04b58e8f"]),
+    "arbitrum": (42161, "safe", ["0xfd086bc7cd5c481dcc9c85ebe478a1c0b69fcbb9"]),
+    "optimism": (
+        10,
+        "safe",
+        ["0x94b008aa00579c1307b0ef2c499ad98a8ce58e58", "0x01bff41798a0bcf287b996046ca68b395dbc1071"],
+    ),
+    "avalanche": (
+        43114,
+        "finalized",
+        ["0x9702230a8ea53601f5cd2dc00fdbc13d4df4a8c7", "0xc7198437980c041c805a1edcba50c1ce5db95118"],
+    ),
+}
 ONE = """
 [chains.bsc]
 chain_id = 56
@@ -43,8 +58,15 @@ def test_the_chains_that_are_commented_out_have_the_right_shape() -> None:
         )
     )
     assert faults == []
-    assert {"polygon", "arbitrum", "optimism", "avalanche"} <= set(chains)
-    assert len(chains["optimism"].tokens) == 2
+    found = {
+        name: (one.chain_id, one.finality, [token.contract for token in one.tokens]) for name, one in chains.items()
+    }
+    assert {name: found[name] for name in OTHERS} == OTHERS
+    assert all(token.decimals == 6 for name in OTHERS for token in chains[name].tokens)
+    # Contracts on Arbitrum see the block number of Ethereum: a Multicall3 there names another block than its node.
+    multicalls = {name: chains[name].multicall for name in chains if name not in {"tron", "arbitrum"}}
+    assert set(multicalls.values()) == {"0xca11bde05977b3631167028862be2a173976ca11"}
+    assert chains["arbitrum"].multicall is None
 
 
 def test_nodes_come_with_their_headers_and_are_not_shown() -> None:
@@ -56,6 +78,18 @@ def test_nodes_come_with_their_headers_and_are_not_shown() -> None:
     assert (first.name, first.headers) == ("1:a.example", {"TRON-PRO-API-KEY": "KEY2"})
     assert second.url == "http://127.0.0.1:8545"
     assert "KEY" not in repr(chains)
+
+
+def test_solidity_services_are_tron_s_alone() -> None:
+    """With a header each, as nodes have."""
+    chains, faults = read(FILE, {"CHAIN_TRON_SOLIDITY_URLS": "https://a.example#TRON-PRO-API-KEY=KEY"})
+    assert faults == []
+    (service,) = chains["tron"].solidity
+    assert (service.url, service.headers) == ("https://a.example", {"TRON-PRO-API-KEY": "KEY"})
+    assert not chains["ethereum"].solidity
+    assert read(FILE, {"CHAIN_TRON_SOLIDITY_URLS": "a.example"})[1] == [
+        "CHAIN_TRON_SOLIDITY_URLS: entry 1 must be an http or https URL"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from relay.core.days import Calendar, Day
 from relay.flows.balances import all_proofs, measure, proofs_of
 from relay.store import balances as store
 from relay.store.engine import reading
-from relay.store.rows import addresses, balance_readings, balances, chain_cuts
+from relay.store.rows import addresses, balance_readings, balances, chain_cuts, day_closes
 from tests.builders import NOON
 from tests.flows.test_scan import HERS, MINE, Desk
 from tests.nodes.multicall import MULTICALL
@@ -125,6 +125,19 @@ def test_a_day_is_cut_between_two_blocks_and_its_balance_computed_back(till: Til
     assert (before.received, before.sent, before.closing, before.measured) == (20, 1, 119, 119)
     assert (after.first_block, after.opening, after.received, after.measured) == (99, 119, 3, 122)
     assert {before.verdict, after.verdict} == {"proved"}
+
+
+def test_a_day_that_begins_at_a_closed_neighbour_is_cut_there(till: Till) -> None:
+    """Where the zone or the cut-off was changed since, the calendar alone would cut it elsewhere."""
+    ends = TODAY.start - timedelta(seconds=40)
+    named = {"day": YESTERDAY.name, "version": 1, "state": "prepared", "zone": "UTC", "prepared_by": "pat"}
+    bounds = {"starts_at": YESTERDAY.start, "ends_at": ends, "prepared_at": ends}
+    add(till.engine, day_closes, **named, **bounds, manifest="{}", manifest_hash="0")
+    till.mine(upto=130)
+    till.measure()
+    with reading(till.engine) as connection:
+        (cut,) = connection.execute(select(chain_cuts)).mappings().all()
+    assert (cut["number"], cut["cut_at"]) == (59, ends)
 
 
 def test_a_balance_that_rests_is_one_range(till: Till) -> None:

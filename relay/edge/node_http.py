@@ -1,0 +1,91 @@
+"""Own how nodes are reached over HTTP: bounded answers, paced questions, and failures in a word that tells no key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException
+
+from relay import __version__
+from relay.core.chains import NodeURL
+
+TIMEOUT_S = 20.0
+# Forty answers of the most logs that a node gives are far below; a node that sends more would fill the memory.
+MOST_BYTES = 64 * 1024 * 1024
+SLOW_DOWN, TOO_LARGE = 429, 413
+_PIECE = 65_536
+
+
+class TooLarge(RequestException):
+    """The answer is longer than is read."""
+
+
+class Bounded(requests.Session):
+    """A session that reads so many bytes of an answer, and so long, at most."""
+
+    def __init__(self, most_bytes: int, deadline_s: float) -> None:
+        super().__init__()
+        self._most, self._deadline_s = most_bytes, deadline_s
+
+    def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
+        """Send, and read the whole answer within the bounds. Raises TooLarge or ReadTimeout."""
+        until = time.monotonic() + self._deadline_s
+        response = super().send(request, **given | {"stream": True})
+        body = bytearray()
+        with response:
+            for piece in response.iter_content(_PIECE):
+                body += piece
+                if len(body) > self._most:
+                    raise TooLarge
+                if time.monotonic() > until:
+                    raise ReadTimeout
+        response._content = bytes(body)  # noqa: SLF001  # where the library keeps what it has read
+        return response
+
+
+class Pace:
+    """Keeps questions to one node so far apart that there are no more than `rate` a second."""
+
+    def __init__(
+        self,
+        rate: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._apart_s, self._next_at = 1 / rate, 0.0
+        self._clock, self._sleep = clock, sleep
+
+    def wait(self) -> None:
+        """Wait for the turn of the next question."""
+        wait = self._next_at - self._clock()
+        if wait > 0:
+            self._sleep(wait)
+        self._next_at = max(self._clock(), self._next_at) + self._apart_s
+
+
+def session_for(timeout_s: float, most_bytes: int) -> requests.Session:
+    """Return a session. Proxies of the environment are ignored and redirects are failures: both would carry keys away."""
+    session = Bounded(most_bytes, 2 * timeout_s)
+    session.trust_env = False
+    session.max_redirects = 0
+    return session
+
+
+def headers_for(where: NodeURL) -> dict[str, str]:
+    """Return the headers of each question, with those that open the node."""
+    return {"Content-Type": "application/json", "User-Agent": f"Recharge-Relay/{__version__}", **where.headers}
+
+
+def word_of(error: Exception) -> str:
+    """Return what failed in a word: the error's own text holds the URL, and that may hold a key."""
+    if isinstance(error, ConnectTimeout | ReadTimeout):
+        return "timeout"
+    if isinstance(error, TooLarge):
+        return "too_large"
+    if isinstance(error, requests.exceptions.JSONDecodeError):
+        return "protocol"
+    return "refused" if isinstance(error, RequestException) else "protocol"
