@@ -23,6 +23,7 @@ from relay.web.metrics import measure
 from relay.web.pages import FILTERS
 from relay.web.problems import handle_errors, invalid_input
 from relay.web.requests import surround
+from relay.web.strict import be_strict
 
 if TYPE_CHECKING:
     from relay.bootstrap import Runtime
@@ -46,6 +47,7 @@ def create_app(runtime: Runtime) -> OpenAPI:
     surround(app, bind)
     guard(app)
     limit(app)
+    be_strict(app)
     answer_once(app)
     handle_errors(app)
     measure(app, runtime)

@@ -19,7 +19,7 @@ Document = dict[str, Any]
 
 INTRODUCTION = """Every answer is JSON. Amounts are texts in USDT beside integers of millionths, times RFC 3339 in UTC.
 Lists are read page by page: "next" of one page is "after" of the following one, null on the last.
-A body's field that is not known is refused, never ignored."""
+What is not known, or there twice, in a query or a body, is refused, never ignored."""
 
 _KEY_PARAMETER = {
     "name": HEADER,

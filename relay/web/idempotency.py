@@ -14,6 +14,7 @@ from relay.errors import RelayError, Unprocessable
 from relay.flows import idempotency as flow
 from relay.flows.idempotency import Repeatable
 from relay.web.context import actor, runtime
+from relay.web.requests import is_import
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def answer_once(app: Flask) -> None:
 
 def takes_key(method: str, path: str) -> bool:
     """Tell whether an operation looks at the header; imports are streams, and repeating one changes nothing anyway."""
-    return method == "POST" and path.startswith("/v1/") and not path.endswith("/import")
+    return method == "POST" and path.startswith("/v1/") and not is_import(path)
 
 
 def _key_of(given: str) -> str:

@@ -59,7 +59,7 @@ def invalid_input(error: ValidationError) -> Response:
     if _is_no_object(error):
         return problem(400, "malformed", "send one JSON object, as application/json")
     errors = [
-        {"pointer": _pointer(one["loc"]), "detail": one["msg"]}
+        {"pointer": pointer(one["loc"]), "detail": one["msg"]}
         for one in error.errors(include_url=False, include_input=False)
     ]
     return problem(422, Unprocessable.code, f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
@@ -70,7 +70,8 @@ def _is_no_object(error: ValidationError) -> bool:
     return first["loc"] == () and first["type"] in ("model_type", "json_invalid")
 
 
-def _pointer(location: Sequence[int | str]) -> str:
+def pointer(location: Sequence[int | str]) -> str:
+    """Return the JSON pointer (RFC 6901) to a place in the input."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
 
 

@@ -53,6 +53,11 @@ def request_id(given: str) -> str:
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
+def is_import(path: str) -> bool:
+    """Tell whether a route reads its body line by line as it comes, so that nobody else may."""
+    return path.endswith("/import")
+
+
 def is_same_origin(*urls: str) -> bool:
     """Tell whether a form comes from a page of this host or of one of our URLs; browsers say so, a caller that does not is none.
 

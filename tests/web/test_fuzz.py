@@ -1,6 +1,6 @@
 """Schemathesis tries every operation, with what the document allows and with what it does not, as every role that may call it.
 
-Seeded, so that a run repeats: 10 examples an operation, 1,000 in `make fuzz`, each as every role.
+Seeded, so that a run repeats: 50 examples an operation, 1,000 in `make fuzz`, each as every role.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def test_every_answer_is_as_described(
     both = st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]).flatmap(operation.as_strategy)
 
     @settings(
-        max_examples=settings.default.max_examples // 20,  # type: ignore[union-attr]  # a profile is loaded
+        max_examples=max(50, settings.default.max_examples // 20),  # type: ignore[union-attr]  # a profile is loaded
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),

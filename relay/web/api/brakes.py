@@ -12,7 +12,7 @@ from relay.core.actors import FINANCE
 from relay.flows import recovery
 from relay.store import recoveries
 from relay.store.engine import reading
-from relay.web.api.common import Input, Listed, Moment, Shape, Words, listed, part, shown, usdt
+from relay.web.api.common import Body, Listed, Moment, Shape, Words, listed, part, shown, usdt
 from relay.web.api.sources import SourcePath
 from relay.web.auth import role
 from relay.web.context import actor, runtime
@@ -32,7 +32,7 @@ class StoppedShape(Shape):
     evidence: Annotated[dict[str, Any], BeforeValidator(json.loads)]
 
 
-class Decision(Input):
+class Decision(Body):
     """Which orders (all that are stopped when none is named), and why."""
 
     orderids: list[Words] = Field([], max_length=1_000)

@@ -21,13 +21,14 @@ from relay.store import break_list, lookup
 from relay.store.break_list import Filters
 from relay.store.engine import reading
 from relay.web.api.common import (
+    Body,
     ById,
     GivenMoment,
-    Input,
     ListByIdQuery,
     Listed,
     Moment,
     Shape,
+    Whole,
     Words,
     listed,
     part,
@@ -52,7 +53,7 @@ class BreakQuery(ListByIdQuery):
     """
 
     state: Literal["open", "resolved", "all"] = "open"
-    severity: int | None = Field(None, ge=1, le=4)
+    severity: Whole | None = Field(None, ge=1, le=4)
     kind: Words | None = Field(None, alias="class")
     owner: Words | None = None
     namespace: Words | None = None
@@ -128,32 +129,32 @@ class BreakWithStory(BreakShape):
     timeline: list[StepShape]
 
 
-class Reason(Input):
+class Reason(Body):
     """Why; it stands in the audit."""
 
     reason: Words
 
 
-class Note(Input):
+class Note(Body):
     """What was found."""
 
     note: Words
 
 
-class Assignment(Input):
+class Assignment(Body):
     """Whose it is: the name of a person who may sign in, "" for nobody."""
 
     owner: Words
 
 
-class ReleaseWish(Input):
+class ReleaseWish(Body):
     """What becomes of the order, and why; of money without one `credit`, as another person has proposed it.
 
     Of a held order `credit`, `adjust` (with the signed `amount` in USDT),
     `reverse` or `discard`; of a payment that a brake has stopped `credit` or `discard`.
     """
 
-    act: Act
+    act: Annotated[Act, Field(strict=False)]
     reason: Words
     amount: Words | None = None
 

@@ -20,7 +20,7 @@ from relay.web.api.common import (
     ListQuery,
     Moment,
     Number,
-    OptionalInput,
+    OptionalBody,
     Shape,
     Words,
     listed,
@@ -85,7 +85,7 @@ class WholeCallback(CallbackShape):
     body: Annotated[str | None, BeforeValidator(_readable)]
 
 
-class Again(OptionalInput):
+class Again(OptionalBody):
     """`dry_run` tells what would happen and changes nothing."""
 
     dry_run: bool = False

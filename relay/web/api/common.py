@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from relay.core.addresses import URL_CAP
 from relay.core.amounts import format_micros
 from relay.core.chain_addresses import family_of, parse_address, show_address
 from relay.core.events import rfc3339
@@ -29,6 +31,11 @@ from relay.web.problems import MEDIA_TYPE
 
 # The largest BIGINT; beyond it a database would object.
 LARGEST = 2**63 - 1
+_DIGITS = re.compile(r"-?[0-9]+")
+_SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def part(name: str, description: str) -> APIBlueprint:
@@ -62,6 +69,26 @@ def _storable(text: str) -> str:
     return text
 
 
+def _whole(given: Any) -> Any:
+    # Pydantic reads 1_000, " 7" and 7.0 as numbers too.
+    if isinstance(given, str) and not _DIGITS.fullmatch(given):
+        raise ValueError("must be a whole number")
+    return given
+
+
+def _switch(given: str) -> bool:
+    if given not in _SWITCHES:
+        raise ValueError("must be true or false")
+    return _SWITCHES[given]
+
+
+def _written_moment(given: Any) -> datetime:
+    # Pydantic reads numbers as times too, in seconds or in thousandths as it thinks fit.
+    if not isinstance(given, str) or not _MOMENT.fullmatch(given):
+        raise ValueError("must be a time such as 2026-11-23T12:00:00Z")
+    return datetime.fromisoformat(given)
+
+
 def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
@@ -79,10 +106,12 @@ def _readable(machine: str | None, info: ValidationInfo) -> str | None:
 
 
 Words = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
-# How long one may be is said where it is judged.
-URL = Annotated[str, AfterValidator(_storable)]
-GivenMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-Number = Annotated[int, Field(ge=0, le=LARGEST)]
+URL = Annotated[str, Field(max_length=URL_CAP), AfterValidator(_storable)]
+GivenMoment = Annotated[AwareDatetime, BeforeValidator(_written_moment), AfterValidator(_in_utc)]
+# How a query, where all is text, spells a number and a yes.
+Whole = Annotated[int, BeforeValidator(_whole)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+Number = Annotated[Whole, Field(ge=0, le=LARGEST)]
 # An address in any spelling becomes the machine's; a stored one is shown as its chain, told before it, spells it.
 GivenAddress = Annotated[str, AfterValidator(_machine)]
 ChainAddress = Annotated[str, BeforeValidator(_readable)]
@@ -104,8 +133,14 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class OptionalInput(Input):
-    """What a caller may send, or leave out with the whole body."""
+class Body(Input):
+    """What a caller sends as JSON, which has types: "1" is no number, and 1 is no yes."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class OptionalBody(Body):
+    """A body that may be left out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -129,14 +164,14 @@ class ById(BaseModel):
 class ListQuery(Input):
     """How a list is read. `after` is the `next` of the page before."""
 
-    limit: int = Field(50, ge=1, le=250)
+    limit: Whole = Field(50, ge=1, le=250)
     after: Number | None = None
 
 
 class ListByIdQuery(Input):
     """How a list of things with ids is read. `after` is the `next` of the page before."""
 
-    limit: int = Field(50, ge=1, le=250)
+    limit: Whole = Field(50, ge=1, le=250)
     after: Words | None = None
 
 

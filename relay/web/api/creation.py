@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from relay.flows.creation import create
-from relay.web.api.common import URL, Input, Moment, Shape, Words, part, shown
+from relay.web.api.common import URL, Body, Moment, Shape, Words, part, shown
 from relay.web.api.orders import OrderShape
 from relay.web.auth import role
 from relay.web.context import actor, runtime
@@ -16,7 +16,7 @@ from relay.web.context import actor, runtime
 routes = part("creation", "Orders that are made at their provider.")
 
 
-class NewOrder(Input):
+class NewOrder(Body):
     """What an order is made from. What its kind does not need may be left out; `amount` is USDT as a text.
 
     `notify_url` is where our events of this order go; the provider is told our own callback URL.

@@ -9,7 +9,7 @@ from relay.errors import NotFound
 from relay.flows.deliveries import retry
 from relay.store import deliveries
 from relay.store.engine import reading
-from relay.web.api.common import ByNumber, Listed, ListQuery, Moment, Shape, Words, listed, part, shown
+from relay.web.api.common import ByNumber, Listed, ListQuery, Moment, Shape, Switch, Words, listed, part, shown
 from relay.web.auth import role
 from relay.web.context import actor, runtime
 
@@ -23,7 +23,7 @@ class DeliveryQuery(ListQuery):
     endpoint: Words | None = None
     event: Words | None = None
     orderid: Words | None = None
-    undelivered: bool = False
+    undelivered: Switch = False
 
 
 class DeliveryShape(Shape):

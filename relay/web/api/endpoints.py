@@ -18,14 +18,14 @@ from relay.store import endpoints as store
 from relay.store.engine import reading
 from relay.web.api.common import (
     URL,
+    Body,
     ById,
     GivenMoment,
-    Input,
     ListByIdQuery,
     Listed,
     Moment,
     Names,
-    OptionalInput,
+    OptionalBody,
     Shape,
     Words,
     part,
@@ -40,7 +40,7 @@ routes = part("endpoints", "Where subscribers want to be told. A key owns what i
 TypeNames = Annotated[list[Words], Field(max_length=50)]
 
 
-class Filters(Input):
+class Filters(Body):
     """What narrows the events further, null not at all; an event passes all of them.
 
     An order's event that lacks what a filter names does not pass it. Events
@@ -57,7 +57,7 @@ class Filters(Input):
     flags: Annotated[list[Words], Field(max_length=100)] | None = None
 
 
-class EndpointWishes(Input):
+class EndpointWishes(Body):
     """What may be changed. `event_types` null means every `recharge.…` type; `concurrency` is how many exchanges at once.
 
     `rate` is how many deliveries a second, null as many as come. Where it is
@@ -93,13 +93,13 @@ class NewEndpoint(EndpointWishes):
     backfill_from: GivenMoment | None = None
 
 
-class EnableWishes(OptionalInput):
+class EnableWishes(OptionalBody):
     """`skip` gives up what waited instead of sending it."""
 
     skip: bool = False
 
 
-class RotationWishes(OptionalInput):
+class RotationWishes(OptionalBody):
     """For how many hours the present secrets sign beside the new one; 0 ends them at once, as for one that leaked."""
 
     overlap_hours: int = Field(flow.OVERLAP_H, ge=0, le=flow.LONGEST_OVERLAP_H)

@@ -14,7 +14,7 @@ from relay.errors import NotFound
 from relay.store import events
 from relay.store.engine import reading
 from relay.store.paging import Page
-from relay.web.api.common import ById, GivenMoment, Listed, ListQuery, Shape, Words, part, tagged
+from relay.web.api.common import ById, GivenMoment, Listed, ListQuery, Shape, Switch, Whole, Words, part, tagged
 from relay.web.auth import role
 from relay.web.context import actor, runtime
 
@@ -32,8 +32,8 @@ class EventQuery(ListQuery):
     source: Words | None = None
     orderid: Words | None = None
     since: GivenMoment | None = None
-    unsent: bool = False
-    last: Annotated[int, Field(ge=1, le=250)] | None = None
+    unsent: Switch = False
+    last: Annotated[Whole, Field(ge=1, le=250)] | None = None
 
     @field_validator("last")
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from relay.bootstrap import new_event_id, now
 from relay.core.releases import Act, wish_of
 from relay.flows import releases as flow
-from relay.web.api.common import Input, Words, part, shown
+from relay.web.api.common import Body, Words, part, shown
 from relay.web.api.orders import OrderPath, OrderShape
 from relay.web.auth import role
 from relay.web.context import actor, runtime
@@ -15,7 +17,7 @@ from relay.web.context import actor, runtime
 routes = part("releases", "How a named person ends the hold of an order.")
 
 
-class Wish(Input):
+class Wish(Body):
     """What becomes of a held order, and why.
 
     `credit` takes the `amount` in USDT, or credits what was received;
@@ -23,7 +25,7 @@ class Wish(Input):
     everything back; `discard` throws away what was held, and what was credited before stands.
     """
 
-    act: Act
+    act: Annotated[Act, Field(strict=False)]
     reason: Words
     amount: Words | None = None
 

@@ -18,7 +18,7 @@ from relay.web.api.common import (
     ListByIdQuery,
     Listed,
     Moment,
-    OptionalInput,
+    OptionalBody,
     Shape,
     Words,
     listed,
@@ -31,7 +31,7 @@ from relay.web.context import actor, runtime
 routes = part("replays", "Events that are sent again: the same ids, the same bytes.")
 
 
-class Wishes(OptionalInput):
+class Wishes(OptionalBody):
     """What is sent again. `failed` are dead deliveries, `missing` what an endpoint wants and was never sent.
 
     `dry_run` only counts. At most `rate` events a second are gone through.
