@@ -1,8 +1,8 @@
 """Own the one thread of a web process that writes callbacks: what queued while the last commit ran is the next batch.
 
-No artificial delay: an idle process commits a lone callback at once, a busy
-one shares a commit among many. The constraint in SQL decides; Redis only
-saves the write of a callback that it has seen before.
+An idle process commits a lone callback at once, a busy one shares a commit
+among many (see `gathering`). The constraint in SQL decides; Redis only saves
+the write of a callback that it has seen before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from queue import Empty, SimpleQueue
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -21,6 +20,7 @@ from relay.core.callbacks import Callback
 from relay.core.orders import Verdict
 from relay.core.repeats import is_repeat
 from relay.errors import InvariantBroken, RelayError, Unavailable
+from relay.flows.gathering import Gathering
 from relay.flows.judgement import Arrival, Judgement, Outcome, ids_of, tell
 from relay.ports import Memory, Notes
 from relay.store import intake as store
@@ -28,7 +28,6 @@ from relay.store.engine import reading, writing
 
 log = logging.getLogger(__name__)
 
-MOST_IN_A_BATCH = 500
 # A batch that takes longer than this is stuck, not slow: the platform should replace the process.
 STUCK_AFTER_S = 60.0
 REJECTED_OF_A_KIND = 1_000
@@ -47,7 +46,7 @@ class Committer:
         self._memory = memory
         self._clock = clock
         self._new_id = new_id
-        self._queue: SimpleQueue[Arrival] = SimpleQueue()
+        self._queue: Gathering[Arrival] = Gathering()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._busy_since: float | None = None
@@ -80,23 +79,14 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            batch = self._next_batch()
+            batch = self._queue.next_batch()
             self._busy_since = time.monotonic()
             self._commit(batch)
             # When more has queued, the exchange that asks about it brings these notes along.
-            if self._queue.empty():
+            if self._queue.empty:
                 self._tell_memory()
             self._report(batch)
             self._busy_since = None
-
-    def _next_batch(self) -> list[Arrival]:
-        batch = [self._queue.get()]
-        try:
-            while len(batch) < MOST_IN_A_BATCH:
-                batch.append(self._queue.get_nowait())
-        except Empty:
-            pass
-        return batch
 
     def commit(self, batch: Sequence[Arrival]) -> None:
         """Settle every arrival of a batch, whatever happens; no caller is left waiting and no error escapes."""
