@@ -75,7 +75,7 @@ def one(id: str) -> Response:  # noqa: A002  # named as the rule names it
 
 
 @routes.post("/finance/breaks/<id>/assign")
-@person("preparer", "approver", "operator")
+@person("preparer")
 def assign(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Give it to a person."""
     flow.assign(runtime().engine, id, request.form.get("owner", ""), actor=actor(), now=now())
@@ -83,7 +83,7 @@ def assign(id: str) -> AnyResponse:  # noqa: A002  # as above
 
 
 @routes.post("/finance/breaks/<id>/note")
-@person("preparer", "approver", "operator")
+@person("preparer")
 def note(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Write down what was found."""
     flow.note(runtime().engine, id, request.form.get("note", ""), actor=actor(), now=now())
@@ -91,7 +91,7 @@ def note(id: str) -> AnyResponse:  # noqa: A002  # as above
 
 
 @routes.post("/finance/breaks/<id>/resolve")
-@person("preparer", "approver")
+@person("preparer")
 def resolve(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Close it with a reason."""
     flow.resolve(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now(), new_id=new_event_id)
@@ -99,7 +99,7 @@ def resolve(id: str) -> AnyResponse:  # noqa: A002  # as above
 
 
 @routes.post("/finance/breaks/<id>/accept")
-@person("preparer", "approver")
+@person("preparer")
 def accept(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Close it though the difference stays."""
     flow.accept(runtime().engine, id, request.form.get("reason", ""), actor=actor(), now=now(), new_id=new_event_id)
@@ -107,7 +107,7 @@ def accept(id: str) -> AnyResponse:  # noqa: A002  # as above
 
 
 @routes.post("/finance/breaks/<id>/propose")
-@person("preparer", "approver")
+@person("preparer")
 def propose(id: str) -> AnyResponse:  # noqa: A002  # as above
     """Propose money that came without an order as the credit of its address's owner; another person does it."""
     moment, till = now(), Till(bench_of(runtime(), actor().id), runtime().intake)

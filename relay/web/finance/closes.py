@@ -24,7 +24,7 @@ routes = Blueprint("closes", __name__)
 
 
 @routes.post("/finance/<day>/prepare")
-@person("preparer", "approver")
+@person("preparer")
 def prepare(day: str) -> AnyResponse:
     """Prepare the close of a day, or prepare it anew."""
     around = request.form.get("around", "")

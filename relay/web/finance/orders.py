@@ -57,7 +57,7 @@ def order(source: str, orderid: str) -> Response:
 
 
 @routes.post("/finance/orders/<source>/<path:orderid>/take")
-@person("preparer", "approver", "operator")
+@person("preparer")
 def take(source: str, orderid: str) -> AnyResponse:
     """Say who looks after a held order, and why it is held on."""
     namespace = namespace_of(runtime().sources, source)

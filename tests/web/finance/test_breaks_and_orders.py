@@ -26,10 +26,10 @@ HOSTILE = "<script>alert(1)</script>\u202e=cmd|' /C calc'!A0" + "x" * 5_000
 
 @pytest.fixture
 def visitor(runtime: Runtime, app: OpenAPI) -> Visitor:
-    """An approver's browser."""
+    """The browser of a person who prepares and approves."""
     for kind in ("worker", "clock"):
         a_heartbeat(runtime.engine, kind, datetime.now(UTC))
-    return Visitor(app.test_client(), a_session(runtime.engine, "al", "approver"))
+    return Visitor(app.test_client(), a_session(runtime.engine, "al", "preparer", "approver"))
 
 
 def test_breaks_are_filtered_by_the_url(runtime: Runtime, visitor: Visitor) -> None:
@@ -109,6 +109,20 @@ def test_a_difference_that_stays_is_accepted_with_its_reason(runtime: Runtime, v
     text = visitor.read("/finance/breaks/b1")
     assert "break.accept" in text
     assert "resolved." in text
+
+
+@pytest.mark.parametrize("held", ["preparer", "approver", "operator", "auditor"])
+def test_whoever_may_not_press_a_button_sees_none(runtime: Runtime, app: OpenAPI, held: str) -> None:
+    """Only preparers work on breaks and held orders; only they and approvers ask for what moves money."""
+    a_stored_order(runtime.engine, "sh-b1", state="held", held_reason="above_limit", credited_micros=0)
+    a_break(runtime.engine, "b1")
+    person = Visitor(app.test_client(), a_session(runtime.engine, "pat", held))
+    worked_on = {f"/finance/breaks/b1/{act}" for act in ("assign", "note", "resolve", "accept")}
+    shown = {path for path in worked_on if f'action="{path}"' in person.read("/finance/breaks/b1")}
+    assert shown == (worked_on if held == "preparer" else set())
+    text = person.read("/finance/orders/crossing/sh-b1")
+    assert ("Write it down" in text) is (held == "preparer")
+    assert ("End the hold" in text) is (held in ("preparer", "approver"))
 
 
 def test_an_order_shows_its_difference_first(runtime: Runtime, app: OpenAPI, visitor: Visitor) -> None:
