@@ -15,6 +15,8 @@ from relay.core.strays import Stray
 from relay.errors import Conflict
 
 FLAG = "unordered"
+# The classes of money that may be proposed as somebody's credit.
+PROPOSABLE = ("orphan_transfer", "ambiguous_match")
 # What a wish about a transfer begins with.
 PREFIX = "transfer:"
 

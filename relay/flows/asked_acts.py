@@ -15,7 +15,7 @@ from relay.core.amounts import format_micros
 from relay.core.releases import Act, Release
 from relay.core.releases import release as judge
 from relay.core.sources import Source
-from relay.core.unordered import PREFIX, key_of, subject_of
+from relay.core.unordered import PREFIX, PROPOSABLE, key_of, subject_of
 from relay.errors import Conflict, NotFound, Unprocessable
 from relay.flows import recovery, releases, unordered
 from relay.flows.intake import Intake
@@ -98,7 +98,7 @@ def ask_credit(till: Till, break_id: str, reason: str, *, actor: Actor, now: dat
 
 def about(connection: Connection, row: Mapping[Any, Any]) -> RowMapping | None:
     """Return the wish that waits about the money of a break without an order, if there is one."""
-    if row["kind"] not in unordered.PROPOSABLE or row["subject"] is None:
+    if row["kind"] not in PROPOSABLE or row["subject"] is None:
         return None
     return store.open_one(connection, f"{PREFIX}{row['chain']}/{row['subject']}")
 

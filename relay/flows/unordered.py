@@ -11,15 +11,12 @@ from relay.core.amounts import format_micros
 from relay.core.evidence import NOTHING
 from relay.core.facts import TransferKey
 from relay.core.orders import Order, Ruling, Spot
-from relay.core.unordered import credit
+from relay.core.unordered import PROPOSABLE, credit
 from relay.errors import Conflict, NotFound
 from relay.flows.ledger import Ledger
 from relay.flows.reconcile import Bench
 from relay.flows.settling import finding
 from relay.store import audit, break_list, claims, evidence, intake, matching, strays
-
-# The classes of money that may be proposed as somebody's credit.
-PROPOSABLE = ("orphan_transfer", "ambiguous_match")
 
 
 def proposal(connection: Connection, bench: Bench, key: TransferKey) -> Order:

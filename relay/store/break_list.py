@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, func, select, tuple_, update
 
-from relay.errors import Unprocessable
-from relay.store.paging import Page
+from relay.store.paging import Page, read_cursor, spell_cursor
 from relay.store.rows import breaks, matches, orders
 
 Key = tuple[str, str]
@@ -54,14 +51,15 @@ def page(connection: Connection, filters: Filters, *, after: str | None, limit: 
     """List breaks: open ones the worst and oldest first, others the latest first. Unprocessable for a cursor that is none."""
     is_work = filters.state == "open"
     key = [breaks.c.severity, breaks.c.first_seen, breaks.c.id] if is_work else [breaks.c.first_seen, breaks.c.id]
+    kinds = (int, datetime, str) if is_work else (datetime, str)
     query = select(breaks).where(*_meeting(filters))
     if after is not None:
-        seen = tuple_(*_cursor(after, key))
+        seen = tuple_(*read_cursor(after, *kinds))
         query = query.where(tuple_(*key) > seen if is_work else tuple_(*key) < seen)
     ordered = query.order_by(*(key if is_work else [column.desc() for column in key])).limit(limit + 1)
     rows = list(connection.execute(ordered).mappings())
     last = rows[limit - 1] if len(rows) > limit else None
-    return Page(rows[:limit], None if last is None else _spelled([last[column.name] for column in key]))
+    return Page(rows[:limit], None if last is None else spell_cursor([last[column.name] for column in key]))
 
 
 def counts(connection: Connection, filters: Filters) -> list[Count]:
@@ -130,21 +128,3 @@ def _meeting(filters: Filters) -> list[ColumnElement[bool]]:
         named_here = breaks.c.tx_hash.in_(sorted(filters.spots)) | breaks.c.address.in_(sorted(filters.spots))
         met.append(tuple_(breaks.c.namespace, breaks.c.orderid).in_(sorted(filters.keys)) | named_here)
     return met
-
-
-def _spelled(values: list[Any]) -> str:
-    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
-    return urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
-
-
-def _cursor(given: str, key: list[Any]) -> list[Any]:
-    try:
-        values = json.loads(urlsafe_b64decode(given + "=" * (-len(given) % 4)))
-        moment = -2
-        values[moment] = datetime.fromisoformat(values[moment])
-        whole = len(values) == len(key) and isinstance(values[-1], str) and values[moment].tzinfo is not None
-    except (ValueError, TypeError, LookupError):
-        whole = False
-    if not whole:
-        raise Unprocessable("this is no page of the list", pointer="/after")
-    return list(values)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select
+
+from relay.errors import Unprocessable
 
 Cursor = int | str
 
@@ -34,3 +40,25 @@ def read_page(
     rows = list(connection.execute(ordered).mappings())
     more = len(rows) > limit
     return Page(rows[:limit], rows[limit - 1][key] if more else None)
+
+
+def spell_cursor(values: Sequence[Any]) -> str:
+    """Spell the key of the last row that was seen, where it has several columns."""
+    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def read_cursor(given: str, *kinds: type) -> list[Any]:
+    """Return the values of a cursor, each of its kind; Unprocessable for what is none."""
+    try:
+        told = json.loads(urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+        return [_read(value, kind) for value, kind in zip(told, kinds, strict=True)]
+    except (ValueError, TypeError, LookupError):
+        raise Unprocessable("this is no page of the list", pointer="/after") from None
+
+
+def _read(value: Any, kind: type) -> Any:
+    read = datetime.fromisoformat(value) if kind is datetime else value
+    if type(read) is not kind or (isinstance(read, datetime) and read.tzinfo is None) or "\0" in str(read):
+        raise ValueError(f"this is no {kind.__name__}")
+    return read

@@ -6,13 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, select, tuple_, update
 
+from relay.core.statement import Sum
 from relay.store.bulk import given, types_of, with_rows
+from relay.store.paging import Page, read_cursor, spell_cursor
 from relay.store.rows import recoveries
 
 Key = tuple[str, str]
 _COLUMNS = tuple(recoveries.c.keys())
+_PAGED = (recoveries.c.applied_at, recoveries.c.namespace, recoveries.c.orderid)
 
 
 def propose(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -48,6 +51,29 @@ def applied_since(connection: Connection, source: str, since: datetime) -> tuple
     mine = (recoveries.c.source == source, recoveries.c.applied_at > since, recoveries.c.decided_by.is_(None))
     count, micros = connection.execute(select(func.count(), func.sum(recoveries.c.amount_micros)).where(*mine)).one()
     return count, int(micros or 0)
+
+
+def page(connection: Connection, *, since: datetime, until: datetime, after: str | None, limit: int) -> Page:
+    """Return what was credited in a span though its callback never came, the latest first. Unprocessable for a cursor that is none."""
+    query = select(recoveries).where(*_applied(since, until))
+    if after is not None:
+        query = query.where(tuple_(*_PAGED) < tuple_(*read_cursor(after, datetime, str, str)))
+    ordered = query.order_by(*(column.desc() for column in _PAGED)).limit(limit + 1)
+    rows = list(connection.execute(ordered).mappings())
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(rows[:limit], None if last is None else spell_cursor([last[column.name] for column in _PAGED]))
+
+
+def sum_of(connection: Connection, *, since: datetime, until: datetime) -> Sum:
+    """Return how much that was."""
+    query = select(func.count(), func.sum(recoveries.c.amount_micros)).where(*_applied(since, until))
+    count, micros = connection.execute(query).one()
+    return Sum(count, int(micros or 0))
+
+
+def _applied(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
+    at = recoveries.c.applied_at
+    return recoveries.c.state == "applied", at >= since, at < until
 
 
 def move(connection: Connection, keys: Collection[Key], state: str, *, since: str, **columns: Any) -> int:

@@ -153,6 +153,7 @@ PAGES: dict[tuple[str, str], Any] = {
     ("GET", "/finance/trend"): READERS,
     ("POST", "/finance/<month>/approve-month"): ("approver",),
     ("GET", "/finance/<month>/approval.json"): READERS,
+    ("GET", "/finance/recovered"): READERS,
     ("GET", "/finance/runs"): READERS,
     ("GET", "/finance/runs/<id>"): READERS,
     ("POST", "/finance/breaks/<id>/assign"): ("preparer",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.web.finance import brakes, breaks, cash, closes, days, exports, orders, runs, trend
+from relay.web.finance import brakes, breaks, cash, closes, days, exports, orders, recoveries, runs, trend
 
 BLUEPRINTS = (
     brakes.routes,
@@ -12,6 +12,7 @@ BLUEPRINTS = (
     breaks.routes,
     cash.routes,
     orders.routes,
+    recoveries.routes,
     runs.routes,
     trend.routes,
 )

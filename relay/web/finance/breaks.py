@@ -12,12 +12,12 @@ from werkzeug.wrappers import Response as AnyResponse
 from relay.bootstrap import bench_of, desk_of, new_act_id, new_event_id, now
 from relay.core.days import ONE
 from relay.core.statement import AGES
+from relay.core.unordered import PROPOSABLE
 from relay.errors import NotFound
 from relay.flows import asked_acts
 from relay.flows import breaks as flow
 from relay.flows.asked_acts import Till
 from relay.flows.break_story import worded
-from relay.flows.unordered import PROPOSABLE
 from relay.store import audit, break_list, lookup, people
 from relay.store.break_list import Filters
 from relay.store.engine import reading
@@ -133,10 +133,7 @@ def views() -> list[tuple[str, str]]:
         ("To act today", "/finance/breaks?state=open"),
         ("Mine", f"/finance/breaks?state=open&owner={actor().name}"),
         ("Held money", "/finance/orders?state=held"),
-        (
-            "Recovered yesterday",
-            f"/finance/breaks?state=resolved&class=missing_callback&from={yesterday}&to={yesterday}",
-        ),
+        ("Recovered yesterday", f"/finance/recovered?from={yesterday}&to={yesterday}"),
         ("Resolved", "/finance/breaks?state=resolved"),
     ]
 

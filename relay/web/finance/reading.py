@@ -20,7 +20,7 @@ def filters_of(query: Mapping[str, str], calendar: Calendar, now: datetime) -> F
     state = query.get("state") or "open"
     if state not in STATES:
         raise Unprocessable(f"state is one of {', '.join(STATES)}", pointer="/state")
-    first, last = _day(query, "from", calendar), _day(query, "to", calendar)
+    first, last = day_in(query, "from", calendar), day_in(query, "to", calendar)
     youngest, oldest = _age(query.get("age", ""), now)
     return Filters(
         state=state,
@@ -34,6 +34,15 @@ def filters_of(query: Mapping[str, str], calendar: Calendar, now: datetime) -> F
         least_micros=_micros(query, "least"),
         most_micros=_micros(query, "most"),
     )
+
+
+def day_in(query: Mapping[str, str], name: str, calendar: Calendar) -> Day | None:
+    """Return the business day that a query names, None where it names none; Unprocessable for what is no day."""
+    text = query.get(name, "")
+    try:
+        return calendar.day(read_day(text)) if text else None
+    except ValueError:
+        raise Unprocessable(f"{name} is a day, such as 2026-11-23", pointer=f"/{name}") from None
 
 
 def _age(text: str, now: datetime) -> tuple[datetime | None, datetime | None]:
@@ -53,14 +62,6 @@ def _severity(text: str) -> int | None:
     if text and text not in ("1", "2", "3", "4"):
         raise Unprocessable("severity is 1, 2, 3 or 4", pointer="/severity")
     return int(text) if text else None
-
-
-def _day(query: Mapping[str, str], name: str, calendar: Calendar) -> Day | None:
-    text = query.get(name, "")
-    try:
-        return calendar.day(read_day(text)) if text else None
-    except ValueError:
-        raise Unprocessable(f"{name} is a day, such as 2026-11-23", pointer=f"/{name}") from None
 
 
 def _micros(query: Mapping[str, str], name: str) -> int | None:
