@@ -89,6 +89,6 @@ def _items(shell: Shell, days: list[Day]) -> Iterator[Mapping[Any, Any]]:
 def _json(rows: Iterator[Mapping[Any, Any]], zone: str, control: Control) -> Iterator[bytes]:
     """The same names and spellings as in CSV; absent is null."""
     for row in rows:
-        control.add_row(ITEMS, row)
+        control.add_rows(ITEMS, [[row.get(column.field)] for column in ITEMS])
         named = {column.name: spelled(column, row.get(column.field), zone) or None for column in ITEMS}
         yield control.add_bytes((json.dumps(named) + "\n").encode())
