@@ -12,11 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
+from relay.core.amounts import format_micros
 from relay.core.closing import canonical, cash_row
 from relay.core.days import Day
 from relay.core.events import rfc3339
 from relay.core.exports import BREAKS, CASH, ITEMS, TRANSFERS, Column, Control, csv_of
-from relay.store import audit, closes, day_facts, day_proofs, holds
+from relay.store import audit, closes, day_facts, day_proofs, holds, orders
 
 # Entries of a zip bear a time; ours is none, so that the same evidence is the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
@@ -60,11 +61,29 @@ def cash_rows(connection: Connection, day: Day) -> list[dict[str, Any]]:
 def decisions(connection: Connection, day: Day, found: Sequence[RowMapping]) -> list[dict[str, Any]]:
     """Return what people decided: what moved money on the day, and everything about its breaks, in the order of the audit."""
     acts = [row for row in closes.acts_between(connection, day.start, day.end) if row["act"] in _MONEY]
-    held = [f"{row['namespace']}/{row['orderid']}" for row in holds.without_break(connection, day)]
-    for subject in (*(one["id"] for one in found), *held):
-        acts += [row for row in audit.of_subject(connection, subject, most=100) if row["act"] in _DECISIONS]
+    about: dict[str, Mapping[Any, Any]] = {one["id"]: one for one in found}
+    about |= {f"{row['namespace']}/{row['orderid']}": row for row in holds.without_break(connection, day)}
+    acts += audit.of_subjects(connection, list(about), acts=_DECISIONS)
     by_sequence = {row["sequence"]: row for row in acts}
-    return [_act(by_sequence[sequence]) for sequence in sorted(by_sequence)]
+    return [_decision(connection, by_sequence[number], about) for number in sorted(by_sequence)]
+
+
+def _decision(connection: Connection, row: RowMapping, about: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
+    """An act with what it was about, how much that is, and why."""
+    act, thing = _act(row), about.get(row["subject"], {})
+    detail, micros = act["detail"], thing.get("amount_micros")
+    if row["act"] == "order.release":
+        micros = detail.get("micros") if detail.get("micros") is not None else _paid(connection, row["subject"])
+    amount = None if micros is None else format_micros(micros)
+    reason = detail.get("reason") or detail.get("note") or ""
+    return {**act, "class": thing.get("kind", ""), "amount": detail.get("usdt") or amount, "reason": reason}
+
+
+def _paid(connection: Connection, subject: str) -> int | None:
+    """Return what came for the order that an act is about."""
+    namespace, _, orderid = subject.partition("/")
+    order = orders.find(connection, namespace, orderid)
+    return None if order is None else order["amount_micros"]
 
 
 def evidence(row: RowMapping, contents: Iterable[tuple[str, bytes]], keys: Sequence[RowMapping]) -> bytes:

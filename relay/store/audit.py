@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 # What the first row follows.
 GENESIS = "0" * 64
+# So many things are asked about at a time.
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,15 @@ def of_subject(connection: Connection, subject: str, *, most: int) -> list[RowMa
     """Return the acts upon one thing, oldest first."""
     query = select(audit).where(audit.c.subject == subject).order_by(audit.c.sequence).limit(most)
     return list(connection.execute(query).mappings())
+
+
+def of_subjects(connection: Connection, subjects: Sequence[str], *, acts: Collection[str]) -> list[RowMapping]:
+    """Return the acts of these kinds upon any of these things."""
+    found: list[RowMapping] = []
+    for start in range(0, len(subjects), _AT_ONCE):
+        mine = audit.c.subject.in_(subjects[start : start + _AT_ONCE])
+        found += connection.execute(select(audit).where(mine, audit.c.act.in_(sorted(acts)))).mappings()
+    return found
 
 
 def _hash(previous: str, row: Mapping[str, Any] | RowMapping) -> str:
