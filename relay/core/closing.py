@@ -16,7 +16,7 @@ from typing import Any
 from relay.core.amounts import format_micros
 from relay.core.balances import Total, spell_usdt
 from relay.core.events import rfc3339
-from relay.core.statement import Bridge, Statement, Sum
+from relay.core.statement import Bridge, Statement, Sum, Summary
 
 FORMAT, SEAL_FORMAT = "relay-day/1", "relay-seal/1"
 CLOCK = "clock"
@@ -91,14 +91,20 @@ def manifest_of(
             "end": rfc3339(day.end),
             "bridge": _bridge(statement.bridge),
             "sources": {name: _bridge(bridge) for name, bridge in statement.bridges.items()},
+            "accounts": {
+                name: {"paid": sum_told(paid), "credited": sum_told(credited)}
+                for name, (paid, credited) in statement.accounts.items()
+            },
             "chains": [_chain(chain) for chain in statement.chains],
             "cash": [cash_row(total) for total in statement.cash],
             "cash_total": cash_row(statement.all_cash),
             "open": [_item(item) for item in items],
-            "pending": {state: _sum(one) for state, one in statement.pending.items()},
-            "needs": _sum(statement.needs),
-            "late": _sum(statement.late),
-            "chain_alone": _sum(statement.chain_alone),
+            "pending": {state: sum_told(one) for state, one in statement.pending.items()},
+            "needs": sum_told(statement.needs),
+            "breaks": {f"P{number}": sum_told(one) for number, one in sorted(statement.open_breaks.items())},
+            "summary": _summary(statement.summary),
+            "late": sum_told(statement.late),
+            "chain_alone": sum_told(statement.chain_alone),
             "not_looked_at": list(statement.gaps),
             "incomplete": list(statement.faults),
             "closed_around": around,
@@ -171,17 +177,25 @@ def cash_row(total: Total) -> dict[str, Any]:
 
 def _bridge(bridge: Bridge) -> dict[str, Any]:
     return {
-        "provider": _sum(bridge.provider),
-        "relay": _sum(bridge.relay),
+        "provider": sum_told(bridge.provider),
+        "relay": sum_told(bridge.relay),
         "difference": format_micros(bridge.difference),
         "gross": format_micros(bridge.gross),
         "unexplained": format_micros(bridge.residual),
-        "lines": {line.reason: _sum(line.sum) for line in bridge.by_reason},
+        "lines": {line.reason: sum_told(line.sum) for line in bridge.by_reason},
     }
 
 
+def _summary(summary: Summary) -> dict[str, Any]:
+    names = ("whole", "agreeing", "recovered", "open_breaks", "orphaned", "held")
+    shares = ("matched_by_count", "matched_by_value", "callback_loss")
+    oldest = None if summary.oldest is None else rfc3339(summary.oldest)
+    told = {name: getattr(summary, name) for name in shares} | {"seconds_to_recover": summary.wait_s, "oldest": oldest}
+    return {**{name: sum_told(getattr(summary, name)) for name in names}, **told}
+
+
 def _chain(chain: Any) -> dict[str, Any]:
-    sums = {kind: _sum(getattr(chain, kind)) for kind in ("received", "collected", "matched", "unfinal")}
+    sums = {kind: sum_told(getattr(chain, kind)) for kind in ("received", "collected", "matched", "unfinal")}
     return {"chain": chain.chain, "on": chain.is_on, "block": chain.block, "block_hash": chain.block_hash, **sums}
 
 
@@ -198,5 +212,6 @@ def _item(item: OpenItem) -> dict[str, Any]:
     }
 
 
-def _sum(one: Sum) -> dict[str, Any]:
+def sum_told(one: Sum) -> dict[str, Any]:
+    """Return a number and its money, as every export writes them."""
     return {"count": one.count, "amount": format_micros(one.micros)}

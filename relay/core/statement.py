@@ -136,6 +136,42 @@ class ChainDay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What finance reads first: how much agrees, what was recovered, and what is open, held or nobody's.
+
+    `whole` is every order that provider or relay speaks of, with the larger of both words as its money, `agreeing` those
+    on which they agree. `recovered` was credited on the day though its callback never came, `wait_s` is the median of the
+    seconds from payment to credit. `orphaned` is what came to our addresses, and of which no order is known, by the
+    breaks that are open about it. `oldest` is when the oldest open break was first seen.
+    """
+
+    whole: Sum = Sum()
+    agreeing: Sum = Sum()
+    credited: Sum = Sum()
+    recovered: Sum = Sum()
+    wait_s: int | None = None
+    open_breaks: Sum = Sum()
+    oldest: datetime | None = None
+    orphaned: Sum = Sum()
+    held: Sum = Sum()
+
+    @property
+    def matched_by_count(self) -> str | None:
+        """Of all orders those that agree."""
+        return percent(self.agreeing.count, self.whole.count)
+
+    @property
+    def matched_by_value(self) -> str | None:
+        """Of the money of all orders that of those that agree."""
+        return percent(self.agreeing.micros, self.whole.micros)
+
+    @property
+    def callback_loss(self) -> str | None:
+        """Of all credited orders those whose callback never came."""
+        return percent(self.recovered.count, self.credited.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """Everything that the page of a day tells, and every export of it.
 
@@ -151,6 +187,8 @@ class Statement:
     answered: Sum
     chain_alone: Sum
     chains: Sequence[ChainDay]
+    summary: Summary = Summary()
+    accounts: Mapping[str, tuple[Sum, Sum]] = field(default_factory=dict)
     cash: Sequence[Total] = ()
     cash_at: datetime | None = None
     open_breaks: Mapping[int, Sum] = field(default_factory=dict)
@@ -217,6 +255,15 @@ def short(micros: int) -> str:
     whole, places = spelled.split(".")
     kept = places[:2] if not abs(micros) % (MICROS // 100) else places
     return f"{'-' if micros < 0 else ''}{int(whole):,}.{kept}"
+
+
+def percent(part: int, whole: int) -> str | None:
+    """Spell a share with two places; 100.00 only where nothing is missing, 0.00 only where nothing is there. None of nothing."""
+    if whole <= 0:
+        return None
+    hundredths = (part * 20_000 + whole) // (2 * whole)
+    kept = min(max(hundredths, 1 if part > 0 else 0), 10_000 if part >= whole else 9_999)
+    return f"{kept // 100}.{kept % 100:02d} %"
 
 
 def _total(parts: Iterable[Sum]) -> Sum:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,6 +35,8 @@ class DaySums:
     bridges: Mapping[str, Bridge]
     answered: Sum
     chain_alone: Sum
+    whole: Sum
+    agreeing: Sum
     late: Sum
     moved: Mapping[str, Mapping[str, Any]]
     accounts: Mapping[str, tuple[Sum, Sum]]
@@ -48,19 +50,24 @@ class DaySums:
         return sum(max(one.provider.count, one.relay.count) for one in self.bridges.values())
 
 
+_KEPT = {one.name for one in fields(DaySums)} - {"computed_at"}
+
+
 def computed(connection: Connection, day: Day, *, lists: bool = False) -> DaySums:
     """Compute the sums of a day as the connection's transaction sees it; with `lists` also what only its page shows."""
-    bridges, answered, alone = day_facts.bridges(connection, day)
+    found = day_facts.bridged(connection, day)
     late = day_facts.late(connection, day)
-    met = {line.reason for bridge in bridges.values() for line in bridge.lines}
+    met = {line.reason for bridge in found.bridges.values() for line in bridge.lines}
     straddle, is_late = lists and met & _STRADDLING, lists and late.count
     return DaySums(
-        bridges=bridges,
-        answered=answered,
-        chain_alone=alone,
+        bridges=found.bridges,
+        answered=found.answered,
+        chain_alone=found.alone,
+        whole=found.whole,
+        agreeing=found.agreeing,
         late=late,
         moved=day_figures.moved(connection, day),
-        accounts=day_facts.by_appid(connection, day) if lists else {},
+        accounts=found.accounts,
         straddlers=_plain(day_facts.straddlers(connection, day, limit=SHOWN)) if straddle else [],
         late_items=_plain(day_facts.late_items(connection, day, limit=SHOWN)) if is_late else [],
     )
@@ -70,8 +77,10 @@ def known(connection: Connection, day: Day, *, now: datetime) -> DaySums:
     """Return the sums of a day as they were kept, while they hold; else as they are now."""
     row = store.find(connection, day)
     lasts = max((now - day.end) / PARTS, AT_LEAST)
-    if row is not None and now - row["computed_at"] < lasts:
-        return _read(json.loads(row["figures"]), row["computed_at"])
+    figures = json.loads(row["figures"]) if row is not None and now - row["computed_at"] < lasts else {}
+    # What an older release has kept lacks what is summed since.
+    if row is not None and figures.keys() >= _KEPT:
+        return _read(figures, row["computed_at"])
     return computed(connection, day, lists=True)
 
 
@@ -96,6 +105,8 @@ def _read(figures: Mapping[str, Any], computed_at: datetime) -> DaySums:
         bridges={name: _bridge(one) for name, one in figures["bridges"].items()},
         answered=Sum(**figures["answered"]),
         chain_alone=Sum(**figures["chain_alone"]),
+        whole=Sum(**figures["whole"]),
+        agreeing=Sum(**figures["agreeing"]),
         late=Sum(**figures["late"]),
         moved={chain: {name: _moved(value) for name, value in one.items()} for chain, one in figures["moved"].items()},
         accounts={name: (Sum(**paid), Sum(**credited)) for name, (paid, credited) in figures["accounts"].items()},

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, RowMapping
 from relay.core.chains import Chain
 from relay.core.days import ONE, Calendar, Day
 from relay.core.sources import Source
-from relay.core.statement import ChainDay, Statement
+from relay.core.statement import ChainDay, Statement, Sum, Summary, judge
+from relay.core.statement_lines import Figure, figures
 from relay.flows.day_sums import DaySums, computed
 from relay.store import chain as chain_store
-from relay.store import closes, cuts, day_facts, day_figures, day_proofs, heartbeats, runs
+from relay.store import closes, cuts, day_facts, day_figures, day_proofs, heartbeats, runs, trends
 
 
 def statement_of(
@@ -31,6 +32,7 @@ def statement_of(
     states = chain_store.states(connection)
     ends = cuts.at(connection, day.end)
     cash = day_proofs.totals(connection, day)
+    open_breaks = day_figures.open_breaks(connection, day)
     return Statement(
         day=day,
         bridges=sums.bridges,
@@ -41,7 +43,9 @@ def statement_of(
         ],
         cash=[total for total, _ in cash],
         cash_at=min((at for _, at in cash), default=None),
-        open_breaks=day_figures.open_breaks(connection, day),
+        summary=_summary(connection, day, sums, open_breaks),
+        accounts=sums.accounts if len({source.appid for source in sources.values()}) > 1 else {},
+        open_breaks=open_breaks,
         opened=opened,
         resolved=resolved,
         pending=day_figures.pending(connection, day),
@@ -51,6 +55,14 @@ def statement_of(
         faults=list(_faults(connection, day, states, chains, now)),
         gaps=list(_gaps(sources, chains)),
     )
+
+
+def figures_of(connection: Connection, told: Statement, calendar: Calendar, now: datetime) -> Iterator[Figure]:
+    """Return every figure of a statement, with those that only the present day has."""
+    today = calendar.day_at(now)
+    turning = day_figures.turning(connection, today.start, today.end)
+    checked_at = runs.last_complete(connection)
+    return figures(told, judge(told, now, today.date), turning=turning, checked_at=checked_at)
 
 
 def day_named(connection: Connection, calendar: Calendar, of: date) -> Day:
@@ -78,6 +90,21 @@ def _chain(chain: Chain, state: RowMapping | None, moved: Mapping[str, object], 
     last = {} if end is None else {"block": end["number"], "block_hash": end["hash"], "is_cut": True}
     told = {"chain": chain.name, "is_on": chain.is_on, "trouble": trouble, "read_at": read_at, **moved, **last}
     return ChainDay(**told)
+
+
+def _summary(connection: Connection, day: Day, sums: DaySums, open_breaks: Mapping[int, Sum]) -> Summary:
+    recovered, wait_s = trends.recovered(connection, day)
+    return Summary(
+        whole=sums.whole,
+        agreeing=sums.agreeing,
+        credited=sum((bridge.relay for bridge in sums.bridges.values()), Sum()),
+        recovered=recovered,
+        wait_s=wait_s,
+        open_breaks=sum(open_breaks.values(), Sum()),
+        oldest=day_figures.oldest(connection, day),
+        orphaned=day_figures.orphaned(connection, day),
+        held=day_figures.held(connection, day),
+    )
 
 
 def _faults(

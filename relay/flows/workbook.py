@@ -7,35 +7,26 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from sqlalchemy import Connection
 
 from relay.core.closing import digest
 from relay.core.days import Day, read_day
 from relay.core.events import rfc3339
-from relay.core.exports import BREAKS, CASH, ITEMS, Column, Sheet
-from relay.core.statement import DISPUTED, REASONS, Statement, Verdict, judge
+from relay.core.exports import BREAKS, CASH, FIGURES, ITEMS, PENDING, Column, Sheet
+from relay.core.statement import Statement
+from relay.core.statement_lines import Figure
 from relay.flows import day_files
 from relay.flows.close import Desk
-from relay.flows.days import day_named, statement_of
+from relay.flows.days import day_named, figures_of, statement_of
 from relay.store import closes, day_facts, day_figures, workbooks
 from relay.store.engine import reading, snapshot, writing
 
-MOST_PENDING = 50_000
 # Above so many orders a workbook is made by a job, and its page waits for it.
 MOST_AT_ONCE = 5_000
 
 Write = Callable[[Path, Iterable[Sheet], datetime], None]
 
-_FIGURES = (Column("what", "what"), Column("count", "count", "number"), Column("usdt", "micros", "money"))
-_PENDING = (
-    Column("namespace", "namespace"),
-    Column("orderid", "orderid"),
-    Column("state", "state"),
-    Column("amount", "amount_micros", "money"),
-    Column("since_utc", "updated_at", "time"),
-)
 _PARAMETERS = (Column("name", "name"), Column("value", "value"))
 
 
@@ -43,9 +34,9 @@ def write_day(desk: Desk, day: Day, path: Path, *, write: Write, now: datetime) 
     """Write the workbook of a day to a file, all from one snapshot."""
     with snapshot(desk.engine) as connection:
         told = statement_of(connection, day, desk.sources, desk.chains, now=now)
-        verdict = judge(told, now, desk.calendar.day_at(now).date)
         row = closes.current(connection, day.name)
-        write(path, _sheets(connection, told, verdict, manifest=None if row is None else row["manifest"], now=now), now)
+        listed = figures_of(connection, told, desk.calendar, now)
+        write(path, _sheets(connection, told, listed, manifest=None if row is None else row["manifest"], now=now), now)
 
 
 def make_asked(desk: Desk, export_id: str, *, write: Write, now: datetime) -> None:
@@ -63,15 +54,15 @@ def make_asked(desk: Desk, export_id: str, *, write: Write, now: datetime) -> No
 
 
 def _sheets(
-    connection: Connection, told: Statement, verdict: Verdict, *, manifest: str | None, now: datetime
+    connection: Connection, told: Statement, listed: Iterable[Figure], *, manifest: str | None, now: datetime
 ) -> Iterator[Sheet]:
     day = told.day
     fixed = {"business_day": day.name}
-    yield Sheet("Summary", _FIGURES, _summary(told, verdict), totals=False)
+    yield Sheet("Summary", FIGURES, ({**row, **fixed} for row in listed), totals=False)
     yield Sheet("Proof of cash", CASH, (row | fixed for row in day_files.cash_rows(connection, day)))
     found = closes.breaks_of(connection, day)
     yield Sheet("Breaks", BREAKS, ({**row, **fixed} for row in found))
-    yield Sheet("Pending", _PENDING, day_figures.pending_orders(connection, day, limit=MOST_PENDING))
+    yield Sheet("Pending", PENDING, ({**row, **fixed} for row in day_figures.pending_orders(connection, day)))
     # What agrees and what differs are together every order of the day; both are read in one go, a sheet after the other.
     every = ({**row, **fixed} for row in day_facts.items(connection, day, agreeing_first=True))
     parts = groupby(every, key=lambda row: row["reason"] == "agrees")
@@ -80,32 +71,6 @@ def _sheets(
     _, rows = next(parts, (False, iter(()))) if agrees else (False, rows)
     yield Sheet("Differences", ITEMS, rows, zone=day.zone)
     yield Sheet("Parameters", _PARAMETERS, _parameters(told, manifest, now), totals=False)
-
-
-def _summary(told: Statement, verdict: Verdict) -> Iterator[dict[str, Any]]:
-    bridge = told.bridge
-    yield {"what": verdict.sentence}
-    for chain in told.chains:
-        if chain.is_on or chain.received.count:
-            received, collected = chain.received, chain.collected
-            yield {"what": f"Received on {chain.chain}", "count": received.count, "micros": received.micros}
-            yield {"what": f"Sent on {chain.chain}", "count": collected.count, "micros": -collected.micros}
-        else:
-            yield {"what": f"{chain.chain} is not checked"}
-    yield {"what": "Paid at the provider", "count": bridge.provider.count, "micros": bridge.provider.micros}
-    for line in bridge.by_reason:
-        yield {"what": REASONS[line.reason], "count": line.sum.count, "micros": -line.sum.micros}
-    yield {"what": "Credited by the relay", "count": bridge.relay.count, "micros": bridge.relay.micros}
-    yield {"what": "Unexplained", "count": None, "micros": bridge.residual}
-    yield {"what": "Gross difference", "count": None, "micros": bridge.gross}
-    disputed = [line for line in bridge.lines if line.reason in DISPUTED]
-    yield {
-        "what": "Of it disputed",
-        "count": sum(line.sum.count for line in disputed),
-        "micros": bridge.disputed.micros,
-    }
-    yield {"what": REASONS["chain_alone"], "count": told.chain_alone.count, "micros": told.chain_alone.micros}
-    yield {"what": "Needs a person", "count": told.needs.count, "micros": told.needs.micros}
 
 
 def _parameters(told: Statement, manifest: str | None, now: datetime) -> Iterator[dict[str, str]]:

@@ -14,11 +14,12 @@ again gets it back, unless the day on which it came was sealed with it meanwhile
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, text
+from sqlalchemy import Connection, Row, RowMapping, bindparam, select, text
 
 from relay.core.days import Day
 from relay.core.ids import time_ordered_id
@@ -138,22 +139,35 @@ def items(
     limit: int | None = None,
     agreeing_first: bool = False,
 ) -> Iterator[RowMapping]:
-    """Yield the orders of a day, or those with one reason, by namespace and orderid; a few hundred at a time."""
+    """Yield the orders of a day, or those with one reason, by namespace and orderid; a thousand at a time."""
     chosen = "WHERE reason = :reason" if reason else ""
     bounded = "" if limit is None else "LIMIT :limit"
     first = "CASE reason WHEN 'agrees' THEN 0 ELSE 1 END, " if agreeing_first else ""
     statement = _bound(f"{_ITEMS} SELECT * FROM items {chosen} ORDER BY {first}namespace, orderid {bounded}")
     asked = _bounds(connection, day) | ({"reason": reason} if reason else {}) | ({"limit": limit} if limit else {})
     typed = statement.columns(**dict.fromkeys(("provider_at", "relay_at", "chain_at"), _TIME))
-    with connection.execute(typed, asked, execution_options={"yield_per": 500}) as rows:
+    with connection.execute(typed, asked, execution_options={"yield_per": 1_000}) as rows:
         yield from rows.mappings()
 
 
-def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum, Sum]:
-    """Return the bridge of each namespace, how much of the provider's word was an answer or a statement, and what is on the chain alone.
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    """What the orders of a day come to, by namespace and by account at a provider ("" where nobody named one).
 
-    Totals and lines are read by statements of their own.
+    `answered` is how much of the provider's word was an answer or a statement, `alone` what only the chain speaks of.
+    The money of an order is the larger of both words; `whole` is that of all of them, `agreeing` of those that agree.
     """
+
+    bridges: Mapping[str, Bridge]
+    accounts: Mapping[str, tuple[Sum, Sum]]
+    answered: Sum
+    alone: Sum
+    whole: Sum
+    agreeing: Sum
+
+
+def bridged(connection: Connection, day: Day) -> Bridged:
+    """Return what the orders of a day come to. Totals and lines are read by statements of their own."""
     asked = _bounds(connection, day)
     paid: dict[str, Sum] = defaultdict(Sum)
     answered = Sum()
@@ -161,17 +175,46 @@ def bridges(connection: Connection, day: Day) -> tuple[dict[str, Bridge], Sum, S
         paid[row.namespace] += Sum(row[2], int(row.micros or 0))
         answered += Sum(row[2], int(row.micros or 0)) if row.by_word != "callback" else Sum()
     credited = {row.namespace: Sum(row[1], int(row.micros or 0)) for row in connection.execute(_CREDITED, asked)}
-    lines: dict[str, list[Line]] = defaultdict(list)
-    alone = Sum()
-    for row in connection.execute(_LINES, asked):
-        if row.reason == "chain_alone":
-            # Money that neither of the two speaks of lies on no bridge between them.
-            alone += Sum(row[2], int(row.chain))
-            continue
-        lines[row.namespace].append(Line(row.namespace, row.reason, Sum(row[2], int(row.micros)), int(row.gross)))
+    rows = connection.execute(_LINES, asked).all()
+    # Money that neither of the two speaks of lies on no bridge between them.
+    spoken = [row for row in rows if row.reason not in ("chain_alone", "chain_only")]
+    lines = _lines(spoken)
     names = sorted(paid.keys() | credited.keys() | lines.keys())
-    found = {name: Bridge(paid[name], credited.get(name, Sum()), tuple(lines[name])) for name in names}
-    return found, answered, alone
+    return Bridged(
+        bridges={name: Bridge(paid[name], credited.get(name, Sum()), tuple(lines.get(name, ()))) for name in names},
+        accounts=_accounts(spoken),
+        answered=answered,
+        alone=_total(Sum(row.orders, int(row.chain)) for row in rows if row.reason == "chain_alone"),
+        whole=_total(Sum(row.orders, int(row.money)) for row in spoken),
+        agreeing=_total(Sum(row.orders, int(row.money)) for row in spoken if row.reason == "agrees"),
+    )
+
+
+def _lines(rows: Sequence[Row[Any]]) -> dict[str, list[Line]]:
+    """Return the lines of each namespace's bridge: why orders differ, over all accounts."""
+    met: dict[tuple[str, str], tuple[Sum, int]] = defaultdict(lambda: (Sum(), 0))
+    for row in rows:
+        if row.reason != "agrees":
+            so_far, gross = met[row.namespace, row.reason]
+            met[row.namespace, row.reason] = (so_far + Sum(row.orders, int(row.micros)), gross + int(row.gross))
+    lines: dict[str, list[Line]] = defaultdict(list)
+    for (namespace, reason), (differing, gross) in sorted(met.items()):
+        lines[namespace].append(Line(namespace, reason, differing, gross))
+    return lines
+
+
+def _accounts(rows: Sequence[Row[Any]]) -> dict[str, tuple[Sum, Sum]]:
+    """Return what was paid and what was credited for each account."""
+    found: dict[str, tuple[Sum, Sum]] = defaultdict(lambda: (Sum(), Sum()))
+    for row in sorted(rows, key=lambda one: one.account):
+        paid, credited = found[row.account]
+        paid += Sum(row.paid_count, int(row.paid or 0))
+        found[row.account] = (paid, credited + Sum(row.credited_count, int(row.credited or 0)))
+    return dict(found)
+
+
+def _total(parts: Iterable[Sum]) -> Sum:
+    return sum(parts, Sum())
 
 
 def sums(connection: Connection, day: Day) -> tuple[Sum, Sum]:
@@ -180,12 +223,6 @@ def sums(connection: Connection, day: Day) -> tuple[Sum, Sum]:
     paid = [Sum(row[2], int(row.micros or 0)) for row in connection.execute(_PAID, asked)]
     credited = [Sum(row[1], int(row.micros or 0)) for row in connection.execute(_CREDITED, asked)]
     return sum(paid, Sum()), sum(credited, Sum())
-
-
-def by_appid(connection: Connection, day: Day) -> dict[str, tuple[Sum, Sum]]:
-    """Return what was paid and what was credited for each account at a provider; "" where nobody named one."""
-    rows = connection.execute(_BY_APPID, _bounds(connection, day))
-    return {row[0]: (Sum(row[1], int(row[2] or 0)), Sum(row[3], int(row[4] or 0))) for row in rows}
 
 
 def late(connection: Connection, day: Day) -> Sum:
@@ -256,13 +293,13 @@ _CREDITED = text(
     """
 )
 _LINES = _bound(
-    f"""{_ITEMS} SELECT namespace, reason, count(*), sum(difference_micros) AS micros,
-        sum(abs(difference_micros)) AS gross, sum(coalesce(chain_micros, 0)) AS chain
-    FROM items WHERE reason NOT IN ('agrees', 'chain_only') GROUP BY namespace, reason ORDER BY namespace, reason"""
-)
-_BY_APPID = _bound(
-    f"""{_ITEMS} SELECT coalesce(appid, '') AS account, count(provider_micros), sum(provider_micros), count(relay_micros),
-        sum(relay_micros) FROM items WHERE reason <> 'chain_only' AND reason <> 'chain_alone' GROUP BY coalesce(appid, '') ORDER BY 1"""
+    f"""{_ITEMS} SELECT namespace, reason, coalesce(appid, '') AS account, count(*) AS orders,
+        sum(difference_micros) AS micros, sum(abs(difference_micros)) AS gross, sum(coalesce(chain_micros, 0)) AS chain,
+        sum(CASE WHEN coalesce(provider_micros, 0) > coalesce(relay_micros, 0) THEN coalesce(provider_micros, 0)
+            ELSE coalesce(relay_micros, 0) END) AS money,
+        count(provider_micros) AS paid_count, sum(provider_micros) AS paid,
+        count(relay_micros) AS credited_count, sum(relay_micros) AS credited
+    FROM items GROUP BY namespace, reason, coalesce(appid, '')"""
 )
 _STRADDLERS = _bound(
     f"""{_ITEMS} SELECT i.namespace, i.orderid, i.reason, abs(i.difference_micros) AS micros,

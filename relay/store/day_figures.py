@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, f
 
 from relay.core.days import Day
 from relay.core.statement import AGES, Sum
+from relay.core.unordered import PROPOSABLE
 from relay.store.rows import breaks, callbacks, match_states, orders, provider_facts, statements
 
 RECENT = 5_000
@@ -43,6 +44,26 @@ def open_breaks(connection: Connection, day: Day) -> dict[int, Sum]:
     return {row[0]: Sum(row[1], int(row[2] or 0)) for row in connection.execute(query.group_by(breaks.c.severity))}
 
 
+def oldest(connection: Connection, day: Day) -> datetime | None:
+    """Return when the oldest of them was first seen."""
+    query = select(func.min(breaks.c.first_seen, type_=_TIME))
+    found: datetime | None = connection.scalar(query.where(breaks.c.state == "open", breaks.c.first_seen < day.end))
+    return found
+
+
+def orphaned(connection: Connection, day: Day) -> Sum:
+    """Return what came to our addresses before the day's end and belongs to no order, by the breaks that are open about it."""
+    return _sum(connection, breaks.c.state == "open", breaks.c.kind.in_(PROPOSABLE), breaks.c.first_seen < day.end)
+
+
+def held(connection: Connection, day: Day) -> Sum:
+    """Return the orders that are held and came before the day's end."""
+    money = func.sum(func.coalesce(orders.c.amount_micros, orders.c.expected_micros, 0))
+    query = select(func.count(), money).where(orders.c.state == "held", orders.c.created_at < day.end)
+    row = connection.execute(query).one()
+    return Sum(row[0], int(row[1] or 0))
+
+
 def turned(connection: Connection, day: Day) -> tuple[Sum, Sum]:
     """Return what was first seen on the day, and what was resolved on it."""
     seen = (breaks.c.first_seen >= day.start, breaks.c.first_seen < day.end)
@@ -72,11 +93,13 @@ def pending(connection: Connection, day: Day) -> dict[str, Sum]:
     return {row[0]: Sum(row[1], int(row[2] or 0)) for row in connection.execute(query.group_by(orders.c.state))}
 
 
-def pending_orders(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
-    """Return those that wait longest, each with `due_at`, when time alone makes a break of it."""
+def pending_orders(connection: Connection, day: Day, *, limit: int | None = None) -> Iterator[RowMapping]:
+    """Yield those that wait, the longest first, each with `due_at`, when time alone makes a break of it."""
     query = select(orders, match_states.c.due_at).outerjoin(match_states, _same_order)
     query = query.where(orders.c.state.in_(_UNDECIDED), orders.c.created_at < day.end)
-    return list(connection.execute(query.order_by(orders.c.updated_at).limit(limit)).mappings())
+    ordered = query.order_by(orders.c.updated_at, orders.c.id).limit(limit)
+    with connection.execute(ordered, execution_options={"yield_per": 1_000}) as rows:
+        yield from rows.mappings()
 
 
 def turning(connection: Connection, start: datetime, end: datetime) -> Sum:
@@ -159,10 +182,11 @@ _LAST_BLOCK = text(
 ).bindparams(*_BETWEEN)
 # An order that is held and has a break is one thing to do; a break without an order is one by itself.
 _ASKING = """
-    SELECT namespace, orderid, '' AS break_id, amount_micros, 2 AS severity, held_reason AS kind, created_at AS since
+    SELECT namespace, orderid, '' AS break_id, amount_micros, 2 AS severity, held_reason AS kind, created_at AS since,
+        NULL AS chain, NULL AS subject, NULL AS address, NULL AS tx_hash
     FROM orders WHERE state = 'held' AND created_at < :end
     UNION ALL
-    SELECT namespace, orderid, id, amount_micros, severity, kind, first_seen
+    SELECT namespace, orderid, id, amount_micros, severity, kind, first_seen, chain, subject, address, tx_hash
     FROM breaks WHERE state = 'open' AND first_seen < :end
 """
 _NEEDS = text(

@@ -39,11 +39,17 @@ def last(connection: Connection, kind: str = "incremental") -> RowMapping | None
 
 def complete_since(connection: Connection, moment: datetime) -> bool | None:
     """Tell whether a run has seen everything at a moment or later; None while there was no run at all."""
-    query = select(runs.c.last_checked).order_by(runs.c.id.desc()).limit(1)
-    if connection.scalar(query) is None:
+    if connection.scalar(select(runs.c.id).limit(1)) is None:
         return None
-    seen: datetime | None = connection.scalar(query.where(runs.c.state == "complete"))
+    seen = last_complete(connection)
     return seen is not None and seen >= moment
+
+
+def last_complete(connection: Connection) -> datetime | None:
+    """Return when a run last saw everything."""
+    query = select(runs.c.last_checked).where(runs.c.state == "complete").order_by(runs.c.id.desc())
+    seen: datetime | None = connection.scalar(query.limit(1))
+    return seen
 
 
 def touch(connection: Connection, run_id: int, *, now: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay.core.days import Calendar
-from relay.core.statement import Bridge, Line, Statement, Sum, judge, short
+from relay.core.statement import Bridge, Line, Statement, Sum, judge, percent, short
 from tests.builders import NOON
 
 DAY = Calendar().day(date(2026, 11, 22))
@@ -80,3 +80,20 @@ def test_an_amount_in_a_sentence_is_short_but_whole(micros: int, spelled: str) -
 def test_a_day_in_a_later_month_is_called_by_its_date() -> None:
     """With the month, for the reader was not there."""
     assert judge(FULL, NOON + timedelta(days=9), date(2026, 12, 2)).sentence.startswith("22 November agrees.")
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "spelled"),
+    [
+        (0, 0, None),
+        (0, 7, "0.00 %"),
+        (7, 7, "100.00 %"),
+        (1, 3, "33.33 %"),
+        (2, 3, "66.67 %"),
+        (999_999, 1_000_000, "99.99 %"),
+        (1, 1_000_000, "0.01 %"),
+    ],
+)
+def test_a_share_is_whole_only_where_nothing_is_missing(part: int, whole: int, spelled: str | None) -> None:
+    """And nothing only where nothing is there; of nothing there is no share."""
+    assert percent(part, whole) == spelled

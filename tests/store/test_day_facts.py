@@ -94,13 +94,15 @@ def test_each_order_has_the_one_reason_that_explains_it(engine: Engine) -> None:
     """And the lines foot: totals and lines are read apart, and the residual is nothing."""
     expected = stories(engine)
     with reading(engine) as connection:
-        found = {row["orderid"]: row["reason"] for row in day_facts.items(connection, DAY)}
-        bridges, answered, _ = day_facts.bridges(connection, DAY)
-    assert found == expected
-    (bridge,) = bridges.values()
+        listed = list(day_facts.items(connection, DAY))
+        sums = day_facts.bridged(connection, DAY)
+    assert {row["orderid"]: row["reason"] for row in listed} == expected
+    (bridge,) = sums.bridges.values()
     assert bridge.residual == 0
     assert (bridge.provider, bridge.relay) == (Sum(12, 86_000_000), Sum(6, 27_000_000))
-    assert answered == Sum(2, 24_000_000)
+    assert sums.answered == Sum(2, 24_000_000)
+    larger = [max(row["provider_micros"] or 0, row["relay_micros"] or 0) for row in listed]
+    assert (sums.agreeing, sums.whole) == (Sum(1, 5_000_000), Sum(len(expected), sum(larger)))
     assert Counter(line.reason for line in bridge.lines) == Counter(set(expected.values()) - {"agrees"})
 
 
@@ -137,9 +139,9 @@ def test_an_answer_counts_before_a_callback_and_two_dialects_count_once(engine: 
     a_provider_fact(engine, "sh-2", occurred_at=None, changed_at=NOON)
     a_provider_fact(engine, "sh-3", status="pending")
     with reading(engine) as connection:
-        bridges, answered, _ = day_facts.bridges(connection, DAY)
+        sums = day_facts.bridged(connection, DAY)
         (row, _) = day_facts.items(connection, DAY)
-    assert bridges["crossing"].provider == answered == Sum(2, 6_000_000)
+    assert sums.bridges["crossing"].provider == sums.answered == Sum(2, 6_000_000)
     assert (row["by_word"], row["provider_micros"]) == ("answer", 3_000_000)
 
 
@@ -163,7 +165,7 @@ def test_a_generated_day_meets_its_known_totals(engine: Engine) -> None:
             paid += Sum(1, micros)
             credited += Sum(1, micros) if is_credited else Sum()
     with reading(engine) as connection:
-        bridges, *_ = day_facts.bridges(connection, DAY)
+        bridges = day_facts.bridged(connection, DAY).bridges
         listed = list(day_facts.items(connection, DAY))
     bridge = bridges["crossing"]
     assert (bridge.provider, bridge.relay, bridge.residual) == (paid, credited, 0)
@@ -191,7 +193,7 @@ def test_what_moved_on_a_chain_is_told_apart(engine: Engine) -> None:
     with reading(engine) as connection:
         (chain,) = day_figures.moved(connection, DAY).values()
         item, other = day_facts.items(connection, DAY)
-        found, _, alone = day_facts.bridges(connection, DAY)
+        sums = day_facts.bridged(connection, DAY)
     assert chain["received"] == Sum(2, 8_000_000)
     assert chain["collected"] == Sum(1, 7_000_000)
     assert chain["matched"] == Sum(2, 8_000_000)
@@ -199,7 +201,7 @@ def test_what_moved_on_a_chain_is_told_apart(engine: Engine) -> None:
     assert chain["block"] == 7
     assert (item["orderid"], item["reason"], item["chain_micros"]) == ("sh-1", "chain_alone", 3_000_000)
     assert (other["orderid"], other["reason"]) == ("sh-2", "chain_only")
-    assert (found, alone) == ({}, Sum(1, 3_000_000))
+    assert (sums.bridges, sums.alone) == ({}, Sum(1, 3_000_000))
 
 
 def test_what_is_open_is_counted_once(engine: Engine) -> None:
@@ -271,8 +273,8 @@ def test_accounts_foot_to_the_bridge(engine: Engine) -> None:
     called(engine, "theirs", 2_000_000)
     a_credit(engine, 50, "theirs", 2_000_000)
     with reading(engine) as connection:
-        accounts = day_facts.by_appid(connection, DAY)
-        bridges, *_ = day_facts.bridges(connection, DAY)
+        sums = day_facts.bridged(connection, DAY)
+    accounts, bridges = sums.accounts, sums.bridges
     assert accounts["A2"] == (Sum(1, 2_000_000), Sum(1, 2_000_000))
     paid, credited = (sum((one[side] for one in accounts.values()), Sum()) for side in (0, 1))
     assert (paid, credited) == (bridges["crossing"].provider, bridges["crossing"].relay)

@@ -8,14 +8,14 @@ from typing import Any
 
 from relay.bootstrap import desk_of, now
 from relay.core.actors import FINANCE
-from relay.core.closing import manifest_of
+from relay.core.closing import manifest_of, sum_told
 from relay.core.days import read_day
 from relay.core.statement import judge
 from relay.errors import NotFound
 from relay.flows import day_sums
 from relay.flows.close import open_items
 from relay.flows.days import day_named, statement_of
-from relay.store import closes
+from relay.store import closes, day_figures, runs
 from relay.store.engine import snapshot
 from relay.web.api.common import Input, Shape, Words, part
 from relay.web.auth import role
@@ -30,6 +30,13 @@ class DayPath(Input):
     day: Words
 
 
+class SumShape(Shape):
+    """A number of things and their money."""
+
+    count: int
+    amount: str
+
+
 class DayShape(Shape):
     """A day as it stands now, and how it was closed; amounts in USDT, six places. The sums of a day of many orders may be as old as `computed_at`."""
 
@@ -40,6 +47,9 @@ class DayShape(Shape):
     version: int | None
     manifest_sha256: str | None
     computed_at: datetime | None
+    ages: dict[str, SumShape]
+    turning_today: SumShape
+    last_complete_run: datetime | None
     figures: dict[str, Any]
 
 
@@ -58,7 +68,10 @@ def show_day(path: DayPath) -> dict[str, Any]:
         told = statement_of(connection, day, desk.sources, desk.chains, now=moment, sums=sums)
         items = open_items(connection, day, closes.breaks_of(connection, day))
         row = closes.current(connection, day.name)
-    verdict = judge(told, moment, desk.calendar.day_at(moment).date)
+        today = desk.calendar.day_at(moment)
+        turning = day_figures.turning(connection, today.start, today.end)
+        checked_at = runs.last_complete(connection)
+    verdict = judge(told, moment, today.date)
     figures = manifest_of(told, items, version=0, files={}, previous=None, decisions=())
     left_out = ("version", "files", "previous", "decisions", "format", "day")
     return {
@@ -69,5 +82,8 @@ def show_day(path: DayPath) -> dict[str, Any]:
         "version": None if row is None else row["version"],
         "computed_at": sums.computed_at,
         "manifest_sha256": None if row is None else row["manifest_hash"],
+        "ages": {name: sum_told(one) for name, one in told.ages},
+        "turning_today": sum_told(turning),
+        "last_complete_run": checked_at,
         "figures": {name: value for name, value in json.loads(figures).items() if name not in left_out},
     }

@@ -16,6 +16,7 @@ from relay.core.statement import REASONS, Statement, judge
 from relay.errors import NotFound
 from relay.flows import close, day_sums, month_close, months
 from relay.flows import days as flow
+from relay.flows.break_story import spot_of
 from relay.store import asked_acts, closes, day_facts, day_figures, day_proofs, runs
 from relay.store.engine import reading, snapshot
 from relay.web.auth import person
@@ -56,13 +57,13 @@ def statement(day: str) -> Response:
         told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment, sums=sums)
         first = flow.first_day(connection, calendar(), moment)
         needed = day_figures.needed(connection, asked, limit=SHOWN)
-        waiting = day_figures.pending_orders(connection, asked, limit=SHOWN)
+        waiting = list(day_figures.pending_orders(connection, asked, limit=SHOWN))
         turning = day_figures.turning(connection, today.start, today.end)
         heard = day_figures.heard(connection, since=moment - ONE)
         gaps = day_proofs.gaps(connection, asked) if told.all_cash.gap or told.all_cash.explained else []
         history = runs.page(connection, after=None, limit=SHOWN_RUNS, within=(asked.start, asked.end))
         counted = runs.counts(connection, asked.start, asked.end)
-        last_run = runs.last(connection)
+        last_run, checked_at = runs.last(connection), runs.last_complete(connection)
         asked_for = asked_acts.waiting(connection, limit=SHOWN)
         closing = closing_of(connection, asked, told, moment)
     day_sums.keep(runtime().engine, asked, sums, now=moment)
@@ -74,12 +75,13 @@ def statement(day: str) -> Response:
         verdict=judge(told, moment, today.date),
         closing=closing,
         reasons=REASONS,
-        needed=needed,
+        needed=[{**row, "spot": spot_of(row)} for row in needed],
         waiting=[_waiting(row) for row in waiting],
         turning=turning,
         heard=heard,
         sums=sums,
-        accounts=sums.accounts if _has_several_accounts() else {},
+        accounts=told.accounts,
+        checked_at=checked_at,
         straddlers=sums.straddlers,
         late=sums.late_items,
         gaps=gaps[:SHOWN],
@@ -115,10 +117,6 @@ def _waiting(row: RowMapping) -> dict[str, Any]:
     if turns is None and row["state"] == "confirming" and source is not None:
         turns = row["updated_at"] + timedelta(seconds=source.grace_s)
     return {**row, "turns_at": turns, "turns_on": None if turns is None else calendar().day_at(turns).name}
-
-
-def _has_several_accounts() -> bool:
-    return len({source.appid for source in runtime().sources.values()}) > 1
 
 
 def _sums(connection: Connection, day: Day, moment: datetime) -> day_sums.DaySums:

@@ -15,12 +15,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import desk_of, now
 from relay.core.days import Day
-from relay.core.exports import BREAKS, CASH, ITEMS, TRANSFERS, Column, Control, csv_of
+from relay.core.exports import BREAKS, CASH, FIGURES, ITEMS, PENDING, TRANSFERS, Column, Control, csv_of
 from relay.core.ids import time_ordered_id
 from relay.edge.workbook import write_workbook
 from relay.errors import NotFound
 from relay.flows import day_files, workbook
-from relay.store import closes, day_facts, workbooks
+from relay.flows.days import figures_of, statement_of
+from relay.store import closes, day_facts, day_figures, workbooks
 from relay.store.engine import reading, snapshot, writing
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
@@ -31,7 +32,7 @@ from relay.web.pages import HEADERS
 
 routes = Blueprint("exports", __name__)
 
-NAMES = ("orders", "breaks", "transfers", "cash")
+NAMES = ("statement", "orders", "breaks", "pending", "transfers", "cash")
 JOB = "jobs.workbook.run"
 LOST_AFTER = timedelta(minutes=2)
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -62,8 +63,8 @@ def as_workbook(day: str) -> AnyResponse:
     """Hand out the day as a workbook, of the figures as they are now; a large one is asked for first, and awaited."""
     asked, desk = day_of(day), desk_of(runtime())
     with reading(runtime().engine) as connection:
-        bridges, *_ = day_facts.bridges(connection, asked)
-    if sum(max(one.provider.count, one.relay.count) for one in bridges.values()) > workbook.MOST_AT_ONCE:
+        paid, credited = day_facts.sums(connection, asked)
+    if max(paid.count, credited.count) > workbook.MOST_AT_ONCE:
         return _asked(asked)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "statement.xlsx"
@@ -106,6 +107,12 @@ def _streamed(day: Day, name: str) -> Iterator[bytes]:
 
 
 def _listed(connection: Connection, day: Day, name: str) -> tuple[Sequence[Column], Iterable[Mapping[Any, Any]]]:
+    if name == "statement":
+        moment, desk = now(), desk_of(runtime())
+        told = statement_of(connection, day, desk.sources, desk.chains, now=moment)
+        return FIGURES, figures_of(connection, told, desk.calendar, moment)
+    if name == "pending":
+        return PENDING, day_figures.pending_orders(connection, day)
     if name == "orders":
         return ITEMS, day_facts.items(connection, day)
     if name == "cash":

@@ -73,6 +73,58 @@ def test_a_day_is_closed_by_two_browsers(runtime: Runtime, pat: Visitor, al: Vis
     assert pat.get(f"{PATH}/evidence.zip", version="1").status_code == 200
 
 
+def test_an_approver_is_shown_each_decision_with_its_amount(runtime: Runtime, pat: Visitor, al: Visitor) -> None:
+    """Who, what, on what, how much and why: of breaks that were accepted, and of orders that are held on."""
+    a_break(runtime.engine, "b1", amount_micros=20_000_001)
+    a_stored_order(
+        runtime.engine, "sh-9", state="held", held_reason="above_limit", amount_micros=7_500_000, credited_micros=0
+    )
+    pat.post("/finance/breaks/b1/assign", owner="pat")
+    pat.post("/finance/breaks/b1/note", note="they look into it")
+    pat.post("/finance/orders/crossing/sh-9/take", owner="pat", note="the user proves it")
+    pat.post(f"{PATH}/prepare")
+    text = al.read(PATH)
+    decided = text.split("What people decided")[1].split("</table>")[0]
+    for words in (
+        "user:pat",
+        "break.note",
+        "amount mismatch",
+        "20.000001",
+        "they look into it",
+        "order.take",
+        "7.500000",
+    ):
+        assert words in decided, words
+    told = al.get(f"{PATH}/manifest.json").get_json()["decisions"]
+    assert [(one["act"], one["amount"], one["reason"]) for one in told] == [
+        ("break.assign", "20.000001", ""),
+        ("break.note", "20.000001", "they look into it"),
+        ("order.take", "7.500000", "the user proves it"),
+    ]
+
+
+def test_what_is_about_no_order_is_named(runtime: Runtime, pat: Visitor) -> None:
+    """By its transaction or address on the day's page, and in columns of its own in the file."""
+    spot = {
+        "orderid": None,
+        "namespace": None,
+        "chain": "ethereum",
+        "subject": f"0x{'7' * 64}/0",
+        "tx_hash": "0x" + "7" * 64,
+    }
+    a_break(runtime.engine, "b1", kind="orphan_transfer", **spot)
+    needed = pat.read(PATH).split('aria-label="Needs a person"')[1].split("</table>")[0]
+    assert "0x77777777" in needed
+    assert ">none<" not in needed
+    (row,) = csv.DictReader(io.StringIO(pat.get(f"{PATH}/breaks.csv").text, newline=""))
+    assert (row["orderid"], row["chain"], row["tx_hash"], row["subject"]) == (
+        "",
+        "ethereum",
+        spot["tx_hash"],
+        spot["subject"],
+    )
+
+
 def test_what_stands_in_the_way_is_told(runtime: Runtime, pat: Visitor) -> None:
     """On the page, and when one tries all the same."""
     stories(runtime.engine)
@@ -101,7 +153,7 @@ def test_every_surface_has_the_same_totals(runtime: Runtime, pat: Visitor, admin
         assert sum(control(book[name], column) for name in ("Matched", "Differences")) == Decimal(expected)
     assert manifest["bridge"]["provider"]["amount"] == "86.000000"
     assert admin.get("/v1/reconciliation/days/2026-11-23")["figures"]["bridge"] == manifest["bridge"]
-    figures = {row[0].value: row[2].value for row in book["Summary"].iter_rows(min_row=2)}
+    figures = {row[2].value: row[4].value for row in book["Summary"].iter_rows(min_row=2) if row[1].value == "bridge"}
     assert figures["Paid at the provider"] == 86
     assert figures["Held: a person decides"] == -20
     notes = [cell.value for row in formulas["Breaks"].iter_rows() for cell in row]
