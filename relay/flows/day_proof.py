@@ -19,8 +19,8 @@ from relay.core.days import Calendar
 from relay.core.triage import judge
 from relay.flows import claims
 from relay.flows.day_runs import finish
-from relay.flows.reconcile import PAGE, Bench, state_row, terms_of
-from relay.store import chain as chain_states
+from relay.flows.reconcile import PAGE, Bench, state_row
+from relay.flows.terms import Configured
 from relay.store import day_looks as store
 from relay.store import reconciling
 from relay.store.engine import reading, writing
@@ -95,10 +95,10 @@ def _compare(
     """Add how orders stand, as it is kept and as it is judged now, to both sums; return those that differ."""
     stories, kept = reconciling.stories(connection, [(row["namespace"], row["orderid"]) for row in rows])
     stories = claims.attach(connection, stories, bench.chains, now=now)
-    periods = chain_states.periods(connection)
+    terms = Configured(connection, bench.sources, bench.chains, now)
     differing: list[tuple[str, str]] = []
     for story in stories:
-        judged = judge(story, terms_of(bench, story, periods, now), now)
+        judged = judge(story, terms.of(story.source, story.chain), now)
         before = kept.states.get(story.key, {})
         if before.get("due_at") is not None and before["due_at"] <= now:
             tally["waiting"] += 1

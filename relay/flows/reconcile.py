@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -13,17 +12,19 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from relay.core.breaks import DERIVED
-from relay.core.chains import Chain, Period
+from relay.core.chains import Chain
 from relay.core.orders import Finding
 from relay.core.sources import Source
-from relay.core.triage import FINALITY_S, RULES, Judged, Story, Terms, judge
+from relay.core.triage import Judged, Story, Terms, judge
 from relay.errors import RelayError
 from relay.flows import claims, strays
 from relay.flows.break_news import MOST_TOLD, tell
 from relay.flows.outcomes import announce_all
 from relay.flows.settling import Settled, finding, settle
+from relay.flows.tally import Tally
+from relay.flows.terms import Configured
+from relay.store import agreement, leases, polls, recoveries, runs
 from relay.store import chain as chain_states
-from relay.store import leases, polls, recoveries, runs
 from relay.store import reconciling as store
 from relay.store.engine import FEED_LOCK, reading, take_lock, writing
 from relay.store.rows import spelled
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 LEASE, LEASE_S = "reconcile", 60
 # Orders of one transaction, and how many one run takes from the log; the next one goes on.
 PAGE, MOST = 500, 20_000
+# Of those that are only struck off more fit into the same time.
+AGREED_PAGE = 2_000
 # A chain that nobody has read for so long says nothing about what is missing.
 STALE_AFTER = timedelta(minutes=5)
 
@@ -54,20 +57,6 @@ class Bench:
     owner: str
 
 
-@dataclass(slots=True)
-class Tally:
-    """What a run has seen so far."""
-
-    verdicts: Counter[str] = field(default_factory=Counter)
-    micros: Counter[str] = field(default_factory=Counter)
-    opened: int = 0
-    cleared: int = 0
-    changed: int = 0
-    told: int = 0
-    looked_at: int = 0
-    keys: Any = field(default_factory=sha256)
-
-
 def reconcile(bench: Bench, *, now: datetime) -> str:
     """Judge what changed and what is due; return `complete`, `incomplete`, or `busy` while another process runs.
 
@@ -78,11 +67,11 @@ def reconcile(bench: Bench, *, now: datetime) -> str:
         fence = leases.take(connection, LEASE, owner=bench.owner, now=now, ttl_s=LEASE_S)
         if fence is None:
             return "busy"
-        store.take(connection, now=now, most=MOST)
+        is_work = store.take(connection, now=now, most=MOST)
     tally = Tally()
     try:
-        while _page(bench, fence, tally, now):
-            pass
+        if is_work:
+            _judge_all(bench, fence, tally, now)
         while _stray_page(bench, fence, tally, now):
             pass
         return _finish(bench, fence, tally, now)
@@ -108,30 +97,48 @@ def stale_chains(connection: Connection, chains: Mapping[str, Chain], now: datet
     return reasons
 
 
-def terms_of(bench: Bench, story: Story, periods: Mapping[str, Period], now: datetime) -> Terms:
-    """Return what the configuration of an order's source says; of one that is configured no longer nothing is recovered.
+def _judge_all(bench: Bench, fence: int, tally: Tally, now: datetime) -> None:
+    """Most orders agree in all that is said of them, and are only struck off; the others are judged one by one."""
+    after: store.Key | None = ("", "")
+    while after is not None:
+        after = _agreed_page(bench, fence, tally, after, now)
+    while _page(bench, fence, tally, now):
+        pass
 
-    `periods` tells how far each chain was read: the order's own, or any of the source where the order names none.
-    """
-    source = bench.sources.get(story.source)
-    if source is None:
-        return Terms()
-    mine = source.chains if story.chain is None else (story.chain,)
-    read = [bench.chains[name] for name in mine if name in bench.chains and bench.chains[name].is_on]
-    known = [periods[chain.name] for chain in read if chain.name in periods]
-    return Terms(
-        grace_s=source.grace_s,
-        recover=source.recover,
-        credits=source.credits,
-        live_from=source.live_from,
-        tolerance_micros=source.tolerance_micros,
-        unit_micros=source.adapter.unit_micros,
-        owns_addresses=source.address_kind == "dedicated",
-        reads_chain=bool(read) and len(known) == len(read),
-        reading_since=max((one.since for one in known if one.since is not None), default=None),
-        behind_s=max((int((now - one.until).total_seconds()) for one in known), default=0),
-        finality_s=min(FINALITY_S, max((chain.window_s for chain in read), default=FINALITY_S)),
-    )
+
+def _agreed_page(bench: Bench, fence: int, tally: Tally, after: store.Key, now: datetime) -> store.Key | None:
+    """Strike off the orders of a page that agree, in one transaction; return the last of the page, None for the last page."""
+    with writing(bench.engine) as connection:
+        _still_ours(connection, bench, fence, now)
+        keys = store.work(connection, limit=AGREED_PAGE, after=after)
+        if not keys:
+            return None
+        found = agreement.agreed(connection, keys)
+        terms = Configured(connection, bench.sources, bench.chains, now)
+        agreed = [one for one in found if _may_agree(one, terms.of(one.source, one.chain))]
+        store.write_states(connection, [_matched_row(one, now) for one in agreed if not one.stood])
+        store.done(connection, [(one.namespace, one.orderid) for one in agreed])
+        tally.count_agreed(agreed)
+    return keys[-1] if len(keys) == AGREED_PAGE else None
+
+
+def _may_agree(one: agreement.Agreed, terms: Terms) -> bool:
+    """Where an address is watched, money without a transfer is no agreement."""
+    return terms.credits and (one.has_moved or not one.has_address or not terms.reads_chain)
+
+
+def _matched_row(one: agreement.Agreed, now: datetime) -> dict[str, Any]:
+    drift = 0 if one.has_moved or one.has_provider else None
+    return {
+        "namespace": one.namespace,
+        "orderid": one.orderid,
+        "verdict": "matched",
+        "kinds": "",
+        "flags": "",
+        "drift_micros": drift,
+        "due_at": None,
+        "changed_at": now,
+    }
 
 
 def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
@@ -143,15 +150,16 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
             return 0
         found, kept = store.stories(connection, keys)
         found = claims.attach(connection, found, bench.chains, now=now)
-        periods = chain_states.periods(connection)
-        judged = [(one, judge(one, terms_of(bench, one, periods, now), now)) for one in found]
-        tally.changed += store.write_states(connection, (state_row(*one, now) for one in judged), kept)
+        terms = Configured(connection, bench.sources, bench.chains, now)
+        judged = [(one, judge(one, terms.of(one.source, one.chain), now)) for one in found]
+        store.write_states(connection, store.changed((state_row(*one, now) for one in judged), kept))
         recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])
         recoveries.withdraw(connection, [story.key for story, one in judged if one.wish is None])
         _ask(connection, bench, judged, now)
         settled = settle(connection, _findings(judged), kept.breaks, derived=DERIVED, now=now)
         store.done(connection, keys)
-        _count(judged, tally)
+        for one in judged:
+            tally.count_judged(*one)
         _tell(connection, bench, settled, tally, now)
     return len(keys)
 
@@ -221,17 +229,6 @@ def _findings(judged: Sequence[tuple[Story, Judged]]) -> list[Finding]:
     ]
 
 
-def _count(judged: Sequence[tuple[Story, Judged]], tally: Tally) -> None:
-    for story, one in judged:
-        tally.verdicts[one.verdict] += 1
-        tally.micros["credited"] += story.credited_micros
-        tally.micros["callback"] += story.told_micros or 0
-        tally.micros["provider"] += (story.provider_micros or 0) if story.is_provider_paid else 0
-        tally.micros["chain"] += story.final_micros
-        kinds = ",".join(sorted(found.kind for found in one.breaks))
-        tally.keys.update(f"{story.namespace}\x1f{story.orderid}\x1f{one.verdict}\x1f{kinds}\x1e".encode())
-
-
 def _tell(connection: Connection, bench: Bench, settled: Settled, tally: Tally, now: datetime) -> None:
     tally.opened += len(settled.fresh)
     tally.cleared += len(settled.cleared)
@@ -251,7 +248,8 @@ def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
         if before is not None and not (tally.verdicts or tally.looked_at) and not is_news:
             runs.touch(connection, before["id"], now=now)
             return state
-        manifest = _manifest(connection, tally, state, reason)
+        still_open = runs.open_by_kind(connection)
+        manifest = tally.manifest(state, reason, cut=runs.cut(connection), still_open=still_open)
         digest = sha256(manifest.encode()).hexdigest()
         if stale and is_news:
             log.error("run_incomplete", extra={"reason": reason})
@@ -269,25 +267,6 @@ def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
 def _announce(connection: Connection, bench: Bench, event_type: str, data: dict[str, Any], now: datetime) -> None:
     take_lock(connection, FEED_LOCK)
     announce_all(connection, [(event_type, data)], now=now, new_id=bench.new_id)
-
-
-def _manifest(connection: Connection, tally: Tally, state: str, reason: str) -> str:
-    """No time, id or duration: the same cut and facts give the same bytes."""
-    return spelled(
-        {
-            "format": 1,
-            "rules": RULES,
-            "state": state,
-            "reason": reason,
-            "cut": runs.cut(connection),
-            "judged": dict(tally.verdicts),
-            "micros": dict(tally.micros),
-            "opened": tally.opened,
-            "cleared": tally.cleared,
-            "open": runs.open_by_kind(connection),
-            "orders_sha256": tally.keys.hexdigest(),
-        }
-    )
 
 
 def status(engine: Engine) -> dict[str, Any]:

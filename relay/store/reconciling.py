@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, text
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, text, tuple_
 
 from relay.core.breaks import HOLDING
 from relay.core.triage import Story
-from relay.store.bulk import given, types_of, with_ids, with_rows
-from relay.store.engine import together
+from relay.store.bulk import given, types_of, with_rows
+from relay.store.engine import is_sqlite, together
 from relay.store.intake import STOP
 from relay.store.releases import STATE_AFTER_HOLD
 from relay.store.rows import breaks, dirty, dirty_work, match_states, orders
@@ -21,29 +21,22 @@ Key = tuple[str, str]
 _TIME = orders.c.created_at.type
 
 
-def take(connection: Connection, *, now: datetime, most: int) -> int:
-    """Move visible rows of the log, and orders whose time has come, to the work of this run; return how many rows.
+def take(connection: Connection, *, now: datetime, most: int) -> bool:
+    """Move visible rows of the log, and orders whose time has come, to the work of this run; tell whether there is work.
 
     What commits later stays for the next run. The caller commits before it
     reads facts, so that a change is either seen or taken again.
     """
-    ids = list(connection.scalars(select(dirty.c.id).order_by(dirty.c.id).limit(most)))
-    keys: set[Key] = set()
-    if ids:
-        keys.update(map(tuple, connection.execute(_TAKE.on(connection), given(ids))))
-    due = select(match_states.c.namespace, match_states.c.orderid).where(
-        text("due_at IS NOT NULL"), match_states.c.due_at <= now
-    )
-    keys.update(map(tuple, connection.execute(due.limit(most))))
-    if keys:
-        connection.execute(_WORK.on(connection), given(_named(keys)))
-    return len(keys)
+    for statement in _TAKE_SQLITE if is_sqlite(connection) else (_TAKE_POSTGRES,):
+        connection.execute(statement, {"most": most})
+    connection.execute(_TAKE_DUE, {"most": most, "now": now})
+    return connection.scalar(select(dirty_work.c.namespace).limit(1)) is not None
 
 
-def work(connection: Connection, *, limit: int) -> list[Key]:
-    """Return orders that are to be judged."""
-    query = select(dirty_work.c.namespace, dirty_work.c.orderid)
-    rows = connection.execute(query.order_by(dirty_work.c.namespace, dirty_work.c.orderid).limit(limit))
+def work(connection: Connection, *, limit: int, after: Key = ("", "")) -> list[Key]:
+    """Return orders that are to be judged, in their order."""
+    key = (dirty_work.c.namespace, dirty_work.c.orderid)
+    rows = connection.execute(select(*key).where(tuple_(*key) > after).order_by(*key).limit(limit))
     return [(namespace, orderid) for namespace, orderid in rows]
 
 
@@ -82,12 +75,15 @@ def _by_key(rows: Iterable[Mapping[str, Any]]) -> dict[Key, Mapping[str, Any]]:
     return {(row["namespace"], row["orderid"]): row for row in rows}
 
 
-def write_states(connection: Connection, rows: Iterable[Mapping[str, Any]], kept: Kept) -> int:
-    """Write how orders stand that stood otherwise; return how many."""
-    fresh = [row for row in rows if _differs(row, kept.states.get((row["namespace"], row["orderid"])))]
-    if fresh:
-        connection.execute(_STATES.on(connection), given(fresh))
-    return len(fresh)
+def write_states(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write how orders stand."""
+    if rows:
+        connection.execute(_STATES.on(connection), given(rows))
+
+
+def changed(rows: Iterable[Mapping[str, Any]], kept: Kept) -> list[Mapping[str, Any]]:
+    """Return those that tell of orders that stood otherwise."""
+    return [row for row in rows if _differs(row, kept.states.get((row["namespace"], row["orderid"])))]
 
 
 def _differs(row: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
@@ -138,14 +134,25 @@ def _named(keys: Collection[Key]) -> list[dict[str, str]]:
 
 
 _KEY = types_of(orders, ("namespace", "orderid"))
-_TAKE = with_ids("DELETE FROM dirty WHERE id IN (SELECT id FROM {rows} AS g) RETURNING namespace, orderid")
-_WORK = with_rows(
+# Only what the very statement deletes is taken: on Postgres other rows may become visible between two statements.
+_OLDEST = "SELECT id FROM dirty ORDER BY id LIMIT :most"
+_WORK = "INSERT INTO dirty_work (namespace, orderid) SELECT DISTINCT namespace, orderid FROM"
+_TAKE_POSTGRES = text(
+    f"""
+    WITH taken AS (DELETE FROM dirty WHERE id IN ({_OLDEST}) RETURNING namespace, orderid)
+    {_WORK} taken ON CONFLICT DO NOTHING
     """
-    INSERT INTO dirty_work (namespace, orderid) SELECT namespace, orderid FROM {rows} AS g WHERE true
-    ON CONFLICT DO NOTHING
-    """,
-    _KEY,
 )
+_TAKE_SQLITE = (
+    text(f"{_WORK} dirty WHERE id IN ({_OLDEST}) ON CONFLICT DO NOTHING"),
+    text(f"DELETE FROM dirty WHERE id IN ({_OLDEST})"),
+)
+_TAKE_DUE = text(
+    f"""
+    {_WORK} (SELECT namespace, orderid FROM match_states WHERE due_at IS NOT NULL AND due_at <= :now LIMIT :most) AS due
+    WHERE true ON CONFLICT DO NOTHING
+    """
+).bindparams(bindparam("now", type_=_TIME))
 # A row-value IN is a look-up by key; EXISTS would read the page's rows again for each order of the work.
 _DONE = with_rows(
     "DELETE FROM dirty_work WHERE (namespace, orderid) IN (SELECT g.namespace, g.orderid FROM {rows} AS g)",
@@ -153,7 +160,8 @@ _DONE = with_rows(
 )
 # One statement for each witness: joined to each other, a planner that expects one row of each would go through all
 # that one said for each order. Every join goes by an index of the order's key.
-# A CROSS JOIN holds SQLite to its order: left to itself it would go through all that is dead for each order.
+# A CROSS JOIN holds SQLite to its order, and a coalesce to the index of the event: left to itself it would go through all
+# that is dead for each order.
 _ORDERS = with_rows(
     """
     SELECT o.namespace, o.orderid, o.source, o.state, o.credited_micros, o.amount_micros, o.flags, o.registered,
@@ -162,7 +170,7 @@ _ORDERS = with_rows(
         h.amount_micros AS provider_micros, coalesce(h.unit_micros, 1) AS provider_unit, h.tx_hash AS provider_tx,
         h.occurred_at AS provider_occurred, h.changed_at AS provider_at, h.checked_at AS asked_at,
         (SELECT count(*) FROM events e CROSS JOIN deliveries d WHERE e.namespace = o.namespace AND e.orderid = o.orderid
-            AND d.event_sequence = e.sequence AND d.state = 'dead') AS dead
+            AND d.event_sequence = e.sequence AND coalesce(d.state, '') = 'dead') AS dead
     FROM {rows} AS g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid
     LEFT JOIN provider_facts h ON h.orderid = o.orderid AND h.source = (
         SELECT f.source FROM provider_facts f WHERE f.namespace = o.namespace AND f.orderid = o.orderid
