@@ -142,14 +142,13 @@ def _node(chain: Chain, node: Node) -> tuple[str, str]:
     """Return verdict and detail of a node: whether it answers, and tells of the chain and tokens of the configuration."""
     reader = Reader(chain, node)
     try:
-        head = reader.tips(()).head
-        fault = reader.identity_fault()
+        tips, fault = reader.tips(())
         lacks = reader.multicall_fault()
     except NodeFault as error:
         return "fault" if error.code == "wrong_chain" else "warning", told(error)
     if fault is not None:
         return "fault", fault
-    return ("ok", f"head {head.number}") if lacks is None else ("warning", lacks)
+    return ("ok", f"head {tips.head.number}") if lacks is None else ("warning", lacks)
 
 
 def _service(chain: Chain, service: SolidState) -> tuple[str, str]:

@@ -73,31 +73,32 @@ class Reader:
         self._chain = chain
         self._node = node
 
-    def tips(self, numbers: Collection[int]) -> Tips:
-        """Return head, final block and the blocks `numbers`, read in one batch; a wrong chain id is `wrong_chain`."""
+    def tips(self, numbers: Collection[int]) -> tuple[Tips, str | None]:
+        """Return head, final block and the blocks `numbers`, and how the node's tokens differ from the configuration (None: not).
+
+        All in one batch, for it is asked at each scan. A wrong chain id is `wrong_chain`.
+        """
         tag = tag_of(self._chain)
         asked = sorted(set(numbers))
         calls: list[Call] = [("eth_chainId", []), _block("latest"), *map(_block, map(hex, asked))]
-        told = self.ask([*calls, _block(tag)] if tag else calls)
+        calls += [_block(tag)] if tag else []
+        answers = self.ask([*calls, *self._identity()], strict=False)
+        told, identity = answers[: len(calls)], answers[len(calls) :]
+        self._refuse(told)
         chain_id = self.parsed(quantity, told[0])
         if chain_id != self._chain.chain_id:
             raise NodeFault(f"{self._node.name}: is on chain {chain_id}", code="wrong_chain")
         head = self.header_of(told[1])
         final = self.header_of(told[-1]) if tag and told[-1] is not None else None
         known = {number: self.header_of(one, number) for number, one in zip(asked, told[2:], strict=False) if one}
-        return Tips(head, final, known)
+        return Tips(head, final, known), self._identity_fault(identity)
 
-    def identity_fault(self) -> str | None:
-        """Return how the node's tokens differ from the configuration, None when they do not."""
-        calls = [
-            (method, given)
-            for token in self._chain.tokens
-            for method, given in (
-                ("eth_getCode", [token.contract, "latest"]),
-                ("eth_call", [{"to": token.contract, "data": DECIMALS}, "latest"]),
-            )
-        ]
-        told = self.ask(calls, strict=False)
+    def _identity(self) -> Iterator[Call]:
+        for token in self._chain.tokens:
+            yield ("eth_getCode", [token.contract, "latest"])
+            yield ("eth_call", [{"to": token.contract, "data": DECIMALS}, "latest"])
+
+    def _identity_fault(self, told: Sequence[object]) -> str | None:
         for token, code, decimals in zip(self._chain.tokens, told[::2], told[1::2], strict=True):
             # A node without eth_getCode (-32601) still proves the code by what it answers to decimals().
             if code in ("0x", "0x0", None):
@@ -234,11 +235,15 @@ class Reader:
             if error.code in _LESS:
                 raise TooMuch(error.detail) from error
             raise
+        if strict:
+            self._refuse(told)
+        return told
+
+    def _refuse(self, told: Sequence[object]) -> None:
         for one in told:
-            if strict and isinstance(one, NodeError):
+            if isinstance(one, NodeError):
                 words = f"{self._node.name}: {one.message}"
                 raise TooMuch(words) if is_limit(one.code, one.message) else NodeFault(words, code="refused")
-        return told
 
     def header_of(self, raw: object, number: int | None = None) -> Header:
         """Return the header that an answer is; None, or another block than `number`, is a fault."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -29,6 +30,8 @@ BUDGET = 40
 # Answers that did not come in time, after each of which fewer blocks are asked for.
 PATIENCE = 2
 LEASE_S = 300
+# New addresses of one transaction: a book of a hundred thousand may come at once.
+PAGE = 5_000
 LOOK_BACK_EVERY = timedelta(days=1)
 LOOK_BACK_S = 2 * 86_400
 # An address may be in use a little before we are told of it.
@@ -89,16 +92,15 @@ def _try_nodes(engine: Engine, chain: Chain, nodes: Sequence[Node], clock: Clock
             refusals.append(before["error"] or "resting")
             continue
         try:
-            one = Scan(engine, chain, node, clock)
-            head = one.run()
+            told = Scan(engine, chain, node, clock).run()
         except (NodeFault, DeepReorg) as error:
             refusals.append(error.code)
             failures = 1 + (before["failures"] if before is not None else 0)
             _leave_alone(engine, chain, node, error, failures=failures, now=clock(), jitter=jitter())
             continue
         with writing(engine) as connection:
-            findings.note_node(connection, chain.name, node.name, now=clock(), head_number=head)
-            store.note(connection, chain.name, stopped=None, stopped_at=None, trouble=one.trouble, scanned_at=clock())
+            findings.note_node(connection, chain.name, node.name, now=clock(), head_number=told["head_number"])
+            store.note(connection, chain.name, stopped=None, stopped_at=None, scanned_at=clock(), **told)
         return "scanned"
     return _refused(engine, chain, refusals, now=clock())
 
@@ -138,18 +140,18 @@ class Scan:
         self._reader = Reader(chain, node)
         self._clock = clock
         self._left, self._patience = BUDGET, PATIENCE
-        self.trouble: str | None = None
+        self._trouble: str | None = None
 
-    def run(self) -> int:
-        """Scan; return the node's head."""
+    def run(self) -> dict[str, Any]:
+        """Scan; return what is to be noted of the chain then, its `head_number` among it."""
         with reading(self._engine) as connection:
             state = store.states(connection)[self._chain.name]
         self._most = self._chain.span
         self._span = min(state["span"], self._most)
         place = self._place()
         asked = {place.tip, place.final} if place and place.end else set()
-        tips = self._reader.tips({number for number in asked if number >= 0})
-        self._identify()
+        tips, fault = self._reader.tips({number for number in asked if number >= 0})
+        self._identify(fault)
         final = self._final(tips, place)
         if place is None:
             place = self._begin(tips.head.number if final is None else final)
@@ -162,8 +164,8 @@ class Scan:
         self._go_on(place, tips, place.start - 1 if final is None else final)
         self._fill_in()
         self._look_back(state["looked_back_at"], state["lookback_next"])
-        self._note(identified_at=self._clock(), span=self._span, head_number=tips.head.number, head_time=tips.head.time)
-        return tips.head.number
+        seen = {"head_number": tips.head.number, "head_time": tips.head.time}
+        return seen | {"identified_at": self._clock(), "span": self._span, "trouble": self._trouble}
 
     def _among(self, named: Collection[str]) -> frozenset[str]:
         with reading(self._engine) as connection:
@@ -193,9 +195,8 @@ class Scan:
         self._note(first_block=first, reading_since=now, looked_back_at=now)
         return Place(first, None, {}, first - 1, None)
 
-    def _identify(self) -> None:
-        """Compare the tokens with the configuration, each time: it may have changed since, and then every amount is wrong."""
-        fault = self._reader.identity_fault()
+    def _identify(self, fault: str | None) -> None:
+        """Stop where the tokens differ from the configuration, each time: it may have changed since, and then every amount is wrong."""
         if fault is not None:
             log.error("token_mismatch", extra={"chain": self._chain.name, "detail": fault})
             raise NodeFault(fault, code="wrong_token")
@@ -230,8 +231,12 @@ class Scan:
         return Range(place.start, place.final, place.final_hash)
 
     def _enrol(self, place: Place) -> None:
+        while self._enrol_some(place):
+            pass
+
+    def _enrol_some(self, place: Place) -> bool:
         with writing(self._engine) as connection:
-            new = findings.unread(connection, self._chain.name)
+            new = findings.unread(connection, self._chain.name, limit=PAGE)
             now = self._clock()
             first = {
                 row["address"]: max(
@@ -243,6 +248,7 @@ class Scan:
                 for row in new
             }
             findings.enrol(connection, self._chain.name, first, until=place.tip)
+        return len(new) == PAGE
 
     def _go_on(self, place: Place, tips: Tips, final: int) -> None:
         """Read from the end of what was read to the head: final blocks by range, the others by hash."""
@@ -251,7 +257,7 @@ class Scan:
         tip = place.start - 1 if end is None else end.last
         if tips.head.number > final + self._chain.window:
             # Blocks beyond the window wait for finality to go on: said aloud, since a halt looks like a quiet chain.
-            self.trouble = "finality_stalled" if tip >= final else "catching_up"
+            self._trouble = "finality_stalled" if tip >= final else "catching_up"
         if tip >= final:
             self._read_unfinal(place, end, final, min(tips.head.number, final + self._chain.window))
 
@@ -269,7 +275,7 @@ class Scan:
     def _read_final(self, start: int, end: Range | None, final: int) -> Range | None:
         at = start if end is None else end.last + 1
         while at <= final and self._left:
-            found, last = self._piece(at, final)
+            found, last = self._stretch(at, final)
             read = Range(at, last, found.tail.hash)
             with writing(self._engine) as connection:
                 self._keep(connection, found, last)
@@ -292,6 +298,17 @@ class Scan:
             self._keep(connection, found, final)
             store.keep_blocks(connection, self._chain.name, headers)
             store.extend(connection, self._chain.name, read, start=place.start, after=end, now=self._clock())
+
+    def _stretch(self, first: int, most: int) -> tuple[Found, int]:
+        """Read pieces until something is found: what is empty needs no transaction of its own."""
+        found, last = self._piece(first, most)
+        while not (found.transfers or found.events) and last < most and self._left:
+            try:
+                found, last = self._piece(last + 1, most)
+            except NodeFault:
+                # What was read counts; whoever goes on from there hears the fault again, or does not.
+                break
+        return found, last
 
     def _piece(self, first: int, most: int, watched: Watched | None = None) -> tuple[Found, int]:
         """Read from `first` on as many blocks as the node bears, up to `most`; return them and the last one."""

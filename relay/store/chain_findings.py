@@ -46,12 +46,13 @@ def known_keys(connection: Connection, chain: str, first: int, last: int) -> set
     return {(row.tx_hash, row.log_index) for row in connection.execute(query)}
 
 
-def unread(connection: Connection, chain: str) -> list[RowMapping]:
-    """Return the addresses to be watched that no scan knows yet, with `created_at`."""
+def unread(connection: Connection, chain: str, *, limit: int) -> list[RowMapping]:
+    """Return addresses to be watched that no scan knows yet, with `created_at`."""
     query = (
         select(addresses.c.address, addresses.c.created_at)
         .where(addresses.c.chain == chain, text(UNWATCHED))
         .order_by(addresses.c.address)
+        .limit(limit)
     )
     return list(connection.execute(query).mappings())
 

@@ -147,12 +147,12 @@ def test_a_tron_node_with_its_limits_is_read(tron_node: TronNode, tron_url: str)
     tokens = (Token(contract=TOKEN, decimals=6),)
     chain = a_chain(name="tron", chain_id=CHAIN_ID, finality="solidified", tokens=tokens)
     reader = Reader(chain, a_node(tron_url))
-    tips = reader.tips({4})
+    tips, fault = reader.tips({4})
+    assert fault is None
     assert tips.final is not None
     assert (tips.head.number, tips.final.number) == (34, 15)
     assert [one.amount_micros for one in reader.read_range(0, 15, frozenset({mine})).transfers] == [5]
     assert [one.amount_micros for one in reader.read_blocks([tips.asked[4]], frozenset({mine})).transfers] == [5]
-    assert reader.identity_fault() is None
 
 
 def test_a_tron_node_tells_balances_of_its_head_alone(tron_node: TronNode, tron_url: str) -> None:

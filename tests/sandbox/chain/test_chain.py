@@ -71,8 +71,8 @@ def test_a_final_block_is_behind_a_safe_one_and_that_behind_the_head(sandbox_cha
 def test_the_token_is_where_it_is_said_to_be(sandbox_chain: SandboxChain) -> None:
     """The relay's own check of chain id, code and decimals passes, over one batch of HTTP."""
     reader = Reader(read(sandbox_chain), node(sandbox_chain))
-    assert reader.tips([0]).head.number == sandbox_chain.head
-    assert reader.identity_fault() is None
+    tips, fault = reader.tips([0])
+    assert (tips.head.number, fault) == (sandbox_chain.head, None)
     assert sandbox_chain.token == CONTRACT
 
 
