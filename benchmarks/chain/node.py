@@ -12,6 +12,8 @@ from typing import Any
 
 CHAIN_ID = 1
 TOKEN = "0x" + "a6" * 20
+MULTICALL = "0x" + "ca" * 20
+PAID_UNITS = 1_000_000
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 STRANGER = "0" * 24 + "99" * 20
 MAX_RANGE, MAX_RESULTS = 10_000, 10_000
@@ -56,6 +58,8 @@ class Node:
                 return f'"result":"{hex(self.head)}"'
             case "eth_getCode":
                 return '"result":"0x6001"'
+            case "eth_call" if given[0]["to"] == MULTICALL:
+                return f'"result":"{self._weighed(given[0]["data"], int(given[1], 16))}"'
             case "eth_call":
                 return f'"result":"0x{6:064x}"'
             case "bench_begin":
@@ -74,6 +78,23 @@ class Node:
             f'{{"number":"{hex(number)}","hash":"{_hash(number)}","parentHash":"{_hash(max(number - 1, 0))}",'
             f'"timestamp":"{seen}","transactions":[]}}'
         )
+
+    def _weighed(self, data: str, number: int) -> str:
+        """Answer aggregate3 in a block: its number, its parent's hash, and a balance for each call behind those two."""
+        words = [data[at : at + 64] for at in range(10, len(data), 64)]
+        count = int(words[1], 16)
+        asked = [words[2 + int(words[2 + call], 16) // 32 :] for call in range(2, count)]
+        # A call's data begins in its fifth word: four bytes of a selector, then an address that runs on into the sixth.
+        holders = [int((one[4] + one[5])[8:72], 16) for one in asked]
+        values = [number, int(_hash(number - 1), 16), *(self._held(one - 1, number) for one in holders)]
+        tails = "".join(f"{1:064x}{64:064x}{32:064x}{value:064x}" for value in values)
+        offsets = "".join(f"{32 * count + 128 * at:064x}" for at in range(count))
+        return f"0x{32:064x}{count:064x}{offsets}{tails}"
+
+    def _held(self, place: int, number: int) -> int:
+        """What the watched address of this place holds at the end of a block: it is paid in turn."""
+        paid = number // self.every if self.every else 0
+        return PAID_UNITS * ((paid - place) // self.watched + (place > 0)) if 0 <= place <= paid else 0
 
     def _logs(self, wanted: dict[str, Any]) -> str:
         first, last = int(wanted["fromBlock"], 16), min(int(wanted["toBlock"], 16), self.head)
@@ -111,7 +132,7 @@ def _hash(number: int) -> str:
 
 def _log(number: int, index: int, recipient: str) -> str:
     return (
-        f'{{"address":"{TOKEN}","topics":["{TRANSFER}","0x{STRANGER}","0x{recipient}"],"data":"0x{1_000_000:064x}",'
+        f'{{"address":"{TOKEN}","topics":["{TRANSFER}","0x{STRANGER}","0x{recipient}"],"data":"0x{PAID_UNITS:064x}",'
         f'"blockNumber":"{hex(number)}","blockHash":"{_hash(number)}","transactionHash":"0x{number:032x}{index:032x}",'
         f'"transactionIndex":"{hex(index)}","logIndex":"{hex(index)}","removed":false}}'
     )
