@@ -12,7 +12,7 @@ from relay.bootstrap import new_event_id, now
 from relay.core.chains import Chain
 from relay.edge.nodes import nodes_of
 from relay.errors import RelayError
-from relay.flows.claims import ask_nodes
+from relay.flows import absences, claims
 from relay.flows.matching import match
 from relay.flows.reversals import Court, judge_reorgs
 from relay.flows.scan import scan
@@ -24,7 +24,8 @@ def run() -> int:
     """Scan every chain that has nodes, once, then let orders follow what was found and lost; return how many were read."""
     chains = runtime().settings.chains
     scanned = sum(_scan(chain) == "scanned" for chain in chains.values() if chain.is_on)
-    ask_nodes(runtime().engine, chains, nodes_of, now=now())
+    claims.ask_nodes(runtime().engine, chains, nodes_of, now=now())
+    absences.ask_nodes(runtime().engine, chains, nodes_of, now=now())
     court = Court(engine=runtime().engine, chains=chains, nodes_of=nodes_of, new_id=new_event_id)
     changed = match(runtime().engine, runtime().sources, now=now(), new_id=new_event_id)
     changed += judge_reorgs(court, now=now())

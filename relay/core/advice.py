@@ -19,7 +19,7 @@ _SAID: Mapping[str, str] = {
     "paid_unannounced": "The chain shows {chain}. Callback: {callback}. Provider: {provider}.",
     "callback_unconfirmed": "The callback says {callback}, the provider {provider}.",
     "status_conflict": "Credited are {credited}, and the provider says {provider}.",
-    "phantom_credit": "Credited are {credited}, and no transfer came to {address}.",
+    "phantom_credit": "Credited are {credited}, and no transfer came to {address} ({witnesses}).",
     "amount_mismatch": "Amount: the callback says {callback}, the provider {provider}.",
     "underpaid": "Amount: the chain shows {chain}. Callback: {callback}. Provider: {provider}.",
     "overpaid": "Amount: the chain shows {chain}. Callback: {callback}. Provider: {provider}.",

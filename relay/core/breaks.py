@@ -141,9 +141,10 @@ _CLASSES = (
         "phantom_credit",
         Heading.UNBACKED,
         _ONE,
-        "credited, its address is watched, and no transfer came past finality and grace, as far as the chain was read",
+        "credited, its address is watched, and no transfer came past finality and grace, as far as the chain was read; "
+        "two nodes say so, or the only one",
         _HOLD,
-        "address, credited amount, when it was credited",
+        "address, credited amount, how many nodes confirm it in which blocks",
         "the transfer appears",
         "Look at the address in an explorer. Where no money came, take the credit back in your service and press Accept.",
     ),

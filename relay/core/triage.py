@@ -6,12 +6,13 @@ Pure; the same story, terms and moment always give the same judgement.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from relay.core.amounts import format_micros
 from relay.core.claims import Claim, trouble
 from relay.core.events import rfc3339
+from relay.core.witnesses import Absence
 
 # Grows when the same facts would be judged otherwise; each run names it.
 RULES = 3
@@ -19,6 +20,9 @@ RULES = 3
 LONGEST_WAIT_S = 45
 # The longest that a chain we read takes to call a block final, doubled.
 FINALITY_S = 1800
+# What a finding waits for besides time, and how soon it is looked at again where a chain has to be read.
+READING, NODES = "reading", "nodes"
+UNREAD = timedelta(minutes=1)
 # A source's clock may be ahead of ours by so much.
 AHEAD = timedelta(minutes=10)
 _LATE_STATES = frozenset({"creating", "created", "pending", "expired", "failed"})
@@ -34,7 +38,8 @@ class Story:
     answers, `final_*` the matched transfers in final blocks, `open_count`
     those whose block is not final yet. `refused` counts requests that were
     refused and named the order, `claim` is the transaction that witnesses
-    name where nothing of it has come to the order.
+    name where nothing of it has come to the order. `absence` is what nodes
+    confirm of an order that was credited without a transfer.
     """
 
     namespace: str
@@ -71,11 +76,17 @@ class Story:
     settled_at: datetime | None = None
     dead: int = 0
     claim: Claim | None = None
+    absence: Absence | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         """The identity of the order."""
         return (self.namespace, self.orderid)
+
+    @property
+    def said_at(self) -> datetime:
+        """When somebody said first that it is paid."""
+        return self.told_at or self.provider_at or self.created_at
 
     @property
     def is_provider_paid(self) -> bool:
@@ -98,8 +109,8 @@ class Terms:
     """What a source's configuration says of its orders.
 
     `reads_chain`: an order's chain is read, since `reading_since` (None: as
-    long as anybody knows), and final after `finality_s`. `behind_s` is how
-    old the last final block is that was read: an outage makes it grow.
+    long as anybody knows), and final after `finality_s`. `read_until` is the
+    time of the last final block that was read: in an outage it stands still.
     """
 
     grace_s: int = 300
@@ -111,18 +122,19 @@ class Terms:
     owns_addresses: bool = True
     reads_chain: bool = False
     reading_since: datetime | None = None
-    behind_s: int = 0
+    read_until: datetime | None = None
     finality_s: int = FINALITY_S
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A disagreement that is a break from `due_at` on, and pending before."""
+    """A disagreement that is a break from `due_at` on, and pending before, or while it `waits_for` the reading of a chain or for nodes."""
 
     kind: str
     due_at: datetime
     micros: int | None
     evidence: Mapping[str, str]
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +149,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """How an order stands; `due_at` is when time alone will change that."""
+    """How an order stands; `due_at` is when time alone will change that, `doubts` are what nodes have to confirm first."""
 
     verdict: str
     breaks: tuple[Found, ...] = ()
+    doubts: tuple[Found, ...] = ()
     flags: frozenset[str] = frozenset()
     drift_micros: int | None = None
     due_at: datetime | None = None
@@ -152,12 +165,16 @@ def judge(story: Story, terms: Terms, now: datetime) -> Judged:
     if not terms.credits or "observed" in story.words or _is_before_us(story, terms):
         return Judged(verdict="observed", flags=_flags(story, terms), drift_micros=_drift(story))
     found = [one for rules in _RULES for one in rules(story, terms)]
-    due = tuple(one for one in found if one.due_at <= now)
+    ripe = [one for one in found if one.due_at <= now]
+    due = tuple(one for one in ripe if not one.waits_for)
+    doubts = tuple(one for one in ripe if one.waits_for == NODES)
     waiting = [one.due_at for one in found if one.due_at > now]
+    waiting += [now + UNREAD for one in ripe if one.waits_for == READING]
     wish = _wish(story, terms) if any(one.kind == "missing_callback" for one in due) else None
     return Judged(
-        verdict=_verdict(story, is_broken=bool(due), is_waiting=bool(waiting)),
+        verdict=_verdict(story, is_broken=bool(due), is_waiting=bool(waiting or doubts)),
         breaks=due,
+        doubts=doubts,
         flags=_flags(story, terms),
         drift_micros=_drift(story),
         due_at=min(waiting, default=None),
@@ -244,15 +261,12 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
         yield _found("status_conflict", since, 0, story.credited_micros, _three_sides(story))
     if (
         story.address
+        and story.chain
         and _would_be_seen(story, terms)
         and story.credited_micros
         and not (story.final_count + story.open_count)
     ):
-        since = story.told_at or story.provider_at or story.created_at
-        told = {"address": story.address, "credited": format_micros(story.credited_micros), "chain": "no transfer"}
-        # What is not there is not missing before the chain was read past the time at which it should be there.
-        wait_s = max(FINALITY_S, terms.behind_s) + terms.grace_s
-        yield _found("phantom_credit", since, wait_s, story.credited_micros, told)
+        yield _phantom(story, terms)
     if story.credited_micros and story.open_count and not story.final_count and story.paid_at is not None:
         told = {"paid_at": rfc3339(story.paid_at), "transfers": str(story.open_count)}
         yield _found("unfinal_credit", story.paid_at, terms.finality_s + terms.grace_s, story.credited_micros, told)
@@ -263,9 +277,21 @@ def _claimed(story: Story, terms: Terms) -> Iterator[Found]:
     found = trouble(story.claim, story.chain) if is_believed and story.claim is not None else None
     if found is not None:
         kind, evidence = found
-        since = story.told_at or story.provider_at or story.created_at
         # What is held for it is told of at once: no scan that is under way could change that.
-        yield _found(kind, since, 0 if story.state == "held" else terms.grace_s, _said(story), evidence)
+        yield _found(kind, story.said_at, 0 if story.state == "held" else terms.grace_s, _said(story), evidence)
+
+
+def _phantom(story: Story, terms: Terms) -> Found:
+    """What is not there is not missing before the chain was read past the time at which it should be there, and nodes say so."""
+    told = {"address": story.address or "", "credited": format_micros(story.credited_micros), "chain": "no transfer"}
+    if story.absence is not None:
+        blocks = f"{story.absence.first_block}-{story.absence.last_block}"
+        told |= {"witnesses": story.absence.witnesses, "blocks": blocks}
+    found = _found("phantom_credit", story.said_at, FINALITY_S + terms.grace_s, story.credited_micros, told)
+    needed = story.said_at + timedelta(seconds=terms.grace_s)
+    if terms.read_until is not None and terms.read_until < needed:
+        return replace(found, waits_for=READING)
+    return found if story.absence is not None else replace(found, waits_for=NODES)
 
 
 def _would_be_seen(story: Story, terms: Terms) -> bool:

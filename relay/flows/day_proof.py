@@ -95,7 +95,7 @@ def _compare(
     """Add how orders stand, as it is kept and as it is judged now, to both sums; return those that differ."""
     stories, kept = reconciling.stories(connection, [(row["namespace"], row["orderid"]) for row in rows])
     stories = claims.attach(connection, stories, bench.chains, now=now)
-    terms = Configured(connection, bench.sources, bench.chains, now)
+    terms = Configured(connection, bench.sources, bench.chains)
     differing: list[tuple[str, str]] = []
     for story in stories:
         judged = judge(story, terms.of(story.source, story.chain), now)

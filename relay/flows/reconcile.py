@@ -17,13 +17,13 @@ from relay.core.orders import Finding
 from relay.core.sources import Source
 from relay.core.triage import Judged, Story, Terms, judge
 from relay.errors import RelayError
-from relay.flows import claims, strays
+from relay.flows import absences, claims, strays
 from relay.flows.break_news import MOST_TOLD, tell
 from relay.flows.outcomes import announce_all
 from relay.flows.settling import Settled, finding, settle
 from relay.flows.tally import Tally
 from relay.flows.terms import Configured
-from relay.store import agreement, leases, polls, recoveries, runs
+from relay.store import agreement, leases, polls, recoveries, runs, testimonies
 from relay.store import chain as chain_states
 from relay.store import reconciling as store
 from relay.store.engine import FEED_LOCK, reading, take_lock, writing
@@ -81,9 +81,9 @@ def reconcile(bench: Bench, *, now: datetime) -> str:
 
 
 def stale_chains(connection: Connection, chains: Mapping[str, Chain], now: datetime) -> dict[str, str]:
-    """Return the chains that are on and cannot be believed to be read, each with the reason."""
+    """Return the chains that are on and cannot be believed, each with the reason: not read, or its nodes are not at one."""
     known = chain_states.states(connection)
-    reasons = {}
+    reasons = {name: why for name, why in testimonies.doubts(connection, "contradicted").items() if name in chains}
     for name, chain in sorted(chains.items()):
         row = known.get(name)
         if not chain.is_on:
@@ -114,7 +114,7 @@ def _agreed_page(bench: Bench, fence: int, tally: Tally, after: store.Key, now: 
         if not keys:
             return None
         found = agreement.agreed(connection, keys)
-        terms = Configured(connection, bench.sources, bench.chains, now)
+        terms = Configured(connection, bench.sources, bench.chains)
         agreed = [one for one in found if _may_agree(one, terms.of(one.source, one.chain))]
         store.write_states(connection, [_matched_row(one, now) for one in agreed if not one.stood])
         store.done(connection, [(one.namespace, one.orderid) for one in agreed])
@@ -150,9 +150,10 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
             return 0
         found, kept = store.stories(connection, keys)
         found = claims.attach(connection, found, bench.chains, now=now)
-        terms = Configured(connection, bench.sources, bench.chains, now)
+        terms = Configured(connection, bench.sources, bench.chains)
         judged = [(one, judge(one, terms.of(one.source, one.chain), now)) for one in found]
         store.write_states(connection, store.changed((state_row(*one, now) for one in judged), kept))
+        absences.follow(connection, judged, kept.asked, bench.sources, now=now)
         recoveries.propose(connection, [_recovery(*one, now) for one in judged if one[1].wish is not None])
         recoveries.withdraw(connection, [story.key for story, one in judged if one.wish is None])
         _ask(connection, bench, judged, now)
@@ -241,6 +242,9 @@ def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
     with writing(bench.engine) as connection:
         _still_ours(connection, bench, fence, now)
         stale = stale_chains(connection, bench.chains, now)
+        # A finding that waits for a second node keeps nothing from being recovered, and is not hidden by a run that is whole.
+        for name, why in testimonies.doubts(connection, "unanswered").items():
+            stale[name] = f"{stale[name]}, {why}" if name in stale else why
         state = "incomplete" if stale else "complete"
         reason = "; ".join(f"{name} {why}" for name, why in stale.items())
         before = runs.last(connection)

@@ -18,7 +18,7 @@ from relay.core.orders import Finding, Order, Ruling
 from relay.flows.ledger import Ledger
 from relay.flows.witnesses import ask_whether_gone
 from relay.ports import Node
-from relay.store import break_list, intake
+from relay.store import break_list, intake, testimonies
 from relay.store import reversals as store
 from relay.store.engine import reading, writing
 from relay.store.releases import announced
@@ -50,8 +50,8 @@ def judge_reorgs(court: Court, *, now: datetime) -> int:
     """
     with reading(court.engine) as connection:
         found = store.suspects(connection)
-    if not found:
-        return 0
+        if not found and not testimonies.has_reorgs(connection):
+            return 0
     due = [one for one in found if _due(court, one, now)][:MOST]
     words = _testimonies(court, [one for one in due if _due(court, one, now) == REVERSED])
     changed = sum(_judge(court, key, words, now) for key in sorted({one.key for one in due}))
@@ -66,21 +66,19 @@ def _due(court: Court, one: Suspect, now: datetime) -> str | None:
 
 
 def _testimonies(court: Court, lost: Sequence[Suspect]) -> dict[TransferKey, str]:
-    """Return how each loss is stated; one that may not be stated yet is left out."""
-    words = {}
+    """Return how each loss is stated; one that may not be stated yet is left out, and makes the runs incomplete."""
+    words, doubted = {}, {}
     for one in lost:
         chain = court.chains[one.moved.chain]
-        testimony = ask_whether_gone(court.nodes_of(chain), one.moved.tx_hash)
-        if testimony.is_enough:
-            words[one.moved.key] = testimony.words
-        else:
-            told = {
-                "chain": chain.name,
-                "tx_hash": one.moved.tx_hash,
-                "gone": testimony.agree,
-                "nodes": testimony.asked,
-            }
-            log.warning("loss_unconfirmed", extra=told)
+        said = ask_whether_gone(court.nodes_of(chain), one.moved.tx_hash)
+        if said.is_enough:
+            words[one.moved.key] = said.words
+            continue
+        doubted[one.key] = {"chain": chain.name, "state": said.state, "agree": said.agree}
+        told = {"chain": chain.name, "tx_hash": one.moved.tx_hash, "gone": said.agree, "nodes": said.asked}
+        log.warning("loss_unconfirmed", extra=told)
+    with writing(court.engine) as connection:
+        testimonies.note_reorgs(connection, doubted)
     return words
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -16,10 +15,8 @@ from relay.store import chain as store
 class Configured:
     """The terms of a moment; of all orders of a source and a chain they are the same."""
 
-    def __init__(
-        self, connection: Connection, sources: Mapping[str, Source], chains: Mapping[str, Chain], now: datetime
-    ) -> None:
-        self._sources, self._chains, self._now = sources, chains, now
+    def __init__(self, connection: Connection, sources: Mapping[str, Source], chains: Mapping[str, Chain]) -> None:
+        self._sources, self._chains = sources, chains
         self._periods = store.periods(connection)
         self._known: dict[tuple[str, str | None], Terms] = {}
 
@@ -46,6 +43,6 @@ class Configured:
             owns_addresses=source.address_kind == "dedicated",
             reads_chain=bool(read) and len(known) == len(read),
             reading_since=max((one.since for one in known if one.since is not None), default=None),
-            behind_s=max((int((self._now - one.until).total_seconds()) for one in known), default=0),
+            read_until=min((one.until for one in known), default=None),
             finality_s=min(FINALITY_S, max((one.window_s for one in read), default=FINALITY_S)),
         )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.core.chains import Chain
-from relay.core.facts import Transfer
-from relay.core.logs import TRANSFER, Log, parse_log, transfer_of
+from relay.core.witnesses import in_words
 from relay.errors import NodeFault
 from relay.flows.chain_reading import Reader
 from relay.ports import Node
 
 ENOUGH = 2
+TransferKey = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,14 @@ class Testimony:
         return not self.contradicted and self.agree >= min(ENOUGH, max(self.asked, 1))
 
     @property
+    def state(self) -> str:
+        """How it is kept: `confirmed`, `contradicted`, or `unanswered` while too few have said anything."""
+        return "contradicted" if self.contradicted else "confirmed" if self.is_enough else "unanswered"
+
+    @property
     def words(self) -> str:
         """How it is stated."""
-        return "one witness" if self.agree == 1 else f"{self.agree} witnesses"
+        return in_words(self.agree)
 
 
 def ask_whether_gone(nodes: Sequence[Node], tx_hash: str) -> Testimony:
@@ -51,26 +56,16 @@ def _receipt(node: Node, tx_hash: str) -> object:
     return told
 
 
-def confirm_transfer(nodes: Sequence[Node], chain: Chain, moved: Transfer) -> Testimony:
-    """Ask every node whether a transfer stands: a receipt of a success, in that very block, with that very log.
-
-    A node that has the receipt otherwise, or none, contradicts; one that does not answer says nothing.
-    """
-    told = [_receipt(node, moved.tx_hash) for node in nodes]
-    said = [_stands(one, chain, moved) for one in told if one is None or _is_receipt(one)]
-    return Testimony(sum(said), len(nodes), not all(said))
-
-
 def confirm_absence(
-    nodes: Sequence[Node], chain: Chain, address: str, blocks: tuple[int, int], known: Sequence[Transfer]
+    nodes: Sequence[Node], chain: Chain, address: str, blocks: tuple[int, int], known: Collection[TransferKey]
 ) -> Testimony:
-    """Ask every node whether, beside the `known`, no transfer came to an address in blocks (first, last, both included).
+    """Ask every node whether, beside the `known` (by their keys), no transfer came to an address in blocks (first, last, both included).
 
     That an order was credited without a transfer is stated by this. A node
     whose head is not past the blocks, or that does not answer, says nothing.
     """
     agree, contradicted = 0, False
-    mine = {one.key for one in known}
+    mine = set(known)
     for node in nodes:
         try:
             found = _received(Reader(chain, node), chain, address, blocks)
@@ -88,25 +83,3 @@ def _received(reader: Reader, chain: Chain, address: str, blocks: tuple[int, int
         moved = reader.read_range(first, last, frozenset({address})).transfers
         found |= {one.key for one in moved if one.recipient == address}
     return found
-
-
-def _is_receipt(told: object) -> bool:
-    return isinstance(told, Mapping) and told.get("status") in {"0x0", "0x1"}
-
-
-def _stands(told: object, chain: Chain, moved: Transfer) -> bool:
-    if not isinstance(told, Mapping) or told["status"] != "0x1" or not isinstance(told.get("logs"), list):
-        return False
-    try:
-        logs = [parse_log(one) for one in told["logs"]]
-        return any(_is_of(log, chain, moved) for log in logs)
-    except ValueError:
-        return False
-
-
-def _is_of(log: Log, chain: Chain, moved: Transfer) -> bool:
-    if (log.index, log.block_hash, log.topics[:1]) != (moved.log_index, moved.block_hash, (TRANSFER,)):
-        return False
-    found = transfer_of(log, chain, block_time=moved.block_time)
-    names = ("contract", "sender", "recipient", "amount_micros", "rest")
-    return found is not None and all(getattr(found, name) == getattr(moved, name) for name in names)

@@ -81,6 +81,8 @@ _AGREED = with_rows(
                 WHERE b.namespace = o.namespace AND b.orderid = o.orderid AND b.state = 'open')
             AND NOT EXISTS (SELECT 1 FROM recoveries r
                 WHERE r.namespace = o.namespace AND r.orderid = o.orderid AND r.state IN ('due', 'stopped'))
+            AND NOT EXISTS (SELECT 1 FROM testimonies y
+                WHERE y.kind = 'phantom_credit' AND y.namespace = o.namespace AND y.orderid = o.orderid)
             AND NOT EXISTS (SELECT 1 FROM events e CROSS JOIN deliveries d
                 WHERE e.namespace = o.namespace AND e.orderid = o.orderid
                 AND d.event_sequence = e.sequence AND coalesce(d.state, '') = 'dead')

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, text, 
 
 from relay.core.breaks import HOLDING
 from relay.core.triage import Story
+from relay.core.witnesses import Absence
 from relay.store.bulk import given, types_of, with_rows
 from relay.store.engine import is_sqlite, together
 from relay.store.intake import STOP
@@ -47,19 +48,20 @@ def done(connection: Connection, keys: Collection[Key]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What earlier runs wrote of orders: the breaks that they have, by id, and how each stood, by its key."""
+    """What earlier runs wrote of orders: the breaks that they have, by id, how each stood, and what nodes were asked, by its key."""
 
     breaks: Mapping[str, Mapping[str, Any]]
     states: Mapping[Key, Mapping[str, Any]]
+    asked: Collection[Key]
 
 
 def stories(connection: Connection, keys: Collection[Key]) -> tuple[list[Story], Kept]:
     """Return what the witnesses of orders say, and what is kept of them."""
     asked = given(_named(keys))
-    statements = (_ORDERS, _TOLD, _MOVED, _BREAKS, _STOOD)
-    rows, told, moved, known, stood = together(connection, *((one.on(connection), asked) for one in statements))
-    witnesses = (_by_key(told), _by_key(moved))
-    kept = Kept({row["id"]: row for row in known}, _by_key(stood))
+    statements = (_ORDERS, _TOLD, _MOVED, _BREAKS, _STOOD, _CONFIRMED)
+    rows, told, moved, known, stood, heard = together(connection, *((one.on(connection), asked) for one in statements))
+    witnesses = (_by_key(told), _by_key(moved), _absences(heard))
+    kept = Kept({row["id"]: row for row in known}, _by_key(stood), _by_key(heard).keys())
     return [_story(row, *witnesses) for row in rows], kept
 
 
@@ -69,6 +71,16 @@ def _story(order: Mapping[str, Any], *witnesses: Mapping[Key, Mapping[str, Any]]
     for witness in witnesses:
         known |= witness.get((order["namespace"], order["orderid"]), {})
     return Story(**known)
+
+
+def _absences(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Absence]]:
+    """What nodes confirm; of what they do not confirm the story says nothing."""
+    found = {}
+    for row in rows:
+        if row["state"] == "confirmed":
+            blocks = {name: row[name] for name in ("first_block", "last_block")}
+            found[row["namespace"], row["orderid"]] = {"absence": Absence(agree=row["agree"], **blocks)}
+    return found
 
 
 def _by_key(rows: Iterable[Mapping[str, Any]]) -> dict[Key, Mapping[str, Any]]:
@@ -231,6 +243,13 @@ _STOOD = with_rows(
     """,
     _KEY,
     due_at=_TIME,
+)
+_CONFIRMED = with_rows(
+    """
+    SELECT t.namespace, t.orderid, t.state, t.agree, t.first_block, t.last_block FROM {rows} AS g
+    JOIN testimonies t ON t.kind = 'phantom_credit' AND t.namespace = g.namespace AND t.orderid = g.orderid
+    """,
+    _KEY,
 )
 _STATES = with_rows(
     f"""

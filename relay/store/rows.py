@@ -50,6 +50,7 @@ chain_cuts: Table = tables.ChainCut.__table__  # type: ignore[attr-defined]  # a
 day_proofs: Table = tables.DayProof.__table__  # type: ignore[attr-defined]  # as above
 day_gaps: Table = tables.DayGap.__table__  # type: ignore[attr-defined]  # as above
 matches: Table = tables.Match.__table__  # type: ignore[attr-defined]  # as above
+testimonies: Table = tables.Testimony.__table__  # type: ignore[attr-defined]  # as above
 inquiries: Table = tables.Inquiry.__table__  # type: ignore[attr-defined]  # as above
 address_scans: Table = tables.AddressScan.__table__  # type: ignore[attr-defined]  # as above
 users: Table = tables.User.__table__  # type: ignore[attr-defined]  # as above

@@ -11,6 +11,7 @@ import pytest
 from relay.core.breaks import CLASSES, DERIVED
 from relay.core.claims import Claim
 from relay.core.triage import LONGEST_WAIT_S, Judged, Story, Terms, judge
+from relay.core.witnesses import Absence
 from tests.builders import NOON
 
 BOTH = Terms(recover="provider+chain", reads_chain=True, unit_micros=100)
@@ -34,6 +35,7 @@ CHAIN = {
     "last_tx": TX,
 }
 CALLBACK = {"told_micros": 3_000_000, "told_at": NOON, "state": "succeeded", "credited_micros": 3_000_000}
+UNSEEN: dict[str, Any] = {"chain": "tron", "address": "0xaa"}
 NO_CLAIM: dict[str, Any] = {"claim": None}
 # What opens each class, and what ends it.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -41,7 +43,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "paid_unannounced": (CHAIN, CALLBACK | PROVIDER),
     "callback_unconfirmed": (CALLBACK | {"provider_status": "pending", "asked_at": LATER}, PROVIDER),
     "status_conflict": (CALLBACK | {"provider_status": "failed", "provider_at": NOON}, PROVIDER),
-    "phantom_credit": (CALLBACK | {"address": "0xaa"}, CHAIN),
+    "phantom_credit": (CALLBACK | UNSEEN | {"absence": Absence(agree=2, first_block=1, last_block=9)}, CHAIN),
     "amount_mismatch": (CALLBACK | PROVIDER | {"provider_micros": 2_000_000}, {"provider_micros": 3_000_000}),
     "underpaid": (CALLBACK | CHAIN | {"final_micros": 2_000_000}, {"final_micros": 3_000_000}),
     "overpaid": (CALLBACK | CHAIN | {"final_micros": 4_000_000}, {"told_micros": 4_000_000}),
@@ -176,10 +178,20 @@ def test_what_was_credited_before_a_chain_was_read_is_no_phantom() -> None:
 def test_what_an_outage_of_the_chain_hides_is_no_phantom() -> None:
     """The chain must have been read past the time at which the transfer should stand; until then the order is pending."""
     story = a_story(**CASES["phantom_credit"][0])
-    read_until = NOON + timedelta(seconds=BOTH.grace_s)
+    enough = NOON + timedelta(seconds=BOTH.grace_s)
     for hours in (1, 24):
         now = NOON + timedelta(hours=hours)
-        short = judge(story, replace(BOTH, behind_s=hours * 3600 - BOTH.grace_s + 1), now)
-        assert (kinds(short), short.verdict, short.due_at) == (set(), "pending", now + timedelta(seconds=1))
-        past = replace(BOTH, behind_s=int((now - read_until).total_seconds()))
-        assert kinds(judge(story, past, now)) == {"phantom_credit"}
+        short = judge(story, replace(BOTH, read_until=enough - timedelta(seconds=1)), now)
+        assert (kinds(short), short.doubts, short.verdict) == (set(), (), "pending")
+        assert short.due_at == now + timedelta(minutes=1)
+        assert kinds(judge(story, replace(BOTH, read_until=enough), now)) == {"phantom_credit"}
+
+
+def test_a_credit_without_a_transfer_is_doubted_until_nodes_confirm_it() -> None:
+    """It waits for them, not for time, and says how many they were."""
+    doubted = judge(a_story(**CALLBACK | UNSEEN), BOTH, LATER)
+    assert (doubted.verdict, doubted.breaks, doubted.due_at) == ("pending", (), None)
+    assert [one.kind for one in doubted.doubts] == ["phantom_credit"]
+    alone = Absence(agree=1, first_block=3, last_block=9)
+    (found,) = judge(a_story(**CALLBACK | UNSEEN, absence=alone), BOTH, LATER).breaks
+    assert (found.evidence["witnesses"], found.evidence["blocks"]) == ("one witness", "3-9")

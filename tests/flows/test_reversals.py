@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from relay.core.chains import NodeURL
 from relay.errors import NodeFault
+from relay.flows.reconcile import Bench, reconcile
 from relay.flows.reversals import Court, judge_reorgs
 from relay.flows.witnesses import ask_whether_gone
 from relay.ports import NodeError
-from relay.store.rows import breaks, events
+from relay.store import testimonies
+from relay.store.engine import reading
+from relay.store.rows import breaks, events, runs
 from tests.flows.test_matching import Matcher, an_open_order
 from tests.flows.test_scan import MINE, Desk
 from tests.nodes.scripted import STRANGER, Block, a_chain, moved
@@ -62,6 +67,25 @@ class Story:
             new_id=self.matcher.new_id,
         )
         return judge_reorgs(court, now=now)
+
+    def doubts(self) -> dict[str, str]:
+        """What nodes do not confirm."""
+        with reading(self.desk.engine) as connection:
+            return testimonies.doubts(connection, "contradicted", "unanswered")
+
+    def run(self) -> tuple[str, str]:
+        """Let the reconciler come by; return how its run ended, and why."""
+        chain = replace(self.desk.chain, nodes=(NodeURL(name="1:node", url="https://node.example"),))
+        bench = Bench(
+            engine=self.desk.engine,
+            sources={"crossing": self.matcher.source},
+            chains={"ethereum": chain},
+            new_id=self.matcher.new_id,
+            owner="me",
+        )
+        reconcile(bench, now=self.desk.now)
+        row = self.matcher.rows(runs)[-1]
+        return row.state, row.reason
 
     def lose(self) -> None:
         """Replace the block without the transfer."""
@@ -162,10 +186,32 @@ def test_a_second_witness_must_agree_where_there_is_one(story: Story) -> None:
     for nodes in ([GONE, STANDS], [GONE, SILENT], [GONE, REFUSES]):
         story.nodes = nodes
         assert story.go_on(minutes=30) == 0
+        assert list(story.doubts()) == ["ethereum"]
     assert story.order == ("succeeded", 3_000_000)
     story.nodes = [GONE, REVERTED]
     assert story.go_on() == 1
+    assert story.doubts() == {}
     assert json.loads(story.matcher.rows(breaks)[0].evidence)["witnesses"] == "2 witnesses"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"),
+    [([GONE, STANDS], "nodes disagree about 1 finding"), ([GONE, SILENT], "no second node confirms 1 finding")],
+)
+def test_nodes_that_disagree_about_a_loss_make_the_run_incomplete(
+    story: Story, nodes: list[Witness], reason: str
+) -> None:
+    """With the reason, until they agree or the money is back."""
+    story.lose()
+    story.go_on()
+    story.finalise()
+    story.nodes = nodes
+    story.go_on(minutes=30)
+    assert story.run() == ("incomplete", f"ethereum {reason}")
+    story.bring_back()
+    story.finalise()
+    story.go_on()
+    assert story.run() == ("complete", "")
 
 
 def test_a_chain_that_is_configured_no_longer_states_nothing(story: Story) -> None:

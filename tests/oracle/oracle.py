@@ -16,7 +16,17 @@ from sqlalchemy import Engine, Table, select
 from relay.core.chains import Chain
 from relay.core.sources import Source
 from relay.store.engine import reading
-from relay.store.rows import callbacks, chains, deliveries, events, matches, orders, provider_facts, transfers
+from relay.store.rows import (
+    callbacks,
+    chains,
+    deliveries,
+    events,
+    matches,
+    orders,
+    provider_facts,
+    testimonies,
+    transfers,
+)
 
 SOON, AHEAD, LONGEST_FINAL = timedelta(seconds=45), timedelta(minutes=10), timedelta(minutes=30)
 WAITING = {"creating", "created", "pending", "expired", "failed"}
@@ -77,6 +87,7 @@ class Case:
             }
             mine = {tuple(row[name] for name in ("chain", "tx_hash", "log_index")): row for row in rows(matches)}
             told = {row["sequence"] for row in self.events}
+            self.is_confirmed = any(row["state"] == "confirmed" for row in rows(testimonies))
             self.read_until: Any = max((row["final_time"] for row in _all(connection, chains)), default=None)
             self.dead = sum(
                 row["state"] == "dead" and row["event_sequence"] in told for row in _all(connection, deliveries)
@@ -86,6 +97,10 @@ class Case:
             for key, match in mine.items()
             if match["reversed_at"] is None and moved[key]["orphaned_at"] is None
         ]
+
+    def is_missed(self, since: datetime) -> bool:
+        """Whether a transfer is known to be missing: the chain was read past its time, and nodes say so."""
+        return self.read_until is not None and self.read_until >= since and self.is_confirmed
 
     @property
     def credited(self) -> int:
@@ -104,6 +119,11 @@ class Oracle:
         self.engine, self.source, self.chain = engine, source, chain
 
     @property
+    def _grace(self) -> timedelta:
+        """What a witness may lag."""
+        return timedelta(seconds=self.source.grace_s)
+
+    @property
     def _final(self) -> timedelta:
         """How long a transfer may take to be final: half an hour, or what its chain takes."""
         return LONGEST_FINAL if self.chain is None else min(LONGEST_FINAL, timedelta(seconds=self.chain.window_s))
@@ -115,8 +135,8 @@ class Oracle:
         opinion = Opinion(
             credited=case.credited, told=told.callback or 0, provider=told.provider or 0, chain=told.final or 0
         )
-        for kind, since, micros in self._found(case, told, now):
-            if since <= now:
+        for kind, since, micros in self._found(case, told):
+            if since <= now and (kind != "phantom_credit" or case.is_missed(told.first_heard + self._grace)):
                 opinion.breaks[kind] = micros
             else:
                 opinion.waits.add(kind)
@@ -132,13 +152,13 @@ class Oracle:
         somebody = (told.callback, told.provider, told.final)
         return "matched" if case.credited or any(one is not None for one in somebody) else "unpaid"
 
-    def _found(self, case: Case, told: Told, now: datetime) -> Iterator[tuple[str, datetime, int | None]]:
+    def _found(self, case: Case, told: Told) -> Iterator[tuple[str, datetime, int | None]]:
         """Each class with the moment from which on it is a break."""
-        grace = timedelta(seconds=self.source.grace_s)
+        grace = self._grace
         if told.callback is None and not case.credited and case.order["state"] in WAITING:
             yield from self._owed(case, told, grace)
         if case.credited:
-            yield from self._unbacked(case, told, grace, now)
+            yield from self._unbacked(case, told, grace)
         asked_since = told.callback is not None and told.word is not None and told.asked_at > told.callback_at
         if asked_since and told.word in {"pending", "unknown"}:
             yield "callback_unconfirmed", told.callback_at + grace, told.callback
@@ -165,14 +185,11 @@ class Oracle:
         if told.final is not None and told.is_late:
             yield "late_payment", told.paid_at, told.final
 
-    def _unbacked(
-        self, case: Case, told: Told, grace: timedelta, now: datetime
-    ) -> Iterator[tuple[str, datetime, int | None]]:
+    def _unbacked(self, case: Case, told: Told, grace: timedelta) -> Iterator[tuple[str, datetime, int | None]]:
         if told.word in {"failed", "expired", "refunded"}:
             yield "status_conflict", told.word_at, case.credited
         if self.chain is not None and case.order["address"] and not case.moves:
-            wait = max(self._final, now - case.read_until)
-            yield "phantom_credit", told.first_heard + wait + grace, case.credited
+            yield "phantom_credit", told.first_heard + LONGEST_FINAL + grace, case.credited
         if case.moves and told.final is None:
             yield "unfinal_credit", told.paid_at + self._final + grace, case.credited
 

@@ -89,7 +89,8 @@ def test_the_reconciler_and_the_oracle_agree(engine: Engine) -> None:
     def try_it(terms: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
         world = World(stage, **terms)
         told(world, steps)
-        for seconds in (0, 4_000, 100_000):
+        # What waited for a chain to be read is looked at again within a minute.
+        for seconds in (60, 4_000, 100_000):
             world.wait(seconds)
             world.round()
             opinions = opinions_of(world)

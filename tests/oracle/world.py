@@ -33,7 +33,7 @@ from relay.flows.recovery import recover
 from relay.flows.register import Registry, register_orders
 from relay.flows.reversals import Court, judge_reorgs
 from relay.store import chain as chain_states
-from relay.store import chain_findings, provider_facts
+from relay.store import chain_findings, provider_facts, reconciling, testimonies
 from relay.store.engine import reading, writing
 from relay.store.rows import breaks, callbacks, deliveries, events, match_states
 from relay.store.rows import provider_facts as provider_facts_rows
@@ -239,9 +239,24 @@ class World:
         expire(self.engine, self.bench.sources, now=self.at, new_id=self.new_id)
         end_grace(self.engine, self.bench.sources, now=self.at, new_id=self.new_id)
         ended = reconcile(self.bench, now=self.at)
+        if not outage and self._confirm():
+            ended = reconcile(self.bench, now=self.at)
         if recover(self.bench, self.door, now=self.at):
             ended = reconcile(self.bench, now=self.at)
         return ended
+
+    def _confirm(self) -> bool:
+        """Let two nodes confirm what is doubted: that nothing came. What the reader missed is no part of these stories."""
+        with writing(self.engine) as connection:
+            due = testimonies.due(connection, now=self.at, limit=10)
+            keys = [(row["namespace"], row["orderid"]) for row in due]
+            for key in keys:
+                testimonies.note(
+                    connection, key, state="confirmed", agree=2, first_block=1, last_block=self.final, look_at=None
+                )
+            if keys:
+                reconciling.mark(connection, keys)
+        return bool(keys)
 
     def stand(self, orderid: str) -> Stand:
         """Read how the reconciler left an order."""

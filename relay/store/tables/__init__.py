@@ -22,6 +22,7 @@ from relay.store.tables.chain import (
     Match,
     NamedTransaction,
     ScanRange,
+    Testimony,
     TokenEvent,
     Transfer,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "SignInFailure",
     "SourceState",
     "Statement",
+    "Testimony",
     "TokenEvent",
     "Transfer",
     "User",

@@ -278,6 +278,34 @@ class NamedTransaction(SQLModel, table=True):
     contract: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
+class Testimony(SQLModel, table=True):
+    """What nodes say of a finding about an order that two of them have to confirm before it is stated.
+
+    A credit without a transfer is confirmed for the blocks of a time; `look_at` is when nodes are asked next.
+    """
+
+    __tablename__ = "testimonies"
+    __table_args__ = (
+        partial("ix_testimonies_look", "look_at", where="look_at IS NOT NULL"),
+        partial("ix_testimonies_doubted", "chain", where="state IN ('contradicted', 'unanswered')"),
+        CheckConstraint("kind IN ('phantom_credit', 'reorged_out')", name="kind"),
+        CheckConstraint("state IN ('asked', 'confirmed', 'contradicted', 'unanswered')", name="state"),
+    )
+
+    kind: str = Field(primary_key=True)
+    namespace: str = Field(primary_key=True)
+    orderid: str = Field(primary_key=True)
+    chain: str
+    address: str = ""
+    from_at: datetime | None = None
+    until_at: datetime | None = None
+    first_block: int | None = Field(default=None, sa_type=BigInteger)
+    last_block: int | None = Field(default=None, sa_type=BigInteger)
+    state: str
+    agree: int = 0
+    look_at: datetime | None = None
+
+
 class Inquiry(SQLModel, table=True):
     """A transaction that somebody asked about and no scan has read: what the nodes said of it, as JSON."""
 
