@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
+from relay.core.amounts import MICROS
 from relay.core.exports import Sheet
 
 # Nothing that a stranger wrote becomes a formula, a link or a number.
@@ -25,6 +26,7 @@ _PLAIN = {
 _MONEY = "#,##0.000000;[Red](#,##0.000000);-"
 _LONGEST = 32_767
 _AMOUNTS, _NOTHING = ("money", "exact"), Decimal("0.000000")
+_SHAPES = {"money": "money", "exact": "money", "number": "number", "time": "time", "local": "time"}
 
 
 def write_workbook(path: Path, sheets: Iterable[Sheet], made_at: datetime) -> None:
@@ -52,51 +54,49 @@ def _write(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
     for place, column in enumerate(sheet.columns):
         page.set_column(place, place, 20 if column.kind in _AMOUNTS else 24)
         page.write_string(0, place, column.name, formats["head"])
-    sums, last = {column.name: _NOTHING for column in sheet.columns if column.kind in _AMOUNTS}, 0
+    writers = [_writer(page, place, column.kind, sheet.zone, formats) for place, column in enumerate(sheet.columns)]
+    fields = [column.field for column in sheet.columns]
+    sums: dict[int, int | Decimal] = {place: 0 for place, column in enumerate(sheet.columns) if column.kind in _AMOUNTS}
+    last = 0
     for last, row in enumerate(sheet.rows, start=1):
-        for place, column in enumerate(sheet.columns):
-            value = row.get(column.field)
+        for place, (write, name) in enumerate(zip(writers, fields, strict=True)):
+            value = row.get(name)
             if value is not None:
-                _cell(page, (last, place), column.kind, _there(column.kind, value, sheet.zone), formats)
-            if column.kind in _AMOUNTS and value is not None:
-                sums[column.name] += _amount(column.kind, value)
+                write(last, value)
+                if place in sums:
+                    sums[place] += value if type(value) is int else Decimal(value)
     if last:
         page.autofilter(0, 0, last, len(sheet.columns) - 1)
     if sheet.totals:
         _totals(page, sheet, sums, last, formats)
 
 
-def _cell(page: Any, where: tuple[int, int], kind: str, value: Any, formats: Mapping[str, Any]) -> None:
-    match kind:
-        case "money" | "exact":
-            page.write_number(*where, _amount(kind, value), formats["money"])
-        case "number":
-            page.write_number(*where, value, formats["number"])
-        case "time" | "local":
-            page.write_datetime(*where, value.replace(tzinfo=None), formats["time"])
-        case _:
-            page.write_string(*where, str(value).replace("\0", "")[:_LONGEST], formats["text"])
+def _writer(page: Any, place: int, kind: str, zone: str, formats: Mapping[str, Any]) -> Callable[[int, Any], None]:
+    """Return what writes a value into a column: a number, a time as the clocks of the column show it, or a text."""
+    shape = formats[_SHAPES.get(kind, "text")]
+    clocks = {"time": UTC, "local": ZoneInfo(zone)}.get(kind)
+    if kind == "money":
+        return lambda row, value: page.write_number(row, place, value / MICROS, shape)
+    if kind in ("exact", "number"):
+        return lambda row, value: page.write_number(row, place, Decimal(value), shape)
+    if clocks is not None:
+        return lambda row, value: page.write_datetime(row, place, value.astimezone(clocks).replace(tzinfo=None), shape)
+    return lambda row, value: page.write_string(row, place, str(value).replace("\0", "")[:_LONGEST], shape)
 
 
-def _there(kind: str, value: Any, zone: str) -> Any:
-    """Return a time as the clocks of its column show it, and anything else as it is."""
-    zones = {"time": UTC, "local": ZoneInfo(zone)}
-    return value.astimezone(zones[kind]) if kind in zones else value
-
-
-def _amount(kind: str, value: Any) -> Decimal:
-    return Decimal(value).scaleb(-6) if kind == "money" else Decimal(value)
-
-
-def _totals(page: Any, sheet: Sheet, sums: Mapping[str, Decimal], last: int, formats: Mapping[str, Any]) -> None:
+def _totals(page: Any, sheet: Sheet, sums: Mapping[int, int | Decimal], last: int, formats: Mapping[str, Any]) -> None:
     """Formulas for who goes on calculating, and below them the same as text: exact, and the control total of every other export."""
-    money = [(place, column.name) for place, column in enumerate(sheet.columns) if column.kind in _AMOUNTS]
     # A row that was left cannot be written to again.
     page.write_string(last + 1, 0, f"Total of {last} rows", formats["head"])
-    for place, name in money:
+    told = {place: _in_usdt(sheet.columns[place].kind, one) for place, one in sums.items()}
+    for place, total in told.items():
         letter = xlsxwriter.utility.xl_col_to_name(place)
         formula = f"=SUM({letter}2:{letter}{max(last + 1, 2)})"
-        page.write_formula(last + 1, place, formula, formats["total"], sums[name])
+        page.write_formula(last + 1, place, formula, formats["total"], total)
     page.write_string(last + 2, 0, "Control total", formats["head"])
-    for place, name in money:
-        page.write_string(last + 2, place, f"{sums[name]:f}", formats["text"])
+    for place, total in told.items():
+        page.write_string(last + 2, place, f"{total:f}", formats["text"])
+
+
+def _in_usdt(kind: str, total: int | Decimal) -> Decimal:
+    return Decimal(total).scaleb(-6) if kind == "money" else _NOTHING + total
