@@ -148,7 +148,7 @@ def reopen(shell: Shell, *, day: str, reason: str | None) -> None:
 @pass_shell
 def export(shell: Shell, *, day: str, out: Path) -> None:
     """Write the evidence of a sealed day; `python -I verify.py` in it needs nothing of ours."""
-    out.write_bytes(_evidence(shell, day))
+    _evidence(shell, day, out)
     say(f"{out}: unpack it and run python -I verify.py .", day=day, file=str(out))
 
 
@@ -162,7 +162,7 @@ def verify(shell: Shell, context: click.Context, *, day: str, rpc: tuple[str, ..
     """Verify the evidence of a sealed day as an auditor would; exit 1 when something does not hold."""
     with tempfile.TemporaryDirectory() as place:
         archive = Path(place) / "evidence.zip"
-        archive.write_bytes(_evidence(shell, day))
+        _evidence(shell, day, archive)
         program = Path(day_files.__file__).parents[1] / "evidence" / "verify.py"
         nodes = [part for one in rpc for part in ("--rpc", one)]
         done = subprocess.run(
@@ -173,12 +173,13 @@ def verify(shell: Shell, context: click.Context, *, day: str, rpc: tuple[str, ..
         context.exit(FAILED)
 
 
-def _evidence(shell: Shell, day: str) -> bytes:
+def _evidence(shell: Shell, day: str, out: Path) -> None:
     with snapshot(shell.runtime.engine) as connection:
         row = closes.current(connection, day)
         if row is None or row["seal"] is None:
             raise NotFound("this day is not sealed")
-        return day_files.evidence(row, closes.files(connection, day, row["version"]), closes.keys(connection))
+        with out.open("wb") as target:
+            day_files.evidence(target, row, closes.files(connection, day, row["version"]), closes.keys(connection))
 
 
 def _day(shell: Shell, name: str) -> Day:

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping
@@ -60,7 +62,7 @@ class Draft:
     obstacles: Sequence[str]
     decisions: Sequence[Mapping[str, Any]]
     manifest: str
-    files: Mapping[str, tuple[str, bytes]]
+    files: Mapping[str, tuple[str, Path]]
 
 
 def prepare(desk: Desk, day: Day, *, actor: Actor | None, now: datetime, around: str = "") -> None:
@@ -70,10 +72,14 @@ def prepare(desk: Desk, day: Day, *, actor: Actor | None, now: datetime, around:
     Raises Conflict, naming all that stands in the way, or when it is sealed.
     """
     version, previous = _place(desk, day)
-    made = draft(desk, day, version=version, previous=previous, now=now, around=around.strip())
-    if made.obstacles:
-        raise Conflict("; ".join(made.obstacles))
-    who = CLOCK if actor is None else actor.id
+    with TemporaryDirectory() as place:
+        made = draft(desk, day, version=version, previous=previous, now=now, around=around.strip(), folder=Path(place))
+        if made.obstacles:
+            raise Conflict("; ".join(made.obstacles))
+        _keep(desk, day, made, version, who=CLOCK if actor is None else actor.id, now=now)
+
+
+def _keep(desk: Desk, day: Day, made: Draft, version: int, *, who: str, now: datetime) -> None:
     row = {
         "day": day.name,
         "version": version,
@@ -192,13 +198,22 @@ def oldest_open(connection: Connection, calendar: Calendar, now: datetime) -> Da
     return day_named(connection, calendar, of)
 
 
-def draft(desk: Desk, day: Day, *, version: int, previous: str | None, now: datetime, around: str = "") -> Draft:
-    """Return what a close would say now, from one snapshot, with the bytes of its files."""
+def draft(
+    desk: Desk,
+    day: Day,
+    *,
+    version: int,
+    previous: str | None,
+    now: datetime,
+    around: str = "",
+    folder: Path | None = None,
+) -> Draft:
+    """Return what a close would say now, from one snapshot; its files are written to a folder where one is given."""
     with snapshot(desk.engine) as connection:
         statement = statement_of(connection, day, desk.sources, desk.chains, now=now)
         found = closes.breaks_of(connection, day)
         decisions = day_files.decisions(connection, day, found)
-        controls, files = day_files.written(connection, day, found)
+        controls, files = day_files.written(connection, day, found, folder)
         items = open_items(connection, day, found)
     manifest = manifest_of(
         statement,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files as resources
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from sqlalchemy import Connection, RowMapping
 
@@ -24,32 +25,56 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _MONEY = ("order.release", "recovery.release", "recovery.refuse", "transfer.credit")
 _DECISIONS = ("order.release", "order.take", "break.resolve", "break.accept", "break.note", "break.assign")
 
-Files = dict[str, tuple[str, bytes]]
+Files = dict[str, tuple[str, Path]]
 
 
-def written(connection: Connection, day: Day, found: Sequence[RowMapping]) -> tuple[dict[str, Any], Files]:
-    """Return what each file comes to, and the files with their SHA-256."""
-    bounds = day_facts.callback_bounds(connection, day)
-    tables: dict[str, tuple[Sequence[Column], Iterable[Mapping[Any, Any]]]] = {
-        "orders.csv": (ITEMS, day_facts.items(connection, day)),
-        "breaks.csv": (BREAKS, found),
-        "transfers.csv": (TRANSFERS, closes.transfers_of(connection, day)),
-        "cash.csv": (CASH, cash_rows(connection, day)),
-    }
-    lists: dict[str, Iterable[Mapping[str, Any]]] = {
-        "callbacks.jsonl": map(_callback, closes.callbacks_of(connection, *bounds, day)),
-        "audit.jsonl": map(_act, closes.acts_between(connection, day.start, day.end)),
-    }
+def written(
+    connection: Connection, day: Day, found: Sequence[RowMapping], folder: Path | None
+) -> tuple[dict[str, Any], Files]:
+    """Write the files of a day to a folder; return what each comes to, and each with its SHA-256.
+
+    Without a folder nothing is written, and only what they come to is returned.
+    """
     controls, files = {}, {}
-    for name, (columns, rows) in tables.items():
+    for name, pieces_of in _files(connection, day, found).items():
         control = Control()
-        content = b"".join(csv_of(columns, rows, zone=day.zone, control=control, business_day=day.name))
-        controls[name], files[name] = control.told(), content
-    for name, lines in lists.items():
-        control = Control()
-        content = b"".join(control.add_bytes(f"{canonical(line)}\n".encode("utf-8", "replace")) for line in lines)
-        controls[name], files[name] = control.told() | {"rows": content.count(b"\n")}, content
-    return controls, {name: (controls[name]["sha256"], content) for name, content in files.items()}
+        pieces = pieces_of(control)
+        if folder is None:
+            deque(pieces, maxlen=0)
+        else:
+            with (folder / name).open("wb") as file:
+                file.writelines(pieces)
+        controls[name] = control.told()
+        files[name] = (controls[name]["sha256"], (folder or Path()) / name)
+    return controls, {} if folder is None else files
+
+
+def _files(
+    connection: Connection, day: Day, found: Sequence[RowMapping]
+) -> dict[str, Callable[[Control], Iterator[bytes]]]:
+    """Return for each file what spells it, a piece at a time."""
+    bounds = day_facts.callback_bounds(connection, day)
+
+    def table(columns: Sequence[Column], rows: Iterable[Mapping[Any, Any]]) -> Callable[[Control], Iterator[bytes]]:
+        return lambda control: csv_of(columns, rows, zone=day.zone, control=control, business_day=day.name)
+
+    def lines(told: Iterable[Mapping[str, Any]]) -> Callable[[Control], Iterator[bytes]]:
+        return lambda control: _lines(told, control)
+
+    return {
+        "orders.csv": table(ITEMS, day_facts.items(connection, day)),
+        "breaks.csv": table(BREAKS, found),
+        "transfers.csv": table(TRANSFERS, closes.transfers_of(connection, day)),
+        "cash.csv": table(CASH, cash_rows(connection, day)),
+        "callbacks.jsonl": lines(map(_callback, closes.callbacks_of(connection, *bounds, day))),
+        "audit.jsonl": lines(map(_act, closes.acts_between(connection, day.start, day.end))),
+    }
+
+
+def _lines(told: Iterable[Mapping[str, Any]], control: Control) -> Iterator[bytes]:
+    for line in told:
+        control.rows += 1
+        yield control.add_bytes(f"{canonical(line)}\n".encode("utf-8", "replace"))
 
 
 def cash_rows(connection: Connection, day: Day) -> list[dict[str, Any]]:
@@ -86,18 +111,18 @@ def _paid(connection: Connection, subject: str) -> int | None:
     return None if order is None else order["amount_micros"]
 
 
-def evidence(row: RowMapping, contents: Iterable[tuple[str, bytes]], keys: Sequence[RowMapping]) -> bytes:
-    """Return the zip that an auditor verifies alone: manifest, seal, files, public keys, and the program that checks them."""
-    target = io.BytesIO()
+def evidence(
+    target: IO[bytes], row: RowMapping, contents: Iterable[tuple[str, Iterable[bytes]]], keys: Sequence[RowMapping]
+) -> None:
+    """Write the zip that an auditor verifies alone: manifest, seal, files, public keys, and the program that checks them."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as zipped:
         seal = {"sealed": row["sealed"], "signature": row["seal"], "key_id": row["key_id"]}
-        _put(zipped, "manifest.json", row["manifest"].encode())
-        _put(zipped, "seal.json", canonical(seal).encode())
-        _put(zipped, "keys.json", canonical({"keys": public_keys(keys)}).encode())
-        _put(zipped, "verify.py", resources("relay.evidence").joinpath("verify.py").read_bytes())
-        for name, content in contents:
-            _put(zipped, name, content)
-    return target.getvalue()
+        _put(zipped, "manifest.json", [row["manifest"].encode()])
+        _put(zipped, "seal.json", [canonical(seal).encode()])
+        _put(zipped, "keys.json", [canonical({"keys": public_keys(keys)}).encode()])
+        _put(zipped, "verify.py", [resources("relay.evidence").joinpath("verify.py").read_bytes()])
+        for name, pieces in contents:
+            _put(zipped, name, pieces)
 
 
 def public_keys(keys: Sequence[RowMapping]) -> list[dict[str, str]]:
@@ -113,8 +138,12 @@ def public_keys(keys: Sequence[RowMapping]) -> list[dict[str, str]]:
     ]
 
 
-def _put(zipped: zipfile.ZipFile, name: str, content: bytes) -> None:
-    zipped.writestr(zipfile.ZipInfo(name, _NO_TIME), content, zipfile.ZIP_DEFLATED)
+def _put(zipped: zipfile.ZipFile, name: str, pieces: Iterable[bytes]) -> None:
+    entry = zipfile.ZipInfo(name, _NO_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with zipped.open(entry, "w") as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 def _callback(row: RowMapping) -> dict[str, Any]:

@@ -5,13 +5,40 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    RowMapping,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from relay.core.days import Day
-from relay.store.rows import audit, breaks, callbacks, day_closes, day_files, month_closes, seal_keys, transfers
+from relay.store.rows import (
+    audit,
+    breaks,
+    callbacks,
+    day_closes,
+    day_file_parts,
+    day_files,
+    month_closes,
+    seal_keys,
+    transfers,
+)
 
 _TIME = day_closes.c.starts_at.type
+# So many bytes of a file are compressed, written and read at a time.
+PART = 4 * 1024 * 1024
 
 
 def current(connection: Connection, day: str) -> RowMapping | None:
@@ -44,15 +71,26 @@ def between(connection: Connection, first: str, end: str) -> list[RowMapping]:
     return list(connection.execute(select(day_closes).where(*named).order_by(day_closes.c.day)).mappings())
 
 
-def prepare(connection: Connection, row: Mapping[str, object], files: Mapping[str, tuple[str, bytes]]) -> None:
-    """Store a prepared version with its files in place of one that was prepared before."""
+def prepare(connection: Connection, row: Mapping[str, object], files: Mapping[str, tuple[str, Path]]) -> None:
+    """Store a prepared version with its files, each with its SHA-256, in place of one that was prepared before."""
     key = {name: row[name] for name in ("day", "version")}
-    connection.execute(delete(day_closes).where(*(day_closes.c[name] == value for name, value in key.items())))
-    connection.execute(delete(day_files).where(*(day_files.c[name] == value for name, value in key.items())))
+    for table in (day_closes, day_files, day_file_parts):
+        connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
     connection.execute(insert(day_closes), dict(row))
-    for name, (sha256, content) in files.items():
-        kept = {**key, "name": name, "sha256": sha256, "content": zlib.compress(content)}
-        connection.execute(insert(day_files), kept)
+    for name, (sha256, path) in files.items():
+        _keep(connection, {**key, "name": name}, sha256, path)
+
+
+def _keep(connection: Connection, key: Mapping[str, object], sha256: str, path: Path) -> None:
+    """Store a file: a small one whole, as an older release reads it, a large one in parts."""
+    is_small = path.stat().st_size <= PART
+    content = zlib.compress(path.read_bytes()) if is_small else b""
+    connection.execute(insert(day_files), {**key, "sha256": sha256, "content": content})
+    if not is_small:
+        with path.open("rb") as file:
+            for number, part in enumerate(iter(partial(file.read, PART), b"")):
+                told = {**key, "number": number, "content": zlib.compress(part)}
+                connection.execute(insert(day_file_parts), told)
 
 
 def change(connection: Connection, day: str, *, was: str, **columns: object) -> bool:
@@ -61,14 +99,34 @@ def change(connection: Connection, day: str, *, was: str, **columns: object) -> 
     return bool(connection.execute(update(day_closes).where(still).values(**columns)).rowcount)
 
 
-def files(connection: Connection, day: str, version: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a version, one at a time."""
-    query = select(day_files.c.name).where(day_files.c.day == day, day_files.c.version == version)
-    for name in list(connection.execute(query.order_by(day_files.c.name)).scalars()):
-        one = select(day_files.c.content).where(
-            day_files.c.day == day, day_files.c.version == version, day_files.c.name == name
-        )
-        yield name, zlib.decompress(connection.execute(one).scalar_one())
+def files(connection: Connection, day: str, version: int) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yield the files of a version, one at a time, each as the pieces of its content."""
+    mine = (day_files.c.day == day, day_files.c.version == version)
+    for name in list(connection.execute(select(day_files.c.name).where(*mine).order_by(day_files.c.name)).scalars()):
+        yield name, pieces(connection, day, version, name)
+
+
+def has_file(connection: Connection, day: str, version: int, name: str) -> bool:
+    """Tell whether a version has kept a file."""
+    return connection.execute(select(day_files.c.name).where(*_file(day_files, day, version, name))).first() is not None
+
+
+def pieces(connection: Connection, day: str, version: int, name: str) -> Iterator[bytes]:
+    """Yield the content of a file, some megabytes at a time."""
+    whole = connection.scalar(select(day_files.c.content).where(*_file(day_files, day, version, name)))
+    if whole:
+        yield zlib.decompress(whole)
+        return
+    query = select(day_file_parts.c.content).where(*_file(day_file_parts, day, version, name))
+    for number in count():
+        part = connection.scalar(query.where(day_file_parts.c.number == number))
+        if part is None:
+            return
+        yield zlib.decompress(part)
+
+
+def _file(table: Table, day: str, version: int, name: str) -> tuple[ColumnElement[bool], ...]:
+    return table.c.day == day, table.c.version == version, table.c.name == name
 
 
 def breaks_of(connection: Connection, day: Day) -> list[RowMapping]:
@@ -85,22 +143,29 @@ def lacking(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]
     return list(connection.execute(query.order_by(breaks.c.severity, breaks.c.first_seen).limit(limit)).mappings())
 
 
-def transfers_of(connection: Connection, day: Day) -> list[RowMapping]:
-    """Return the final transfers of a day, each with the order it paid."""
-    return list(connection.execute(_TRANSFERS, {"start": day.start, "end": day.end}).mappings())
+def transfers_of(connection: Connection, day: Day) -> Iterator[RowMapping]:
+    """Yield the final transfers of a day, each with the order it paid."""
+    return _streamed(connection, _TRANSFERS, {"start": day.start, "end": day.end})
 
 
-def callbacks_of(connection: Connection, first_id: int, last_id: int, day: Day) -> list[RowMapping]:
-    """Return the callbacks that came on a day and were kept, with their bytes."""
+def callbacks_of(connection: Connection, first_id: int, last_id: int, day: Day) -> Iterator[RowMapping]:
+    """Yield the callbacks that came on a day and were kept, with their bytes."""
     came = (callbacks.c.received_at >= day.start, callbacks.c.received_at < day.end, callbacks.c.verdict != "rejected")
     query = select(callbacks).where(callbacks.c.id >= first_id, callbacks.c.id < last_id, *came)
-    return list(connection.execute(query.order_by(callbacks.c.id)).mappings())
+    return _streamed(connection, query.order_by(callbacks.c.id))
 
 
-def acts_between(connection: Connection, start: datetime, end: datetime) -> list[RowMapping]:
-    """Return the acts of a span of time, in their order."""
+def acts_between(connection: Connection, start: datetime, end: datetime) -> Iterator[RowMapping]:
+    """Yield the acts of a span of time, in their order."""
     query = select(audit).where(audit.c.at >= start, audit.c.at < end).order_by(audit.c.sequence)
-    return list(connection.execute(query).mappings())
+    return _streamed(connection, query)
+
+
+def _streamed(
+    connection: Connection, query: Executable, given: Mapping[str, object] | None = None
+) -> Iterator[RowMapping]:
+    with connection.execute(query, given or {}, execution_options={"yield_per": 500}) as rows:
+        yield from rows.mappings()
 
 
 def month_approval(connection: Connection, month: str) -> RowMapping | None:

@@ -57,6 +57,7 @@ users: Table = tables.User.__table__  # type: ignore[attr-defined]  # as above
 sessions: Table = tables.Session.__table__  # type: ignore[attr-defined]  # as above
 day_closes: Table = tables.DayClose.__table__  # type: ignore[attr-defined]  # as above
 day_files: Table = tables.DayFile.__table__  # type: ignore[attr-defined]  # as above
+day_file_parts: Table = tables.DayFilePart.__table__  # type: ignore[attr-defined]  # as above
 seal_keys: Table = tables.SealKey.__table__  # type: ignore[attr-defined]  # as above
 month_closes: Table = tables.MonthClose.__table__  # type: ignore[attr-defined]  # as above
 hold_notes: Table = tables.HoldNote.__table__  # type: ignore[attr-defined]  # as above

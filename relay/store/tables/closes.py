@@ -58,6 +58,18 @@ class DayFile(SQLModel, table=True):
     content: bytes = Field(sa_type=LargeBinary)
 
 
+class DayFilePart(SQLModel, table=True):
+    """A part of a file that is too large for one row, compressed by itself; the row of the file has no content then."""
+
+    __tablename__ = "day_file_parts"
+
+    day: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    content: bytes = Field(sa_type=LargeBinary)
+
+
 class SealKey(SQLModel, table=True):
     """A key that seals days, Ed25519; `private` is wrapped, and absent where the environment holds it. Public keys stay for ever."""
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from flask import Blueprint, Response, redirect, request
 from sqlalchemy import Connection, RowMapping
@@ -21,6 +26,8 @@ from relay.web.finance.days import day_of
 from relay.web.pages import HEADERS
 
 routes = Blueprint("closes", __name__)
+
+PIECE = 1024 * 1024
 
 
 @routes.post("/finance/<day>/prepare")
@@ -105,12 +112,22 @@ def reopen(day: str) -> AnyResponse:
 @person("preparer", "approver")
 def evidence(day: str) -> Response:
     """Hand out the evidence of a sealed day, or of a version of it that was reopened."""
-    with snapshot(runtime().engine) as connection:
+    with ExitStack() as opened, snapshot(runtime().engine) as connection:
         row = _sealed(connection, day_of(day).name, request.args.get("version", ""))
+        # What is larger than a piece lies on the disk until it was sent.
+        spool = opened.enter_context(SpooledTemporaryFile(max_size=PIECE))
         files = closes.files(connection, row["day"], row["version"])
-        content = day_files.evidence(row, files, closes.keys(connection))
-    name = f"evidence-{row['day']}-v{row['version']}.zip"
-    return download(content, name, "application/zip")
+        day_files.evidence(spool, row, files, closes.keys(connection))
+        opened.pop_all()
+    answer = download(_sent(spool), f"evidence-{row['day']}-v{row['version']}.zip", "application/zip")
+    answer.call_on_close(spool.close)
+    return answer
+
+
+def _sent(spool: IO[bytes]) -> Iterator[bytes]:
+    with spool:
+        spool.seek(0)
+        yield from iter(partial(spool.read, PIECE), b"")
 
 
 @routes.get("/finance/<day>/manifest.json")
@@ -152,7 +169,7 @@ def keys() -> Response:
     return Response(json.dumps({"keys": found}), content_type="application/json")
 
 
-def download(content: bytes, name: str, content_type: str) -> Response:
+def download(content: bytes | Iterator[bytes], name: str, content_type: str) -> Response:
     """Return a file to be kept, not shown."""
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, headers=headers, content_type=content_type)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, redirect, stream_with_context
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import desk_of, now
@@ -28,13 +28,13 @@ from relay.web.console.frame import READERS, framed
 from relay.web.context import actor, runtime
 from relay.web.finance.closes import download
 from relay.web.finance.days import day_of
-from relay.web.pages import HEADERS
 
 routes = Blueprint("exports", __name__)
 
 NAMES = ("statement", "orders", "breaks", "pending", "transfers", "cash")
 JOB = "jobs.workbook.run"
-LOST_AFTER = timedelta(minutes=2)
+# A page that waits looks again so often; a job that has made nothing for so long is begun once more.
+AGAIN, LOST_AFTER = timedelta(seconds=3), timedelta(minutes=5)
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -47,14 +47,9 @@ def as_csv(day: str, name: str) -> Response:
         raise NotFound(f"there are {', '.join(NAMES)}")
     with reading(runtime().engine) as connection:
         row = closes.current(connection, asked.name)
-        kept = {} if row is None else dict(closes.files(connection, row["day"], row["version"]))
-    file = f"{name}-{asked.name}.csv"
-    if f"{name}.csv" in kept:
-        return download(kept[f"{name}.csv"], file, "text/csv; charset=utf-8")
-    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{file}"'}
-    return Response(
-        stream_with_context(_streamed(asked, name)), headers=headers, content_type="text/csv; charset=utf-8"
-    )
+        is_kept = row is not None and closes.has_file(connection, row["day"], row["version"], f"{name}.csv")
+    pieces = _kept(row, f"{name}.csv") if row is not None and is_kept else _streamed(asked, name)
+    return download(stream_with_context(pieces), f"{name}-{asked.name}.csv", "text/csv; charset=utf-8")
 
 
 @routes.get("/finance/<day>/statement.xlsx")
@@ -83,11 +78,12 @@ def awaited(day: str, id: str) -> Response:  # noqa: A002  # named as the rule n
         raise NotFound("this workbook was kept for a day; ask for another")
     if row["made_at"] is not None:
         return download(workbooks.content(row), f"statement-{asked.name}.xlsx", XLSX)
-    if now() - row["asked_at"] > LOST_AFTER:
-        # Its job may have been lost with Redis; made twice it is the same.
+    waited = now() - row["asked_at"]
+    if waited > LOST_AFTER and waited % LOST_AFTER < AGAIN:
+        # Its job may have been lost with Redis; made twice it is the same, but a slow one is not begun at each look.
         runtime().queue.enqueue(JOB, id)
     shown = framed("awaited.html", "statement", day=asked, row=row, now=now())
-    shown.headers["Refresh"] = "3"
+    shown.headers["Refresh"] = str(AGAIN.seconds)
     return shown
 
 
@@ -98,6 +94,11 @@ def _asked(day: Day) -> AnyResponse:
         workbooks.ask(connection, export_id, day.name, by=actor().id, now=moment)
     runtime().queue.enqueue(JOB, export_id)
     return redirect(f"/finance/{day.name}/workbooks/{export_id}", code=303)
+
+
+def _kept(row: RowMapping, name: str) -> Iterator[bytes]:
+    with snapshot(runtime().engine) as connection:
+        yield from closes.pieces(connection, row["day"], row["version"], name)
 
 
 def _streamed(day: Day, name: str) -> Iterator[bytes]:
