@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
-from relay.core.amounts import MICROS
 from relay.core.exports import Sheet
 
 # Nothing that a stranger wrote becomes a formula, a link or a number.
@@ -76,7 +75,7 @@ def _writer(page: Any, place: int, kind: str, zone: str, formats: Mapping[str, A
     shape = formats[_SHAPES.get(kind, "text")]
     clocks = {"time": UTC, "local": ZoneInfo(zone)}.get(kind)
     if kind == "money":
-        return lambda row, value: page.write_number(row, place, value / MICROS, shape)
+        return lambda row, value: page.write_number(row, place, Decimal(value).scaleb(-6), shape)
     if kind in ("exact", "number"):
         return lambda row, value: page.write_number(row, place, Decimal(value), shape)
     if clocks is not None:
