@@ -19,7 +19,7 @@ from relay.core.sources import Source
 from relay.flows import creation
 from relay.flows.confirmation import reconsider
 from relay.flows.creation import Creator
-from relay.store import creations, orders, paces, polls, provider_facts, sources
+from relay.store import creations, orders, paces, polls, provider_answers, provider_facts, sources
 from relay.store.engine import reading, writing
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ def ask(poller: Poller, source: Source, key: creations.Key) -> Asked:
     now, changed = creator.clock(), 0
     with writing(creator.engine) as connection:
         sources.note_answer(connection, source.name, is_clear=is_clear, now=now)
+        provider_answers.heard(connection, source.name, key, *_told(answer), now=now)
     if isinstance(answer, ProviderFact):
         with writing(creator.engine) as connection:
             new = provider_facts.record(connection, [answer], now=now)
@@ -136,6 +137,21 @@ def _answer(creator: Creator, source: Source, key: creations.Key) -> ProviderFac
     if reply.status is None:
         return Unclear(reply.error or "")
     return read_fact(call, source=source.name, namespace=key[0], orderid=key[1], status=reply.status, body=reply.body)
+
+
+def _told(answer: ProviderFact | Absent | Busy | Unclear) -> tuple[str, dict[str, object]]:
+    """Return what kind of answer it was, and what it said."""
+    match answer:
+        case ProviderFact():
+            names = ("raw_status", "amount_micros", "provider_order_id", "tx_hash")
+            said = {name: getattr(answer, name) for name in names if getattr(answer, name) is not None}
+            return "answer", {"status": answer.status and answer.status.value, **said}
+        case Unclear():
+            return "unclear", {"reason": answer.reason}
+        case Absent():
+            return "absent", {}
+        case Busy():
+            return "busy", {}
 
 
 def _settle_request(creator: Creator, source: Source, key: creations.Key, answer: ProviderFact | Absent) -> None:

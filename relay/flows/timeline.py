@@ -15,11 +15,31 @@ from relay.core.chain_addresses import family_of, show_address
 from relay.core.hashes import show_hash
 from relay.core.sources import Source
 from relay.errors import NotFound
-from relay.store import audit, callbacks, creations, deliveries, events, matching, orders, provider_facts
+from relay.store import (
+    audit,
+    callbacks,
+    creations,
+    deliveries,
+    events,
+    matching,
+    orders,
+    provider_answers,
+    provider_facts,
+)
 from relay.store.engine import reading
 
 What = Literal[
-    "created", "creation", "callback", "provider", "transfer", "event", "delivery", "acknowledged", "break", "act"
+    "created",
+    "creation",
+    "callback",
+    "poll",
+    "provider",
+    "transfer",
+    "event",
+    "delivery",
+    "acknowledged",
+    "break",
+    "act",
 ]
 # Of each kind; an order that has more is under attack, and its list of callbacks shows the rest.
 MOST = 500
@@ -73,6 +93,7 @@ def timeline_of(
         steps += [_delivery(row) for row in sent]
         steps += [_acknowledged(row) for row in sent if row["state"] == "delivered"]
         steps += [_provider(row) for row in provider_facts.of_order(connection, *key)]
+        steps += [_poll(row) for row in provider_answers.of_order(connection, *key)]
         steps += [_transfer(row) for row in matching.of_order(connection, *key)]
         steps += [_break(row) for row in orders.breaks_of(connection, *key, most=MOST)]
         if owner is None:
@@ -106,6 +127,12 @@ def _creation(row: RowMapping) -> Step:
 def _provider(row: RowMapping) -> Step:
     names = ("source", "via", "status", "raw_status", "amount_micros", "tx_hash", "occurred_at", "checked_at")
     return _step(row["changed_at"], "provider", row, *names)
+
+
+def _poll(row: RowMapping) -> Step:
+    """The provider was asked; what it said, how often in a row, and until when."""
+    told = _step(row["first_at"], "poll", row, "source", "said", "times", "last_at")
+    return Step(told.at, told.what, told.id, {**told.facts, **json.loads(row["content"])})
 
 
 def _act(row: RowMapping) -> Step:

@@ -35,6 +35,7 @@ firings: Table = tables.Firing.__table__  # type: ignore[attr-defined]  # as abo
 creations: Table = tables.Creation.__table__  # type: ignore[attr-defined]  # as above
 addresses: Table = tables.Address.__table__  # type: ignore[attr-defined]  # as above
 provider_facts: Table = tables.ProviderFact.__table__  # type: ignore[attr-defined]  # as above
+provider_answers: Table = tables.ProviderAnswer.__table__  # type: ignore[attr-defined]  # as above
 polls: Table = tables.Poll.__table__  # type: ignore[attr-defined]  # as above
 statements: Table = tables.Statement.__table__  # type: ignore[attr-defined]  # as above
 paces: Table = tables.Pace.__table__  # type: ignore[attr-defined]  # as above

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, update
 
 from relay.flows.polling import Poller, poll
 from relay.ports import Reply
-from relay.store import paces, polls, rows
+from relay.store import paces, polls, provider_answers, rows
 from relay.store.engine import reading, writing
 from tests.builders import NOON
 from tests.fakes import numbered_ids
@@ -284,3 +284,35 @@ def test_a_provider_that_is_away_stops_nothing(world: World) -> None:
     away = replace(world.creator, provider=Away())
     assert poll(Poller(creator=away, new_id=numbered_ids()), for_s=8) == 0
     assert world.one(rows.polls, "sh-1")["tries"] == 1
+
+
+def test_every_answer_is_kept_that_said_something_else(world: World) -> None:
+    """Three times not paid, then nothing that can be read, then paid: three rows, each with how often and until when."""
+    world.create()
+    world.provider.paid["sh-1"] = {"status": 0, "amount": "3.5", "t": 1_700_000_000}
+    for _ in range(3):
+        world.clock.pass_by(3_700)
+        polled(world)
+    world.provider.paid["sh-1"] = {"status": 1, "amount": "3.5", "txid": "ab", "t": 1_700_000_000}
+    world.clock.pass_by(3_700)
+    polled(world)
+    with reading(world.engine) as connection:
+        found = provider_answers.of_order(connection, "crossing", "sh-1")
+    assert [row["said"] for row in found] == ["answer", "answer"]
+    assert [row["times"] for row in found] == [3, 1]
+    assert found[0]["first_at"] < found[0]["last_at"] < found[1]["first_at"]
+    assert '"status":"succeeded"' in found[1]["content"]
+
+
+def test_answers_that_go_to_and_fro_are_bounded(engine: Engine) -> None:
+    """The newest stay; those of another order are not touched."""
+    with writing(engine) as connection:
+        provider_answers.heard(connection, "crossing", ("crossing", "other"), "absent", {}, now=NOON)
+        for number in range(2 * provider_answers.MOST):
+            said = {"reason": f"answer {number}"}
+            at = NOON + timedelta(seconds=number)
+            provider_answers.heard(connection, "crossing", ("crossing", "sh-1"), "unclear", said, now=at)
+        found = provider_answers.of_order(connection, "crossing", "sh-1")
+        other = provider_answers.of_order(connection, "crossing", "other")
+    assert (len(found), len(other)) == (provider_answers.MOST, 1)
+    assert found[-1]["content"] == f'{{"reason":"answer {2 * provider_answers.MOST - 1}"}}'

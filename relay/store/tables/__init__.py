@@ -51,7 +51,7 @@ from relay.store.tables.operations import (
     Mark,
     SourceState,
 )
-from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderFact, Statement
+from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderAnswer, ProviderFact, Statement
 from relay.store.tables.people import Session, SignInFailure, User
 from relay.store.tables.reconciliation import DayLook, Dirty, DirtyStray, DirtyWork, MatchState, Recovery, Run
 from relay.store.tables.triggers import create as make_triggers
@@ -102,6 +102,7 @@ __all__ = [
     "Order",
     "Pace",
     "Poll",
+    "ProviderAnswer",
     "ProviderFact",
     "Recovery",
     "Replay",

@@ -106,6 +106,26 @@ class Address(SQLModel, table=True):
     is_watched: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
+class ProviderAnswer(SQLModel, table=True):
+    """An answer of a provider about an order that said something else than the one before; `times` it was heard until `last_at`."""
+
+    __tablename__ = "provider_answers"
+    __table_args__ = (
+        Index("ix_provider_answers_order", "namespace", "orderid", "id"),
+        CheckConstraint("said IN ('answer', 'absent', 'unclear', 'busy')", name="said"),
+    )
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    source: str
+    namespace: str
+    orderid: str
+    said: str
+    content: str = Field(sa_type=Text)
+    times: int
+    first_at: datetime
+    last_at: datetime
+
+
 class ProviderFact(SQLModel, table=True):
     """What a provider says of an order when it is asked, or in its statement; `changed_at` moves only with the content."""
 
