@@ -65,6 +65,7 @@ def _chain(name: str, section: Section, variable: Callable[[str], str]) -> Chain
         filter_above=section.whole("filter_above", 5_000, most=1_000_000),
         rate=section.whole("rate", 5, least=1, most=1_000),
         grace_s=section.whole("grace_s", 900, most=_YEAR_S),
+        measure_s=section.whole("measure_s", 3_600, most=_YEAR_S),
         multicall=_address(section, "multicall", name) if "multicall" in section else None,
         nodes=tuple(_nodes(f"CHAIN_{name.upper()}_RPC_URLS", variable, section.faults)),
         solidity=tuple(_nodes(SOLIDITY, variable, section.faults)) if family_of(name) == "tron" else (),

@@ -55,7 +55,7 @@ class Chain:
     before a person has to look. `span` blocks, `topics` addresses and
     `results` logs are the most that one question may ask or be answered with;
     above `filter_above` addresses all logs of the contract are read and sorted here.
-    `solidity` are TRON's services that tell confirmed state.
+    A balance that moved is measured again after `measure_s`. `solidity` are TRON's services that tell confirmed state.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Chain:
     filter_above: int = 5_000
     rate: int = 5
     grace_s: int = 900
+    measure_s: int = 3_600
     multicall: str | None = None
     nodes: tuple[NodeURL, ...] = ()
     solidity: tuple[NodeURL, ...] = ()

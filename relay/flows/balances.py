@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 LEASE_S = 300
 # Addresses of one run: fifty questions with a Multicall3, ten without. A hundred thousand are measured within an hour of a cut.
 MOST, MOST_SINGLY = 10_000, 400
-# A balance that moved is looked at again after so long; one that rests, after each cut.
-MOVED_EVERY = timedelta(hours=1)
 # Days whose last block is looked for, so that an outage leaves none without.
 DAYS_BACK = 7
 PAGE = 500
@@ -176,7 +174,7 @@ class Round:
 
 def _due(connection: Connection, chain: Chain, final: int, now: datetime) -> list[tuple[str, str]]:
     cut = cuts.newest(connection, chain.name)
-    bounds = {"final": final, "cut": -1 if cut is None else cut, "before": now - MOVED_EVERY}
+    bounds = {"final": final, "cut": -1 if cut is None else cut, "before": now - timedelta(seconds=chain.measure_s)}
     wanted: list[tuple[str, str]] = []
     for token in chain.tokens:
         left = (MOST if chain.multicall else MOST_SINGLY) - len(wanted)

@@ -71,10 +71,11 @@ def serve(routes: Mapping[str, Handler], *, port: int, open_paths: frozenset[str
     return _Server(("127.0.0.1", port), Bound)
 
 
-def ask(url: str, value: Any = None, *, timeout_s: float = 0.5) -> Any:
+def ask(url: str, value: Any = None, *, timeout_s: float = 0.5, headers: Mapping[str, str] | None = None) -> Any:
     """Return the JSON value at a control route: GET, or POST when a value is given. None when nothing useful answers."""
     body = None if value is None else json.dumps(value).encode()
-    request = Request(url, data=body, headers={CONTROL_HEADER: "1", "Content-Type": "application/json"})
+    control = {CONTROL_HEADER: "1", "Content-Type": "application/json"}
+    request = Request(url, data=body, headers={**control, **(headers or {})})
     try:
         with _opener.open(request, timeout=timeout_s) as answer:
             return json.loads(answer.read())

@@ -12,20 +12,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from relay.sandbox.book import UNIT_MICROS, V1, V2
-from relay.sandbox.chain import LAG
+from relay.sandbox.chain import FINE, LAG, MAKER
 from relay.sandbox.chain.driver import ChainAway, SandboxChain
 from relay.sandbox.dialects import address_for
 from relay.sandbox.loopback import ask
-from relay.sandbox.plan import CHAIN, SOURCE, Plan
+from relay.sandbox.plan import ABROAD, CHAIN, FOREIGN, SOURCE, Plan
 from relay.sandbox.shop import Order, Shop, shop_of
 
 AMOUNT = 300_000
+# A USDT, in base units.
+USDT = 1_000_000
 # More base units than any account of the chain holds.
 TOO_MUCH = 10**18
 WITHIN_S = 20.0
 EXPIRES_IN_S = 3.0
+# A dialect whose orders are made elsewhere.
+OTHER = "epusdt"
+# More blocks than the chain will have, and longer than its finality may take: window and grace.
+STILL, STILL_S = 10**9, 120.0
 
 
 class NotMade(Exception):
@@ -62,12 +69,31 @@ class Stage:
         """Move tokens; return the transaction's hash once it is in a block."""
         return self.mined(self.chain.transfer(self.actor, address, base_units))
 
+    def book(self, address: str, role: str, **about: str) -> str:
+        """Enter an address into the relay's book; return it."""
+        if not self.shop.tell("/v1/addresses/import", {"chain": CHAIN, "address": address, "role": role, **about}):
+            raise NotMade("the address was not booked")
+        return address
+
+    def nobodys(self) -> str:
+        """An address of a user's own that no order names, in the book."""
+        return self.book(
+            address_for(self.plan.appid, f"nobody's at {time.time()}"), "deposit", owner="12", source=SOURCE
+        )
+
+    def proven(self) -> str:
+        """An address of the book that holds something, and whose balance has been measured and came out."""
+        for line in self.shop.list(f"/v1/balances?chain={CHAIN}&limit=250"):
+            if line["verdict"] == "proved" and float(line["measured"] or 0) >= 1:
+                return str(line["address"])
+        raise NotMade("no balance was proven yet; they are measured every five minutes")
+
     def mined(self, tx_hash: str) -> str:
         """Wait until a transaction is in a block; return its hash."""
         self.until(lambda: self.chain.block_of(tx_hash) is not None, what="a block")
         return tx_hash
 
-    def control(self, route: str, value: dict[str, str]) -> None:
+    def control(self, route: str, value: dict[str, Any]) -> None:
         """Turn one of the provider's knobs."""
         if ask(f"{self.plan.provider_url}/{route}", value, timeout_s=WITHIN_S) is None:
             raise NotMade(f"the provider does not {route}")
@@ -139,19 +165,74 @@ def _wrong_token(stage: Stage) -> str:
 
 def _unexplained_outflow(stage: Stage) -> str:
     """An account of the chain becomes an address where we collect, and then spends."""
-    thief = stage.chain.accounts[-2]
-    booked = {"chain": CHAIN, "address": thief, "role": "collection"}
-    if not stage.shop.tell("/v1/addresses/import", booked):
-        raise NotMade("the address was not booked")
+    thief = stage.book(stage.chain.accounts[-2], "collection")
     return stage.mined(stage.chain.transfer(thief, address_for(stage.plan.appid, "a stranger's"), AMOUNT * UNIT_MICROS))
 
 
 def _orphan_transfer(stage: Stage) -> str:
-    address = address_for(stage.plan.appid, f"nobody's at {time.time()}")
-    booked = {"chain": CHAIN, "address": address, "role": "deposit", "owner": "12", "source": SOURCE}
-    if not stage.shop.tell("/v1/addresses/import", booked):
-        raise NotMade("the address was not booked")
-    return stage.send(address, AMOUNT * UNIT_MICROS)
+    return stage.send(stage.nobodys(), AMOUNT * UNIT_MICROS)
+
+
+def _ambiguous_match(stage: Stage) -> str:
+    """Two orders of the same sum wait at one address, and nobody says which of them was paid."""
+    order = stage.order("lose", "hide")
+    other = {
+        "source": OTHER,
+        "orderid": f"{order.orderid}-too",
+        "chain": CHAIN,
+        "address": order.address,
+        "amount": "30",
+    }
+    if not stage.shop.tell("/v1/orders/import", other):
+        raise NotMade("the second order was not registered")
+    return stage.pay(order)
+
+
+def _asset_or_network_mismatch(stage: Stage) -> str:
+    """An order is to be paid on another network; its provider takes a payment on this one for it."""
+    tx_hash = stage.send(stage.nobodys(), AMOUNT * UNIT_MICROS)
+    orderid = f"abroad-{tx_hash[2:12]}"
+    if not stage.shop.tell(
+        "/v1/orders/import", {"source": ABROAD, "orderid": orderid, "chain": FOREIGN, "amount": "30"}
+    ):
+        raise NotMade("the order was not registered")
+    callback_url = f"{stage.plan.relay_url}/callbacks/{ABROAD}"
+    asked = {"dialect": V2, "orderid": orderid, "user": "12", "amount": AMOUNT, "callback_url": callback_url}
+    stage.control("orders", asked)
+    stage.control("confirm", {"orderid": orderid, "tx_hash": tx_hash})
+    return orderid
+
+
+def _unfinal_credit(stage: Stage) -> str:
+    """The chain's finality stands still for a while; what is credited meanwhile waits for it."""
+    stage.chain.set_lag(STILL)
+    try:
+        order = stage.order()
+        stage.pay(order)
+        time.sleep(STILL_S)
+    finally:
+        stage.chain.set_lag(LAG)
+    return order.orderid
+
+
+def _dust_or_poison(stage: Stage) -> str:
+    return stage.mined(stage.chain.transfer(MAKER, stage.nobodys(), 1, token=FINE))
+
+
+def _balance_gap(stage: Stage) -> str:
+    """Part of what an address holds is gone without an event; a payment to it has it measured again."""
+    address = stage.proven()
+    stage.mined(stage.chain.vanish(stage.actor, address, USDT))
+    stage.send(address, USDT)
+    return address
+
+
+def _non_transfer_move(stage: Stage) -> str:
+    """The issuer destroys what an address holds, and says so by an event of its own."""
+    address = stage.proven()
+    stage.mined(stage.chain.destroy(stage.actor, address))
+    stage.send(address, USDT)
+    return address
 
 
 def _double_claim(stage: Stage) -> str:
@@ -187,6 +268,13 @@ STORIES: dict[str, Callable[[Stage], str]] = {
     "wrong_token": _wrong_token,
     "unexplained_outflow": _unexplained_outflow,
     "orphan_transfer": _orphan_transfer,
+    "ambiguous_match": _ambiguous_match,
+    "asset_or_network_mismatch": _asset_or_network_mismatch,
+    "unfinal_credit": _unfinal_credit,
+    "clock_anomaly": _paid_with("hurry"),
+    "dust_or_poison": _dust_or_poison,
+    "balance_gap": _balance_gap,
+    "non_transfer_move": _non_transfer_move,
     "double_claim": _double_claim,
     "reorged_out": _reorged_out,
 }

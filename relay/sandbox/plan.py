@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Self
 
 from relay.core.webhooks import new_secret
-from relay.sandbox.book import V1
-from relay.sandbox.chain import CHAIN_ID, CONTRACT
+from relay.sandbox.book import V1, V2
+from relay.sandbox.chain import CHAIN_ID, CONTRACT, FINE
 from relay.sandbox.dialects import DIALECTS, STORE, Account
 
 SOURCE = V1
 CHAIN = "sandbox"
 # Where the days before the first start come from: callbacks alone, neither provider to ask nor chain.
 TILL = "till"
+# Whose orders are to be paid on a network that nobody here reads.
+ABROAD, FOREIGN = "abroad", "ethereum"
 SUBSCRIBERS = ("wallet", "ledger", "billing")
 HOLD_ABOVE_USDT = "1000"
 GRACE_S = 15
@@ -60,8 +62,9 @@ block_ms = 1000
 window = 64
 rate = 100
 grace_s = {GRACE_S}
+measure_s = 60
 filter_above = 0
-tokens = [{{ contract = "{CONTRACT}", decimals = 6 }}]
+tokens = [{{ contract = "{CONTRACT}", decimals = 6 }}, {{ contract = "{FINE}", decimals = 18 }}]
 """
 
 
@@ -124,7 +127,10 @@ class Plan:
             # Its provider calls what it is told to call, on this machine.
             "PUBLIC_URL": self.relay_url,
             "RELAY_ENDPOINT_ALLOW_CIDRS": "127.0.0.0/8",
-            "RELAY_SOURCES": "\n".join(map(self._source, DIALECTS)) + _QUERY + self._till(),
+            "RELAY_SOURCES": "\n".join(map(self._source, DIALECTS))
+            + _QUERY
+            + self._blind(TILL, V1)
+            + self._blind(ABROAD, V2),
             "RELAY_CHAINS": _CHAIN,
             f"CHAIN_{CHAIN.upper()}_RPC_URLS": self.chain_url,
             # For the greeting alone.
@@ -147,14 +153,16 @@ grace_s = {GRACE_S}
 hold_above = "{HOLD_ABOVE_USDT}"
 """
 
-    def _till(self) -> str:
+    def _blind(self, name: str, dialect: str) -> str:
+        """A source with neither provider to ask nor chain."""
         return f"""
-[sources.{TILL}]
-adapter = "{DIALECTS[V1]}"
+[sources.{name}]
+adapter = "{DIALECTS[dialect]}"
 appid = "{self.appid}"
 secrets = ["{self.source_secret}"]
 evidence = ["signature"]
 recover = "off"
+grace_s = {GRACE_S}
 hold_above = "{HOLD_ABOVE_USDT}"
 """
 

@@ -25,8 +25,9 @@ from relay.sandbox.shelf import Shelf
 # The next callback is not sent, sent three times at once, or says ten times too much.
 KNOBS = ("lose", "repeat", "scale")
 # For one order alone: it is not confirmed to who asks, or denied; signed with another key; called back once more with another
-# amount; told with the amount that was asked for, whatever was paid.
-TRICKS = (*KNOBS, "hide", "deny", "garble", "contradict", "claim")
+# amount; told with the amount that was asked for, whatever was paid; dated an hour ahead.
+TRICKS = (*KNOBS, "hide", "deny", "garble", "contradict", "claim", "hurry")
+HURRY_S = 3_600
 REPEATS = 3
 STRANGE = "a key of nobody's"
 LATEST = 60
@@ -190,6 +191,8 @@ class Provider:
 
     def _spelled(self, entry: Entry, tricks: Collection[str]) -> Request:
         account = replace(self.account, secret=STRANGE) if "garble" in tricks else self.account
+        if "hurry" in tricks and entry.payment is not None:
+            entry = replace(entry, payment=replace(entry.payment, at_s=entry.payment.at_s + HURRY_S))
         return Request(entry.callback_url, *spell_callback(account, entry, now=datetime.now(UTC)))
 
     def _send_all(self, entry: Entry, request: Request, copies: int) -> None:
@@ -224,7 +227,9 @@ def routes(provider: Provider) -> dict[str, Handler]:
         asked = call.value()
         if asked.get("dialect") not in DIALECTS:
             return Reply(422, {"error": f"one of {', '.join(DIALECTS)}"})
-        placed = provider.place(Entry(asked["orderid"], asked["user"], asked["amount"], dialect=asked["dialect"]))
+        order = Entry(asked["orderid"], asked["user"], asked["amount"], dialect=asked["dialect"])
+        order.callback_url = asked.get("callback_url", "")
+        placed = provider.place(order)
         return Reply(409, {"error": "the order exists"}) if placed is None else Reply(200, asdict(placed))
 
     def forge(call: Call) -> Reply:

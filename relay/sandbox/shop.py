@@ -11,6 +11,7 @@ import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relay.core.amounts import format_micros
 from relay.sandbox.book import UNIT_MICROS, V1, V2
@@ -89,10 +90,18 @@ class Shop:
 
     def tell(self, path: str, value: dict[str, str]) -> bool:
         """Post to the relay's API; False for whatever is no success."""
-        headers = {"Authorization": f"Bearer {self._key}"}
         url, body = f"{self._plan.relay_url}{path}", json.dumps(value).encode()
-        status, _ = post(url, body, content_type="application/json", timeout_s=ANSWER_WITHIN_S, headers=headers)
+        status, _ = post(url, body, content_type="application/json", timeout_s=ANSWER_WITHIN_S, headers=self._headers)
         return status in (200, 201, 202)
+
+    def list(self, path: str) -> list[dict[str, Any]]:
+        """Return a page of a list of the relay's API; an empty one where it does not answer."""
+        answer = ask(f"{self._plan.relay_url}{path}", timeout_s=ANSWER_WITHIN_S, headers=self._headers)
+        return answer["data"] if isinstance(answer, dict) else []
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"}
 
 
 def shop_of(path: Path) -> Shop:

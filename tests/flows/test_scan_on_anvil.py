@@ -66,7 +66,7 @@ class House:
     def __init__(self, engine: Engine, url: str) -> None:
         self.engine, self.web3 = engine, Web3(HTTPProvider(url))
         self.payer = self.web3.eth.accounts[0]
-        self.token = self.deploy(BYTECODE.read_text().strip() + word(SUPPLY))
+        self.token = self.deploy(BYTECODE.read_text().strip() + word(SUPPLY) + word(6))
         # So deep that no reorg takes the token along.
         self.mine(3 * CONFIRMATIONS)
         where = NodeURL(name="1:anvil", url=url)
@@ -156,7 +156,7 @@ def test_direct_and_routed_money_is_found_alike_and_a_counterfeit_is_not(house: 
     house.pay(router, 100)
     house.pay(MINE, 7)
     house.call(router, "0x" + word(int(house.token, 16)) + word(int(MINE, 16)) + word(30) + word(4))
-    house.pay(MINE, 9_000_000, token=house.deploy(BYTECODE.read_text().strip() + word(SUPPLY)))
+    house.pay(MINE, 9_000_000, token=house.deploy(BYTECODE.read_text().strip() + word(SUPPLY) + word(6)))
     house.pay(MINE, 0)
     house.pay(MINE, 2 * SUPPLY)
     assert house.scan() == "scanned"

@@ -23,7 +23,7 @@ def test_the_token_moves_units_and_its_transfer_returns_nothing(anvil_url: str) 
     """Like USDT, and unlike the standard: a reader that expects `true` must be found out."""
     chain = Web3(HTTPProvider(anvil_url)).eth
     owner, receiver = chain.accounts[0], "0x" + "22" * 20
-    made: TxParams = {"from": owner, "data": HexStr(BYTECODE.read_text().strip() + word(SUPPLY))}
+    made: TxParams = {"from": owner, "data": HexStr(BYTECODE.read_text().strip() + word(SUPPLY) + word(6))}
     token = chain.wait_for_transaction_receipt(chain.send_transaction(made))["contractAddress"]
     assert token is not None
     move: TxParams = {"from": owner, "to": token, "data": HexStr("0xa9059cbb" + word(int(receiver, 16)) + word(UNITS))}

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import pytest
 
 from relay.sandbox import make
 from relay.sandbox.book import Entry
+from relay.sandbox.chain import FINE
 from relay.sandbox.chain.driver import SandboxChain
 from relay.sandbox.chain.evm import EVM
 from relay.sandbox.chain.rpc import routes as chain_routes
 from relay.sandbox.loopback import Call, Reply, serve
 from relay.sandbox.make import STORIES, NotMade, Stage
 from relay.sandbox.numbers import Numbers
-from relay.sandbox.plan import Plan, prepare
+from relay.sandbox.plan import ABROAD, FOREIGN, Plan, prepare
 from relay.sandbox.provider import Provider
 from relay.sandbox.shop import Shop
 from relay.sandbox.watch import Watcher, server
@@ -43,8 +44,10 @@ class Scene:
             serving(serve(chain_routes(self._evm), port=plan.chain_port, open_paths=frozenset({"/"})))
         )
         open_until.enter_context(serving(server(self.provider, port=plan.provider_port)))
-        paths = frozenset({"/v1/orders", "/v1/addresses/import"})
-        relay = serve({f"POST {path}": self._take for path in paths}, port=0, open_paths=paths)
+        self.proven = ""
+        paths = frozenset({"/v1/orders", "/v1/orders/import", "/v1/addresses/import"})
+        served = {f"POST {path}": self._take for path in paths} | {"GET /v1/balances": self._balances}
+        relay = serve(served, port=0, open_paths=paths)
         relay_url = open_until.enter_context(serving(relay))
         self.chain = SandboxChain(plan.chain_url)
         shop = Shop(
@@ -68,9 +71,14 @@ class Scene:
         """The amounts of an order's callbacks, as the relay read them."""
         return [one.amount_micros for one in self.door.accepted if one.orderid == orderid]
 
+    def _balances(self, _: Call) -> Reply:
+        lines = [{"address": self.proven, "verdict": "proved", "measured": "30.000000"}] if self.proven else []
+        unproven = {"address": "0x0", "verdict": "unprovable", "measured": None}
+        return Reply(200, {"data": [unproven, *lines], "next": None})
+
     def _take(self, call: Call) -> Reply:
         told = call.value()
-        self.told[told.get("orderid", told["address"])] = told
+        self.told[told["orderid"] if "orderid" in told else told["address"]] = told
         if call.path == "/v1/orders":
             units = int(float(told["amount"]) * 10_000)
             order = Entry(told["orderid"], told["user_ref"], units, dialect=told["source"], address=told["address"])
@@ -104,6 +112,8 @@ ENDS: dict[str, tuple[list[int | None], list[int], int, str]] = {
     "overpaid": ([200], [30], 40, "paid"),
     "late_payment": ([200], [30], 30, "paid"),
     "reorged_out": ([200], [30], 0, "paid"),
+    "clock_anomaly": ([200], [30], 30, "paid"),
+    "unfinal_credit": ([200], [30], 30, "paid"),
 }
 
 
@@ -113,6 +123,7 @@ def test_a_story_of_one_order_ends_as_its_class_says(
 ) -> None:
     """What the relay was told, what the chain shows, and what the provider answers to who asks."""
     monkeypatch.setattr(make, "EXPIRES_IN_S", 0.0)
+    monkeypatch.setattr(make, "STILL_S", 1.0)
     orderid = STORIES[story](scene.stage)
     statuses, amounts, paid, word = end
 
@@ -129,14 +140,68 @@ def test_a_story_of_one_order_ends_as_its_class_says(
     assert ("failed" if order.denied else "paid" if order.paid else "waits") == word
     if story == "late_payment":
         assert datetime.fromisoformat(scene.told[orderid]["expires_at"]) < datetime.now(UTC)
+    ahead = [
+        one.occurred_at - datetime.now(UTC) for one in scene.door.accepted if one.orderid == orderid and one.occurred_at
+    ]
+    assert any(one > timedelta(minutes=50) for one in ahead) == (story == "clock_anomaly")
 
 
 def test_money_of_nobody_arrives_at_an_address_of_the_book(scene: Scene) -> None:
     """Which the relay was told to watch, and of which no order knows."""
     tx_hash = STORIES["orphan_transfer"](scene.stage)
     assert scene.chain.block_of(tx_hash) is not None
-    [(address, told)] = [(address, told) for address, told in scene.told.items() if told.get("role") == "deposit"]
-    assert (told["role"], scene.paid_to(address)) == ("deposit", 30 * USDT)
+    (log,) = scene.chain.rpc("eth_getTransactionReceipt", tx_hash)["logs"]
+    address = f"0x{log['topics'][2][26:]}"
+    assert (scene.told[address]["role"], scene.paid_to(address)) == ("deposit", 30 * USDT)
+
+
+def test_a_payment_fits_two_orders_at_one_address(scene: Scene) -> None:
+    """Of the same sum, and the provider tells of neither."""
+    tx_hash = STORIES["ambiguous_match"](scene.stage)
+    (log,) = scene.chain.rpc("eth_getTransactionReceipt", tx_hash)["logs"]
+    address = f"0x{log['topics'][2][26:]}"
+    orders = [told for told in scene.told.values() if told["address"] == address]
+    assert [float(told["amount"]) for told in orders] == [30.0, 30.0]
+    assert not any(map(scene.accepted, (told["orderid"] for told in orders)))
+
+
+def test_a_payment_on_this_network_is_taken_for_an_order_of_another(scene: Scene) -> None:
+    """The callback names it, at the source whose orders are paid elsewhere."""
+    orderid = STORIES["asset_or_network_mismatch"](scene.stage)
+    (told,) = [one for one in scene.door.accepted if one.orderid == orderid]
+    assert (told.source, scene.told[orderid]["chain"]) == (ABROAD, FOREIGN)
+    assert scene.chain.block_of(told.tx_hash or "") is not None
+
+
+def test_dust_is_less_than_a_micro_of_a_token_that_counts(scene: Scene) -> None:
+    """It has eighteen places, as the relay's own settings say, and the chain confirms."""
+    tx_hash = STORIES["dust_or_poison"](scene.stage)
+    (log,) = scene.chain.rpc("eth_getTransactionReceipt", tx_hash)["logs"]
+    assert (log["address"], int(log["data"], 16)) == (FINE, 1)
+    assert int(scene.chain.rpc("eth_call", {"to": FINE, "data": "0x313ce567"}), 16) == 18
+    assert f"0x{log['topics'][2][26:]}" in scene.told
+
+
+@pytest.mark.parametrize(("story", "kinds", "left"), [("balance_gap", 1, 30), ("non_transfer_move", 2, 1)])
+def test_money_goes_without_a_transfer(scene: Scene, story: str, kinds: int, left: int) -> None:
+    """From an address that was proven, and that a payment has measured again; only the issuer says so."""
+    order = scene.stage.order()
+    scene.stage.pay(order)
+    scene.proven = order.address
+    first = scene.chain.head
+    assert STORIES[story](scene.stage) == order.address
+    balance = scene.chain.rpc("eth_call", {"to": scene.chain.token, "data": f"0x70a08231{int(order.address, 16):064x}"})
+    assert int(balance, 16) == left * USDT
+    wanted = {"fromBlock": hex(first), "address": scene.chain.token}
+    seen = [log for log in scene.chain.rpc("eth_getLogs", wanted) if order.address[2:] in str(log)]
+    assert len({log["topics"][0] for log in seen}) == kinds
+
+
+def test_no_balance_is_taken_that_was_not_proven(scene: Scene) -> None:
+    """Who asks too early is told to wait."""
+    scene.proven = ""
+    with pytest.raises(NotMade, match="five minutes"):
+        STORIES["balance_gap"](scene.stage)
 
 
 def test_a_provider_believes_a_transaction_that_failed(scene: Scene) -> None:

@@ -9,7 +9,9 @@ from relay.sandbox.loopback import ask
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 ANSWER_WITHIN_S = 10.0
-SUPPLY, DEPLOY_GAS = 10**15, 2_000_000
+SUPPLY, PLACES, DEPLOY_GAS = 10**15, 6, 2_000_000
+# What the token can do to an owner's money without a Transfer.
+DESTROY, VANISH = "0xf3bdc228", "0x5b940312"
 
 _BYTECODE = Path(__file__).with_name("token.hex")
 
@@ -59,13 +61,20 @@ class SandboxChain:
 
     def transfer(self, sender: str, to: str, units: int, *, token: str = "") -> str:
         """Send tokens, of another contract when one is named; return the transaction's hash. They arrive with the next block."""
-        data = f"0xa9059cbb{int(to, 16):064x}{units:064x}"
-        return str(self.rpc("eth_sendTransaction", {"from": sender, "to": token or self.token, "data": data}))
+        return self._do(sender, f"0xa9059cbb{int(to, 16):064x}{units:064x}", token)
 
     def counterfeit(self, sender: str) -> str:
         """Make another token with the name and the code of this one, all of it the sender's; return the transaction's hash."""
-        data = f"{_BYTECODE.read_text().strip()}{SUPPLY:064x}"
+        data = f"{_BYTECODE.read_text().strip()}{SUPPLY:064x}{PLACES:064x}"
         return str(self.rpc("eth_sendTransaction", {"from": sender, "data": data, "gas": hex(DEPLOY_GAS)}))
+
+    def destroy(self, sender: str, owner: str) -> str:
+        """Have all that an address holds destroyed, as the token's issuer may; return the transaction's hash."""
+        return self._do(sender, f"{DESTROY}{int(owner, 16):064x}")
+
+    def vanish(self, sender: str, owner: str, units: int) -> str:
+        """Let tokens of an address vanish, and nothing tell of it; return the transaction's hash."""
+        return self._do(sender, f"{VANISH}{int(owner, 16):064x}{units:064x}")
 
     def transfers(self, first: int, last: int) -> list[dict[str, Any]]:
         """Return the token's Transfer logs of a range of blocks."""
@@ -85,6 +94,9 @@ class SandboxChain:
         if not isinstance(answer, dict) or "result" not in answer:
             raise ChainAway(f"{method}: {answer}")
         return answer["result"]
+
+    def _do(self, sender: str, data: str, token: str = "") -> str:
+        return str(self.rpc("eth_sendTransaction", {"from": sender, "to": token or self.token, "data": data}))
 
     def _state(self) -> dict[str, Any]:
         return self._checked(ask(f"{self.url}/state", timeout_s=ANSWER_WITHIN_S))

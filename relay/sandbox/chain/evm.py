@@ -14,7 +14,7 @@ from eth.exceptions import HeaderNotFound
 from eth_tester import PyEVMBackend
 from eth_utils.exceptions import ValidationError
 
-from relay.sandbox.chain import CONTRACT, LAG
+from relay.sandbox.chain import CONTRACT, FINE, LAG, MAKER
 from relay.sandbox.chain.kept import Kept
 from relay.sandbox.chain.spelling import Block, spell_block
 
@@ -24,6 +24,9 @@ sys.setrecursionlimit(1_000)
 SUPPLY, SHARE = 10**15, 10**13
 DEPLOY_GAS, USUAL_GAS = 2_000_000, 200_000
 TRANSFER = bytes.fromhex("a9059cbb")
+PLACES, FINE_PLACES = 6, 18
+# Whoever has it may only spend what is worth nothing.
+_MAKER_KEY, _MAKER_COINS = b"relay sandbox: the fine token..!", 10**18
 
 _BYTECODE = Path(__file__).with_name("token.hex")
 
@@ -50,14 +53,19 @@ class EVM:
             for key, value in self._backend.chain.chaindb.db.wrapped_db.kv_store.items():
                 self._kept.state[key] = value
         self._backend.chain = type(self._backend.chain)(AtomicDB(self._kept.state))
+        self._backend.add_account(_MAKER_KEY)
         self._places = {one["hash"]: block.number for block in self._blocks for one in block.transactions}
+        self._final = 0
         if not self._blocks:
             self._begin()
+        # What an earlier version has kept lacks it.
+        if not self.code(FINE, self.head):
+            self._make_fine()
 
     @property
     def accounts(self) -> list[str]:
         """The accounts that this node signs for; the first made the token."""
-        return ["0x" + address.hex() for address in self._backend.get_accounts()]
+        return [one for one in ("0x" + address.hex() for address in self._backend.get_accounts()) if one != MAKER]
 
     @property
     def head(self) -> int:
@@ -66,8 +74,9 @@ class EVM:
 
     @property
     def final(self) -> int:
-        """The last final block's number; the library itself would call the head final."""
-        return max(0, self.head - self.lag)
+        """The last final block's number; the library itself would call the head final. What was final once stays so."""
+        self._final = min(max(self._final, self.head - self.lag), self.head)
+        return self._final
 
     @property
     def safe(self) -> int:
@@ -195,10 +204,20 @@ class EVM:
 
     def _begin(self) -> None:
         self._append(self._backend.chain.get_canonical_block_by_number(0))
-        owner, *users = self._backend.get_accounts()
-        code = bytes.fromhex(_BYTECODE.read_text().strip()[2:]) + SUPPLY.to_bytes(32)
-        self.send({"from": owner, "data": code, "gas": DEPLOY_GAS})
+        owner, *users = self.accounts
+        self._deploy(owner, PLACES)
         self.mine()
         for user in users:
-            self.transfer(self.accounts[0], "0x" + user.hex(), SHARE)
+            self.transfer(owner, user, SHARE)
         self.mine()
+
+    def _make_fine(self) -> None:
+        owner, maker = (bytes.fromhex(one[2:]) for one in (self.accounts[0], MAKER))
+        self.send({"from": owner, "to": maker, "value": _MAKER_COINS})
+        self.mine()
+        self._deploy(MAKER, FINE_PLACES)
+        self.mine()
+
+    def _deploy(self, maker: str, places: int) -> None:
+        code = bytes.fromhex(_BYTECODE.read_text().strip()[2:]) + SUPPLY.to_bytes(32) + places.to_bytes(32)
+        self.send({"from": bytes.fromhex(maker[2:]), "data": code, "gas": DEPLOY_GAS})
