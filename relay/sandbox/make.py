@@ -255,6 +255,7 @@ def _reorged_out(stage: Stage) -> str:
 
 STORIES: dict[str, Callable[[Stage], str]] = {
     "missing_callback": _paid_with("lose"),
+    "paid_unannounced": _paid_with("lose", "hide"),
     "callback_unconfirmed": _paid_with("hide"),
     "status_conflict": _paid_with("deny"),
     "rejected_callback_paid": _paid_with("garble"),
@@ -271,6 +272,7 @@ STORIES: dict[str, Callable[[Stage], str]] = {
     "ambiguous_match": _ambiguous_match,
     "asset_or_network_mismatch": _asset_or_network_mismatch,
     "unfinal_credit": _unfinal_credit,
+    "tx_mismatch": _paid_with("misname"),
     "clock_anomaly": _paid_with("hurry"),
     "dust_or_poison": _dust_or_poison,
     "balance_gap": _balance_gap,

@@ -25,9 +25,10 @@ from relay.sandbox.shelf import Shelf
 # The next callback is not sent, sent three times at once, or says ten times too much.
 KNOBS = ("lose", "repeat", "scale")
 # For one order alone: it is not confirmed to who asks, or denied; signed with another key; called back once more with another
-# amount; told with the amount that was asked for, whatever was paid; dated an hour ahead.
-TRICKS = (*KNOBS, "hide", "deny", "garble", "contradict", "claim", "hurry")
+# amount; told with the amount that was asked for, whatever was paid; dated an hour ahead; told with another transaction.
+TRICKS = (*KNOBS, "hide", "deny", "garble", "contradict", "claim", "hurry", "misname")
 HURRY_S = 3_600
+ANOTHER_TX = "0x" + "e" * 64
 REPEATS = 3
 STRANGE = "a key of nobody's"
 LATEST = 60
@@ -135,6 +136,8 @@ class Provider:
             entry.scaled = "scale" in tricks or (not entry.lost and self._disarm("scale"))
             is_repeated = "repeat" in tricks or (not entry.lost and self._disarm("repeat"))
             self._totals["lost"] += entry.lost
+            if "misname" in tricks and entry.payment is not None:
+                entry.payment = replace(entry.payment, tx_hash=ANOTHER_TX)
             self._shelf.keep(entry)
         if entry.lost:
             return

@@ -23,7 +23,7 @@ from relay.sandbox.loopback import Call, Reply, serve
 from relay.sandbox.make import STORIES, NotMade, Stage
 from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import ABROAD, FOREIGN, Plan, prepare
-from relay.sandbox.provider import Provider
+from relay.sandbox.provider import ANOTHER_TX, Provider
 from relay.sandbox.shop import Shop
 from relay.sandbox.watch import Watcher, server
 from tests.sandbox.door import Door
@@ -102,6 +102,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 # What each story ends in: the answers to the callbacks, their amounts and what the chain shows, in USDT, and the provider's word.
 ENDS: dict[str, tuple[list[int | None], list[int], int, str]] = {
     "missing_callback": ([], [], 30, "paid"),
+    "paid_unannounced": ([], [], 30, "waits"),
+    "tx_mismatch": ([200], [30], 30, "paid"),
     "callback_unconfirmed": ([200], [30], 30, "waits"),
     "status_conflict": ([200], [30], 30, "failed"),
     "rejected_callback_paid": ([401], [], 30, "paid"),
@@ -137,6 +139,7 @@ def test_a_story_of_one_order_ends_as_its_class_says(
     assert [sent.status for sent in order.sent] == statuses
     assert scene.accepted(orderid) == [amount * USDT for amount in amounts]
     assert scene.paid_to(order.address) == paid * USDT
+    assert (order.payment is not None and order.payment.tx_hash == ANOTHER_TX) == (story == "tx_mismatch")
     assert ("failed" if order.denied else "paid" if order.paid else "waits") == word
     if story == "late_payment":
         assert datetime.fromisoformat(scene.told[orderid]["expires_at"]) < datetime.now(UTC)

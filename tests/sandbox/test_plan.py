@@ -54,7 +54,11 @@ def test_the_settings_of_the_sandbox_are_settings_of_the_relay(tmp_path: Path) -
         ("crossing", plan.provider_url)
     }
     chain = settings.chains["sandbox"]
-    assert (chain.chain_id, chain.is_on, [token.contract for token in chain.tokens]) == (CHAIN_ID, True, [CONTRACT, FINE])
+    assert (chain.chain_id, chain.is_on, [token.contract for token in chain.tokens]) == (
+        CHAIN_ID,
+        True,
+        [CONTRACT, FINE],
+    )
 
 
 def test_a_plan_of_an_earlier_version_gets_a_chain(tmp_path: Path) -> None:
