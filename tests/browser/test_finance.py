@@ -37,10 +37,16 @@ RUN = {
 PAGES = (
     DAY,
     f"{DAY}/orders",
+    f"{DAY}/orders?reason=held",
+    f"{DAY}/cash",
     "/finance/breaks",
+    "/finance/breaks?state=all&severity=1",
+    "/finance/recovered?from=2026-11-20&to=2026-11-24",
     "/finance/breaks/b1",
     "/finance/orders",
+    "/finance/orders?state=held",
     "/finance/runs",
+    "/finance/runs?day=2026-11-23",
     "/finance/runs/1",
     "/finance/brakes",
     "/finance/month",
@@ -76,6 +82,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         amount_micros=9_000_000,
         evidence='{"provider": "succeeded 9.000000"}',
         found_at=NOON,
+    )
+    told = {"namespace": "crossing", "source": "crossing", "state": "applied", "found_at": NOON, "applied_at": NOON}
+    add(
+        runtime.engine, rows.recoveries, orderid=HOSTILE, evidence=json.dumps({"why": HOSTILE}), amount_micros=1, **told
     )
     add(
         runtime.engine,

@@ -15,7 +15,7 @@ from sqlalchemy import Table, update
 
 from relay.bootstrap import Runtime
 from relay.core.actors import Actor
-from relay.store import audit, holds, rows
+from relay.store import audit, holds, provider_answers, rows
 from relay.store.engine import writing
 from tests.builders import NOON
 from tests.rows import (
@@ -29,6 +29,7 @@ from tests.rows import (
     a_stored_order,
     a_stored_transfer,
     add,
+    an_address,
     an_endpoint,
     an_event,
 )
@@ -52,6 +53,9 @@ FREE: Mapping[Table, tuple[str, ...]] = {
     rows.events: ("user_ref", "appid"),
     rows.hold_notes: ("owner", "note"),
     rows.matches: ("rule", "flags"),
+    rows.recoveries: ("decided_by", "tx_hash"),
+    rows.asked_acts: ("asked_by", "reason"),
+    rows.chains: ("trouble",),
 }
 PAGES = (
     "/finance/2026-11-23",
@@ -64,6 +68,11 @@ PAGES = (
     "/finance/orders/crossing/sh-2",
     "/finance/runs",
     "/finance/runs/1",
+    "/finance/brakes",
+    "/finance/recovered?to=2026-11-23",
+    "/finance/2026-11-23/cash",
+    "/finance/2026-11",
+    "/finance/trend",
     "/finance/audit",
     "/console",
 )
@@ -101,7 +110,20 @@ def visitor(runtime: Runtime, app: OpenAPI) -> Visitor:
     told = '"judged": {}, "micros": {}, "open": {}, "opened": 0, "cleared": 0, "rules": 1, "orders_sha256": ""'
     manifest = f'{{"cut": {{"callback": 1, "event": 1, "chains": {{}}}}, {told}}}'
     add(engine, rows.runs, **run, manifest=manifest, finished_at=NOON, last_checked=NOON)
+    found = {
+        "namespace": "crossing",
+        "source": "crossing",
+        "evidence": "{}",
+        "found_at": NOON,
+        "amount_micros": 9_000_000,
+    }
+    add(engine, rows.recoveries, orderid="lost", state="stopped", **found)
+    add(engine, rows.recoveries, orderid="sh-2", state="applied", applied_at=NOON, **found)
+    wish = {"id": "act_1", "subject": "crossing/sh-1", "source": "crossing", "orderid": "sh-1", "act": "credit"}
+    add(engine, rows.asked_acts, state="asked", asked_by=HARMLESS, reason=HARMLESS, asked_at=NOON, **wish)
+    an_address(engine, "0x" + "5" * 40)
     with writing(engine) as connection:
+        provider_answers.heard(connection, "crossing", ("crossing", "sh-2"), "unclear", {}, now=NOON)
         holds.keep(connection, "crossing", "sh-1", owner=HARMLESS, note=HARMLESS, now=NOON)
     return Visitor(app.test_client(), a_session(engine, "aud", "auditor"))
 
@@ -113,6 +135,8 @@ def told(runtime: Runtime, text: str) -> None:
             connection.execute(update(table).values(dict.fromkeys(columns, text)))
         evidence = json.dumps({"callback": text, "provider": text})
         connection.execute(update(rows.breaks).values(evidence=evidence))
+        connection.execute(update(rows.recoveries).values(evidence=evidence))
+        connection.execute(update(rows.provider_answers).values(content=evidence))
         actor = Actor(id=text, name=text, roles=frozenset())
         audit.append(connection, actor=actor.id, act="break.note", subject="b1", now=NOON, detail={"note": text})
 
@@ -133,7 +157,7 @@ def test_no_stored_text_changes_a_page_or_a_spreadsheet(runtime: Runtime, visito
 
 def assert_no_formula(visitor: Visitor) -> None:
     """Whatever opens them."""
-    for name in ("orders", "breaks", "transfers", "cash"):
+    for name in ("statement", "orders", "breaks", "pending", "transfers", "cash"):
         for row in csv.reader(io.StringIO(visitor.get(f"/finance/2026-11-23/{name}.csv").text, newline="")):
             assert not [cell for cell in row if cell.lstrip().startswith(("=", "+", "@"))], name
     told = visitor.get("/finance/2026-11-23/statement.xlsx").data
