@@ -192,14 +192,17 @@ def defused(text: str) -> str:
 def _values(column: Column, rows: Sequence[Mapping[Any, Any]], fixed: Mapping[str, str]) -> list[Any]:
     if column.field in fixed:
         return [fixed[column.field]] * len(rows)
-    return [row.get(column.field) for row in rows]
+    return [row[column.field] for row in rows]
 
 
 def _cells(column: Column, values: Sequence[Any], place: ZoneInfo) -> list[str]:
     spell = _SPELLINGS.get(column.kind, _plain)
-    if column.kind in ("money", "exact", "number"):
-        return ["" if value is None else spell(value, place) for value in values]
-    return ['""' if value is None else _quoted(spell(value, place)) for value in values]
+    if column.kind in ("time", "local"):
+        return ['""' if value is None else f'"{spell(value, place)}"' for value in values]
+    # Most columns say a few things over and over: each is spelled once.
+    quote = str if column.kind in ("money", "exact", "number") else _quoted
+    told = {value: quote("" if value is None else spell(value, place)) for value in set(values)}
+    return [told[value] for value in values]
 
 
 def _quoted(text: str) -> str:

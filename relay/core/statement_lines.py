@@ -18,7 +18,7 @@ def figures(told: Statement, verdict: Verdict, *, turning: Sum, checked_at: date
 
     A figure has a count, money, or a value in words; None is what it has not, which is not zero.
     """
-    yield {"section": "verdict", "what": "Verdict", "value": verdict.sentence}
+    yield _value("verdict", "Verdict", verdict.sentence)
     yield from _summary(told, turning, checked_at)
     yield from _chains(told)
     yield from _bridge("bridge", told.bridge)
@@ -69,8 +69,8 @@ def _bridge(section: str, bridge: Bridge) -> Iterator[Figure]:
     for line in bridge.by_reason:
         yield _sum(section, REASONS[line.reason], Sum(line.sum.count, -line.sum.micros))
     yield _sum(section, "Credited by the relay", bridge.relay)
-    yield {"section": section, "what": "Unexplained", "micros": bridge.residual}
-    yield {"section": section, "what": "Gross difference", "micros": bridge.gross}
+    yield _figure(section, "Unexplained", micros=bridge.residual)
+    yield _figure(section, "Gross difference", micros=bridge.gross)
     yield _sum(section, "Of it disputed", Sum(sum(line.sum.count for line in disputed), bridge.disputed.micros))
 
 
@@ -87,8 +87,12 @@ def _open(told: Statement) -> Iterator[Figure]:
 
 
 def _sum(section: str, what: str, one: Sum) -> Figure:
-    return {"section": section, "what": what, "count": one.count, "micros": one.micros}
+    return _figure(section, what, count=one.count, micros=one.micros)
 
 
 def _value(section: str, what: str, value: str | None) -> Figure:
-    return {"section": section, "what": what, "value": value or "none"}
+    return _figure(section, what, value=value or "none")
+
+
+def _figure(section: str, what: str, **told: object) -> Figure:
+    return {"section": section, "what": what, "count": None, "micros": None, "value": None, **told}
