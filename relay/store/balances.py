@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, text
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text
 
 from relay.core.balances import MOVES_WITHOUT_TRANSFER, NOTHING, Moved, Point, Window
 from relay.core.chains import Token
@@ -103,6 +103,7 @@ def lines(
     connection: Connection, chains: Collection[str], *, after: int, limit: int, address: str | None = None
 ) -> list[RowMapping]:
     """Return addresses that belong into the proof, behind the row `after`: `id`, `chain`, `address`, `role`, `is_filled`."""
+    chain = addresses.c.chain
     joined = addresses.outerjoin(
         address_scans,
         (address_scans.c.chain == addresses.c.chain) & (address_scans.c.address == addresses.c.address),
@@ -111,12 +112,14 @@ def lines(
     query = (
         select(addresses.c.id, addresses.c.chain, addresses.c.address, addresses.c.role, is_filled)
         .select_from(joined)
-        .where(addresses.c.chain.in_(chains), addresses.c.role.in_(OWN_ROLES), addresses.c.id > after)
+        .where(addresses.c.role.in_(OWN_ROLES), addresses.c.id > after)
         .order_by(addresses.c.id)
         .limit(limit)
     )
     if address is not None:
-        query = query.where(addresses.c.address == address)
+        return list(connection.execute(query.where(chain.in_(chains), addresses.c.address == address)).mappings())
+    # By the rows' ids: a page that were read by its chains' index would sort what is left of the book.
+    query = query.where(func.coalesce(chain, "").in_(chains))
     return list(connection.execute(query).mappings())
 
 
