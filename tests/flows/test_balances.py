@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from relay.core.balances import Proof
 from relay.core.chains import Token
 from relay.core.days import Calendar, Day
 from relay.flows.balances import all_proofs, measure, proofs_of
 from relay.store import balances as store
-from relay.store.engine import reading
+from relay.store.engine import reading, writing
 from relay.store.rows import addresses, balance_readings, balances, chain_cuts, day_closes
 from tests.builders import NOON
 from tests.flows.test_scan import HERS, MINE, Desk
@@ -153,6 +154,36 @@ def test_a_balance_that_rests_is_one_range(till: Till) -> None:
     till.mine((STRANGER, MINE, 2), (MINE, STRANGER, 2))
     till.measure()
     assert till.points() == [(50, 120, "5"), (121, 121, "5")]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_thousands_of_addresses_are_proven_in_parts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred a question, some hundred a page: neither grows with the book."""
+    till = Till(engine, multicall=MULTICALL)
+    many = [f"0x{number:040x}" for number in range(1, 3_001)]
+    usual = {"chain": "ethereum", "role": "deposit", "created_at": till.now}
+    with writing(engine) as connection:
+        connection.execute(insert(addresses), [usual | {"address": one} for one in many])
+    till.mine((STRANGER, many[7], 70))
+    till.measure()
+    till.mine(upto=100)
+    till.mine((STRANGER, many[8], 80))
+    pages: list[int] = []
+    look_up = store.points
+
+    def noted(connection: Connection, chain: str, keys: Collection[tuple[str, str]], **bounds: int | None) -> Any:
+        pages.append(len(keys))
+        return look_up(connection, chain, keys, **bounds)  # type: ignore[arg-type]  # each bound has its type
+
+    monkeypatch.setattr(store, "points", noted)
+    till.node.asked.clear()
+    till.measure()
+    questions = [call for batch in till.node.asked for call in batch if call[0] == "eth_call"]
+    assert len(questions) == -(-3_001 // 200)
+    lines = till.proofs()
+    assert (len(lines), {one.verdict for one in lines.values()}) == (3_001, {"proved"})
+    assert (lines[many[8]].received, lines[many[7]].measured) == (80, 70)
+    assert max(pages) <= 500
 
 
 def test_a_node_on_another_branch_or_with_another_block_is_not_believed(till: Till) -> None:
