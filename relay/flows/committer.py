@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # A batch that takes longer than this is stuck, not slow: the platform should replace the process.
 STUCK_AFTER_S = 60.0
+# Notes for the fast memory wait no longer for a next batch to go with.
+NOTES_WAIT_S = 0.02
 REJECTED_OF_A_KIND = 1_000
 REJECTED_IN_ALL = 20_000
 # What a database objects to, and what its driver objects to before the database sees it.
@@ -79,11 +81,12 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            batch = self._queue.next_batch()
-            self._busy_since = time.monotonic()
-            self._commit(batch)
-            # When more has queued, the exchange that asks about it brings these notes along.
-            if self._queue.empty:
+            batch = self._queue.next_batch(within_s=NOTES_WAIT_S if self._notes else None)
+            if batch:
+                self._busy_since = time.monotonic()
+                self._commit(batch)
+            # Where more is about to come, the exchange that asks about it brings these notes along.
+            if not (batch and self._queue.busy):
                 self._tell_memory()
             self._report(batch)
             self._busy_since = None

@@ -35,13 +35,16 @@ class Gathering(Generic[T]):
         self._queue.put(arrival)
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing waits just now."""
-        return self._queue.empty()
+    def busy(self) -> bool:
+        """Whether more is here or, behind a crowd, about to come."""
+        return self._crowded or not self._queue.empty()
 
-    def next_batch(self) -> list[T]:
-        """Wait for the first arrival and return it with all that came with it."""
-        batch = [self._queue.get()]
+    def next_batch(self, *, within_s: float | None = None) -> list[T]:
+        """Wait for the first arrival and return it with all that came with it; nothing when none comes within that time."""
+        try:
+            batch = [self._queue.get(timeout=within_s)]
+        except Empty:
+            return []
         if self._crowded:
             self._let_more_come()
         batch += self._waiting()

@@ -21,6 +21,7 @@ from relay.store.engine import make_engine, reading, writing
 from relay.store.rows import breaks, callbacks, deliveries, endpoints, events, orders, source_states
 from tests.builders import NOON, a_callback, a_source, paying
 from tests.fakes import FakeMemory, numbered_ids, round_trips_of
+from tests.system import eventually
 
 
 @pytest.fixture
@@ -304,6 +305,17 @@ def test_memory_learns_only_what_is_committed(engine: Engine, committer: Committ
     with pytest.raises((InvariantBroken, Unavailable)):
         submit(committer, a_callback())
     assert memory.keys == set()
+
+
+def test_memory_learns_of_a_crowd_though_nobody_comes_behind_it(committer: Committer, memory: FakeMemory) -> None:
+    """Notes go with the question about the next batch; when none comes, they go alone."""
+    crowd = [arrival(a_callback(orderid=f"sh-{number}", signature=f"s{number}")) for number in range(3)]
+    threads = [threading.Thread(target=committer.submit, args=(one,), kwargs={"timeout_s": 10}) for one in crowd]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: len(memory.keys) == 3 and memory.rings > 0, within_s=5, what="memory knows the crowd")
 
 
 def test_a_failure_after_the_acks_harms_neither_them_nor_the_committer(engine: Engine) -> None:

@@ -38,8 +38,21 @@ def test_what_queued_meanwhile_is_one_batch() -> None:
     pauses = Pauses()
     come(pauses.gathering, 7)
     assert len(pauses.gathering.next_batch()) == 7
-    assert pauses.gathering.empty
     assert pauses.count == 0
+
+
+@pytest.mark.parametrize(("size", "is_busy"), [(1, False), (2, True)])
+def test_it_is_busy_behind_a_crowd(size: int, *, is_busy: bool) -> None:
+    gathering = Pauses().gathering
+    come(gathering, size)
+    gathering.next_batch()
+    assert gathering.busy is is_busy
+
+
+def test_it_is_busy_while_something_waits() -> None:
+    gathering = Pauses().gathering
+    come(gathering, 1)
+    assert gathering.busy
 
 
 @pytest.mark.parametrize(
@@ -61,3 +74,7 @@ def test_a_batch_has_an_end() -> None:
     come(pauses.gathering, MOST_IN_A_BATCH + 3)
     assert len(pauses.gathering.next_batch()) == MOST_IN_A_BATCH
     assert len(pauses.gathering.next_batch()) == 3
+
+
+def test_when_nobody_comes_in_time_there_is_no_batch() -> None:
+    assert Pauses().gathering.next_batch(within_s=0.001) == []
