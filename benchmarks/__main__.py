@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import backlog, profiles, report, search
+from benchmarks import backlog, profiles, recovery, report, search
 from benchmarks.chain import compare
 from benchmarks.finance import measure as measure_finance
 from benchmarks.machine import ROOT, BenchmarkError, Machine, facts, open_machine
-from benchmarks.parts import ASKED, PARTS, Bench, Sample, measure
+from benchmarks.parts import ASKED, PARTS, PIECES, Bench, Sample, measure
 
 # What is run for itself, once, and tells its own table.
 ALONE: Mapping[str, Callable[[Bench], str]] = {**profiles.PROFILES, "search": search.run, "backlog": backlog.run}
@@ -36,6 +36,8 @@ def main() -> int:
         return compare.run(rounds=arguments.rounds)
     if arguments.parts == ["finance"]:
         return measure_finance.run()
+    if arguments.parts == ["recovery"]:
+        return recovery.run()
     with open_machine() as machine:
         bench = Bench(machine, arguments.seconds)
         if arguments.parts[0] in ALONE:
@@ -55,15 +57,15 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks", description="Measure the product beside a naive build."
     )
     parser.add_argument(
-        "parts", nargs="*", default=["all"], help=f"all, table, chain, finance, {', '.join([*PARTS, *ALONE])}"
+        "parts", nargs="*", default=["all"], help=f"all, table, chain, finance, recovery, {', '.join([*PARTS, *ALONE])}"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long one measurement takes")
     arguments = parser.parse_args()
     every = [part for part in PARTS if part not in ASKED]
     arguments.parts = every if arguments.parts in ([], ["all"]) else arguments.parts
-    single = {"table", "chain", "finance", *ALONE}
-    known = set(PARTS) if len(arguments.parts) > 1 else {*PARTS, *single}
+    single = {"table", "chain", "finance", "recovery", *ALONE}
+    known = {*PARTS, *PIECES} if len(arguments.parts) > 1 else {*PARTS, *PIECES, *single}
     if unknown := [part for part in arguments.parts if part not in known]:
         parser.error(f"no such part, or not beside others: {', '.join(unknown)}")
     return arguments

@@ -398,15 +398,18 @@ PARTS: Mapping[str, Sequence[Case]] = {
         for name, orders in (("100k", MILLION // 10), ("1m", MILLION), ("3m", 3 * MILLION))
     ],
 }
-# Those that `make bench` leaves out: hours of history take long to make.
+# Each case of these is a part of its own too, for who has ten minutes: history takes long to make.
+PIECES = {case.name: (case,) for part in ("reconcile", "history") for case in PARTS[part]}
+# Those that `make bench` leaves out.
 ASKED = ("history",)
 
 
 def measure(bench: Bench, part: str, *, rounds: int, tell: Callable[[str], None]) -> dict[str, list[Sample]]:
     """Run the rounds of a part, the builds in turn, and return the samples of each case."""
-    samples: dict[str, list[Sample]] = {case.key: [] for case in PARTS[part]}
+    cases = PIECES[part] if part in PIECES else PARTS[part]
+    samples: dict[str, list[Sample]] = {case.key: [] for case in cases}
     for round_ in range(rounds):
-        for case in PARTS[part]:
+        for case in cases:
             if case.is_due(round_):
                 sample = case.run(bench, bench.ours if case.system == "ours" else bench.naive)
                 samples[case.key].append(sample)
@@ -423,6 +426,8 @@ def _brief(sample: Sample) -> str:
         "cpu_worker_us",
         "cpu_postgres_us",
         "others_share",
+        "full_s",
+        "spread_10k_s",
         "total_pss_mb",
     )
     return "  ".join(f"{name} {sample[name]:.4g}" for name in shown if name in sample)

@@ -29,7 +29,7 @@ from relay.store.engine import reading, writing
 
 TIMES = 3
 # So many orders show what the loop takes for each.
-LOOPED = 1_000
+LOOPED = 300
 CHANGED = 10_000
 
 
