@@ -18,6 +18,7 @@ from relay.core.sources import Source
 from relay.core.triage import Judged, Story, Terms, judge
 from relay.errors import RelayError
 from relay.flows import absences, claims, strays
+from relay.flows.alarms import STALE_AFTER as SILENT_AFTER
 from relay.flows.break_news import MOST_TOLD, tell
 from relay.flows.outcomes import announce_all
 from relay.flows.settling import Settled, finding, settle
@@ -26,6 +27,7 @@ from relay.flows.terms import Configured
 from relay.store import agreement, leases, polls, recoveries, runs, testimonies
 from relay.store import chain as chain_states
 from relay.store import reconciling as store
+from relay.store import sources as source_states
 from relay.store.engine import FEED_LOCK, reading, take_lock, writing
 from relay.store.rows import spelled
 
@@ -95,6 +97,15 @@ def stale_chains(connection: Connection, chains: Mapping[str, Chain], now: datet
         elif now - row["scanned_at"] > STALE_AFTER:
             reasons[name] = "not read for five minutes"
     return reasons
+
+
+def _silent_providers(connection: Connection, sources: Mapping[str, Source], now: datetime) -> dict[str, str]:
+    """Return the sources whose providers are asked and have given no usable answer for long, each with the reason."""
+    silent = source_states.unclear(connection, before=now - SILENT_AFTER)
+    asked = sorted(
+        name for name in silent if name in sources and sources[name].adapter.query and sources[name].base_url
+    )
+    return {f"provider of {name}": "gives no usable answer" for name in asked}
 
 
 def _judge_all(bench: Bench, fence: int, tally: Tally, now: datetime) -> None:
@@ -241,7 +252,7 @@ def _finish(bench: Bench, fence: int, tally: Tally, now: datetime) -> str:
     """Write the run, its manifest last; a look that found nothing new is only noted."""
     with writing(bench.engine) as connection:
         _still_ours(connection, bench, fence, now)
-        stale = stale_chains(connection, bench.chains, now)
+        stale = stale_chains(connection, bench.chains, now) | _silent_providers(connection, bench.sources, now)
         # A finding that waits for a second node keeps nothing from being recovered, and is not hidden by a run that is whole.
         for name, why in testimonies.doubts(connection, "unanswered").items():
             stale[name] = f"{stale[name]}, {why}" if name in stale else why

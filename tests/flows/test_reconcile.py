@@ -36,10 +36,12 @@ from relay.store.rows import (
     polls,
     recoveries,
     runs,
+    source_states,
 )
 from relay.store.rows import (
     leases as lease_rows,
 )
+from relay.store.sources import note_answer
 from tests.builders import NOON, a_callback, a_source
 from tests.core.examples import preset
 from tests.fakes import FakeMemory, numbered_ids
@@ -346,6 +348,27 @@ def test_a_chain_that_is_not_read_makes_a_run_incomplete(engine: Engine) -> None
     add(engine, chains, name="ethereum", chain_id=1, scanned_at=house.at)
     assert house.run() == "complete"
     assert house.order(orderid)["credited_micros"] == 3_000_000
+
+
+def test_a_provider_that_says_nothing_usable_makes_a_run_incomplete(engine: Engine) -> None:
+    """After a quarter of an hour, and until it answers; one that is not asked any more is no reason."""
+    add(engine, source_states, name="crossing", namespace="crossing", created_at=NOON)
+    asking = replace(LIVE, adapter=preset("btcpay"), base_url="https://provider.example")
+    house = House(engine, asking)
+    with writing(engine) as connection:
+        note_answer(connection, "crossing", is_clear=False, now=house.at)
+    assert house.run() == "complete"
+    house.at += timedelta(minutes=16)
+    assert house.run() == "incomplete"
+    with reading(engine) as connection:
+        reasons = connection.scalars(select(runs.c.reason).order_by(runs.c.id)).all()
+    assert reasons == ["", "provider of crossing gives no usable answer"]
+    silenced = House(engine)
+    silenced.at = house.at
+    assert silenced.run() == "complete"
+    with writing(engine) as connection:
+        note_answer(connection, "crossing", is_clear=True, now=house.at)
+    assert house.run() == "complete"
 
 
 def test_a_witness_that_changes_its_mind_takes_the_recovery_back(engine: Engine) -> None:
