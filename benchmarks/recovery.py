@@ -91,7 +91,8 @@ def _lost(plan: Plan, var: Path, payments: int) -> Iterator[tuple[str, str]]:
 def _waited(plan: Plan, database: str, lost: dict[str, str]) -> Iterator[float]:
     """Yield for each order how long after its payment was final it was credited; those that are not, after a while, are left out."""
     chain, engine = SandboxChain(plan.chain_url), make_engine(database)
-    deadline, credited = time.monotonic() + HEALED_WITHIN_S, {}
+    deadline = time.monotonic() + HEALED_WITHIN_S
+    credited: dict[str, datetime] = {}
     while len(credited) < len(lost) and time.monotonic() < deadline:
         time.sleep(1)
         with reading(engine) as connection:
