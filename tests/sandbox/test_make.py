@@ -44,7 +44,7 @@ class Scene:
             serving(serve(chain_routes(self._evm), port=plan.chain_port, open_paths=frozenset({"/"})))
         )
         open_until.enter_context(serving(server(self.provider, port=plan.provider_port)))
-        self.proven = ""
+        self.measured = ""
         paths = frozenset({"/v1/orders", "/v1/orders/import", "/v1/addresses/import"})
         served = {f"POST {path}": self._take for path in paths} | {"GET /v1/balances": self._balances}
         relay = serve(served, port=0, open_paths=paths)
@@ -72,7 +72,7 @@ class Scene:
         return [one.amount_micros for one in self.door.accepted if one.orderid == orderid]
 
     def _balances(self, _: Call) -> Reply:
-        lines = [{"address": self.proven, "verdict": "proved", "measured": "30.000000"}] if self.proven else []
+        lines = [{"address": self.measured, "verdict": "unprovable", "measured": "30.000000"}] if self.measured else []
         unproven = {"address": "0x0", "verdict": "unprovable", "measured": None}
         return Reply(200, {"data": [unproven, *lines], "next": None})
 
@@ -187,10 +187,10 @@ def test_dust_is_less_than_a_micro_of_a_token_that_counts(scene: Scene) -> None:
 
 @pytest.mark.parametrize(("story", "kinds", "left"), [("balance_gap", 1, 30), ("non_transfer_move", 2, 1)])
 def test_money_goes_without_a_transfer(scene: Scene, story: str, kinds: int, left: int) -> None:
-    """From an address that was proven, and that a payment has measured again; only the issuer says so."""
+    """From an address that was measured, and that a payment has measured again; only the issuer says so."""
     order = scene.stage.order()
     scene.stage.pay(order)
-    scene.proven = order.address
+    scene.measured = order.address
     first = scene.chain.head
     assert STORIES[story](scene.stage) == order.address
     balance = scene.chain.rpc("eth_call", {"to": scene.chain.token, "data": f"0x70a08231{int(order.address, 16):064x}"})
@@ -200,9 +200,9 @@ def test_money_goes_without_a_transfer(scene: Scene, story: str, kinds: int, lef
     assert len({log["topics"][0] for log in seen}) == kinds
 
 
-def test_no_balance_is_taken_that_was_not_proven(scene: Scene) -> None:
+def test_no_balance_is_taken_that_was_not_measured(scene: Scene) -> None:
     """Who asks too early is told to wait."""
-    scene.proven = ""
+    scene.measured = ""
     with pytest.raises(NotMade, match="five minutes"):
         STORIES["balance_gap"](scene.stage)
 
