@@ -14,6 +14,8 @@ from relay.store.rows import deliveries, events
 
 # How far the clocks of our processes may be apart where an id's time is compared.
 _SKEW = timedelta(minutes=1)
+# What no endpoint was to be told is rare where all is well, so a page of it looks through no more events than these.
+LOOKED_THROUGH = 50_000
 # Ids count from here on; their time has no sign.
 _EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
@@ -29,15 +31,23 @@ def page(
 ) -> Page:
     """List events, oldest first unless asked otherwise, of the sources in scope (None: of all, and those that have none).
 
-    `wanted` may hold type, source, orderid, since, and unsent: only what no endpoint was to be told.
+    `wanted` may hold type, source, orderid, since, and unsent: only what no endpoint was to be told. A page of what is
+    unsent may be short, or empty, and have a next one.
     """
-    query = _which(scope, **wanted)
-    return read_page(connection, query, events.c.sequence, after=after, limit=limit, newest_first=newest_first)
+    query, key = _which(scope, **wanted), events.c.sequence
+    if not wanted.get("unsent"):
+        return read_page(connection, query, key, after=after, limit=limit, newest_first=newest_first)
+    end = newest(connection)
+    start = min(int(after or 0), end) if after is not None or not newest_first else end + 1
+    following = start - LOOKED_THROUGH if newest_first else start + LOOKED_THROUGH
+    near = query.where(key >= following if newest_first else key <= following)
+    found = read_page(connection, near, key, after=after, limit=limit, newest_first=newest_first)
+    return found if found.next is not None or not 1 < following < end else Page(found.rows, following)
 
 
 def last(connection: Connection, *, scope: Collection[str] | None, most: int, **wanted: Any) -> list[RowMapping]:
     """Return the newest so many of them, oldest first."""
-    return read_page(connection, _which(scope, **wanted), events.c.sequence, after=None, limit=most).rows[::-1]
+    return page(connection, scope=scope, after=None, limit=most, newest_first=True, **wanted).rows[::-1]
 
 
 def _which(

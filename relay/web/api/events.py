@@ -24,8 +24,8 @@ routes = part("events", "What happened, in the order of commit.")
 class EventQuery(ListQuery):
     """Which events. `after` is the `sequence` of the last one that was read; keep it, and nothing is missed or repeated.
 
-    `unsent` keeps only what no endpoint was to be told. `last` begins with the newest so many, for who follows from now on;
-    it comes without `after`.
+    `unsent` keeps only what no endpoint was to be told; a page of it looks through 50,000 events, so it may be short, or empty,
+    while `next` goes on. `last` begins with the newest so many, for who follows from now on; it comes without `after`.
     """
 
     type: Words | None = None
