@@ -24,7 +24,15 @@ ALONE: Mapping[str, Callable[[Bench], str]] = {**profiles.PROFILES, "search": se
 
 def main() -> int:
     """Measure the named parts, print the table, write results.json; 1 when a run failed or a promise was missed."""
-    arguments = _arguments()
+    try:
+        return _run(_arguments())
+    except BenchmarkError as error:
+        # Why it could not measure is a sentence; how we came there helps nobody.
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.parts == ["table"]:
         print(report.table(_saved_medians()))
         return 0
@@ -43,11 +51,7 @@ def main() -> int:
         if arguments.parts[0] in ALONE:
             print(ALONE[arguments.parts[0]](bench))
             return 0
-        try:
-            samples = _measure(bench, arguments.parts, rounds=arguments.rounds)
-        except BenchmarkError as error:
-            print(error, file=sys.stderr)
-            return 1
+        samples = _measure(bench, arguments.parts, rounds=arguments.rounds)
         report.save(samples, _facts(machine, arguments))
     return _print(samples)
 

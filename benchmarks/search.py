@@ -1,13 +1,17 @@
-"""Own the measurement of the console's search: a million orders on Postgres, and one search for each way to name one."""
+"""Own the measurement of the console's lists at a million orders on Postgres: one search for each way to name one, and lists that find nothing."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
 from benchmarks.parts import Bench
+from relay.store import deliveries, events
 from relay.store.engine import make_engine, reading, writing
 from relay.store.lookup import orders_named
 from relay.store.migrate import upgrade
@@ -43,22 +47,28 @@ _FILL = (
     INSERT INTO matches (chain, tx_hash, log_index, namespace, orderid, rule, flags, matched_at)
     SELECT 'ethereum', '0x' || lpad(to_hex(i), 64, '0'), 0, 'crossing', 'sh-' || i, 'tx', '', now() FROM {_NUMBERS}
     """,
+    """
+    INSERT INTO endpoints (id, url, description, format, state, concurrency, secrets, created_at)
+    VALUES ('ep_bench', 'http://127.0.0.1/', '', 'standard', 'enabled', 32, '[]', now())
+    """,
+    f"""
+    INSERT INTO deliveries (event_sequence, endpoint_id, state, attempts, failures, unknowns, due_at, created_at, finished_at)
+    SELECT i, 'ep_bench', 'delivered', 1, 0, 0, now(), now(), now() FROM {_NUMBERS}
+    """,
 )
 
 
 def run(bench: Bench) -> str:
-    """Return the table: by each way, the median and the slowest of TIMES searches, in milliseconds."""
+    """Return the table: of each way and each list, the median and the slowest of TIMES, in milliseconds."""
     engine = make_engine(bench.machine.new_database("search"))
     upgrade(engine)
     with writing(engine) as connection:
         _fill(connection)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
-    lines = [
-        f"{way:12} {statistics.median(took):8.1f} ms  {max(took):8.1f} ms" for way, took in _measured(engine).items()
-    ]
+    lines = [f"| {way} | {statistics.median(took):.1f} | {max(took):.1f} |" for way, took in _measured(engine).items()]
     engine.dispose()
-    return "\n".join([f"{'search by':12} {'median':>11}  {'slowest':>11}   of {TIMES} at {ORDERS:,} orders", *lines])
+    return "\n".join([f"| of {TIMES} at {ORDERS:,} orders | median ms | slowest ms |", "|---|---|---|", *lines])
 
 
 def _fill(connection: Connection) -> None:
@@ -70,11 +80,29 @@ def _fill(connection: Connection) -> None:
 
 
 def _measured(engine: Engine) -> dict[str, list[float]]:
-    return {way: [_once(engine, name) for _ in range(TIMES)] for way, name in NAMES.items()}
+    return {way: [_once(engine, asked) for _ in range(TIMES)] for way, asked in _asked().items()}
 
 
-def _once(engine: Engine, name: str) -> float:
+def _asked() -> dict[str, Callable[[Connection], object]]:
+    """What is read for each way of searching, and for the lists that have to look through all that is well."""
+    searches = {f"search by {way}": partial(_search, name=name) for way, name in NAMES.items()}
+    page: dict[str, Any] = {"after": None, "limit": PER_PAGE}
+    return {
+        **searches,
+        "events, newest first": partial(events.page, scope=None, newest_first=True, **page),
+        "events that no service was told: none": partial(
+            events.page, scope=None, newest_first=True, unsent=True, **page
+        ),
+        "deliveries that have not arrived: none": partial(deliveries.page, owner=None, undelivered=True, **page),
+    }
+
+
+def _search(connection: Connection, *, name: str) -> object:
+    return orders_named(connection, name, namespaces=["crossing"], chains=["ethereum"], after=None, limit=PER_PAGE)
+
+
+def _once(engine: Engine, asked: Callable[[Connection], object]) -> float:
     begun = time.perf_counter()
     with reading(engine) as connection:
-        orders_named(connection, name, namespaces=["crossing"], chains=["ethereum"], after=None, limit=PER_PAGE)
+        asked(connection)
     return (time.perf_counter() - begun) * 1_000

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as command
 from benchmarks import callbacks, load, machine, report
 from benchmarks.chain.node import Node, serve
 from benchmarks.chain.reading import WAYS
@@ -108,3 +109,17 @@ def test_a_missed_promise_is_named():
 def webhooks(path: str, count: int, port: int) -> list[load.Request]:
     head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 2\r\nwebhook-id: "
     return [(str(number), f"{head}{number}\r\n\r\n{{}}".encode()) for number in range(count)]
+
+
+def test_what_could_not_be_measured_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Of the parts that stand alone too: no traceback."""
+
+    def vain(_: object) -> int:
+        raise machine.BenchmarkError("waited 90 s in vain: web")
+
+    monkeypatch.setattr("benchmarks.__main__._run", vain)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "search"])
+    assert command.main() == 1
+    assert capsys.readouterr().err == "waited 90 s in vain: web\n"
