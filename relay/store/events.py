@@ -27,21 +27,25 @@ def page(
     after: Cursor | None,
     limit: int,
     newest_first: bool = False,
+    unsent: bool = False,
     **wanted: Any,
 ) -> Page:
     """List events, oldest first unless asked otherwise, of the sources in scope (None: of all, and those that have none).
 
-    `wanted` may hold type, source, orderid, since, and unsent: only what no endpoint was to be told. A page of what is
-    unsent may be short, or empty, and have a next one.
+    `wanted` may hold type, source, orderid and since. With `unsent`, only what no endpoint was to be told: such a page
+    may be short, or empty, and have a next one.
     """
     query, key = _which(scope, **wanted), events.c.sequence
-    if not wanted.get("unsent"):
+    if not unsent:
         return read_page(connection, query, key, after=after, limit=limit, newest_first=newest_first)
     end = newest(connection)
     start = min(int(after or 0), end) if after is not None or not newest_first else end + 1
     following = start - LOOKED_THROUGH if newest_first else start + LOOKED_THROUGH
-    near = query.where(key >= following if newest_first else key <= following)
-    found = read_page(connection, near, key, after=after, limit=limit, newest_first=newest_first)
+    near = (following, start - 1) if newest_first else (start + 1, following)
+    # The deliveries are bounded as well, or the planner may read all of them.
+    told = exists().where(deliveries.c.event_sequence == key, deliveries.c.event_sequence.between(*near))
+    query = query.where(key.between(*near), ~told)
+    found = read_page(connection, query, key, after=after, limit=limit, newest_first=newest_first)
     return found if found.next is not None or not 1 < following < end else Page(found.rows, following)
 
 
@@ -57,12 +61,9 @@ def _which(
     source: str | None = None,
     orderid: str | None = None,
     since: datetime | None = None,
-    unsent: bool = False,
 ) -> Select[Any]:
     wanted = {events.c.type: type, events.c.source: source, events.c.orderid: orderid}
     query = select(events).where(*(column == value for column, value in wanted.items() if value is not None))
-    if unsent:
-        query = query.where(~exists().where(deliveries.c.event_sequence == events.c.sequence))
     if scope is not None:
         query = query.where(events.c.source.in_(sorted(scope)))
     if since is not None:
