@@ -17,7 +17,7 @@ from apscheduler.triggers.cron import CronTrigger
 from config import logs
 from config.settings import load
 from jobs import runtime
-from jobs.pulse import start_pulse
+from jobs.pulse import Pulse
 from jobs.stopping import STOP
 from jobs.timetable import TIMETABLE, Entry, last_moment
 from relay.bootstrap import job_queue, now
@@ -48,12 +48,13 @@ def main() -> int:
     ringer = Ringer(engine, queue.ensure, f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     scheduler = scheduler_of(ringer)
     scheduler.start()
-    start_pulse(engine, "clock", is_well=lambda: scheduler.running)
+    pulse = Pulse(engine, "clock", is_well=lambda: scheduler.running)
     while not STOP.asked:
         time.sleep(LOOK_EVERY_S)
     # The firing that is being made ends first.
     scheduler.shutdown(wait=True)
     _or_later(lambda: ringer.leave(now=now()))
+    pulse.end()
     log.info("clock_stopped")
     STOP.deafen()
     return 0

@@ -7,47 +7,59 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from relay import __version__
 from relay.bootstrap import now
 from relay.errors import Unavailable
-from relay.store.engine import writing
-from relay.store.heartbeats import beat
+from relay.store.engine import LEAVING_LOCK, writing
+from relay.store.heartbeats import beat, leave
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 UNWELL_S = 0.5
+LEAVE_WITHIN_S = 2.0
 
 
-def start_pulse(engine: Engine, kind: str, *, is_well: Callable[[], bool]) -> None:
-    """Write a heartbeat at once and every EVERY_S while the process lives and `is_well`, from a thread of its own.
+class Pulse:
+    """Writes a heartbeat at once and every EVERY_S while the process lives and `is_well`, from a thread of its own.
 
     A process that forks must not have one: its child would inherit the connection in mid-use.
     """
-    threading.Thread(target=_beat_on, args=(engine, kind, is_well), name="pulse", daemon=True).start()
 
+    def __init__(self, engine: Engine, kind: str, *, is_well: Callable[[], bool]) -> None:
+        self._engine = engine
+        self._who: dict[str, Any] = {"kind": kind, "host": socket.gethostname(), "pid": os.getpid()}
+        self._is_well = is_well
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="pulse", daemon=True)
+        self._thread.start()
 
-def _beat_on(engine: Engine, kind: str, is_well: Callable[[], bool]) -> None:
-    started_at = now()
-    pause = threading.Event()
-    while True:
-        while not is_well():
-            pause.wait(UNWELL_S)
+    def end(self) -> None:
+        """Take leave, so that nobody misses a process that was asked to end beside others; without the database it is missed."""
+        self._ended.set()
+        self._thread.join(LEAVE_WITHIN_S)
+        if not self._thread.is_alive():
+            self._written(lambda connection: leave(connection, **self._who, now=now()), lock=LEAVING_LOCK)
+
+    def _beat_on(self) -> None:
+        started_at = now()
+        while not self._ended.is_set():
+            if not self._is_well():
+                self._ended.wait(UNWELL_S)
+                continue
+            self._written(
+                lambda connection: beat(connection, **self._who, version=__version__, started_at=started_at, now=now())
+            )
+            self._ended.wait(EVERY_S)
+
+    def _written(self, write: Callable[[Connection], None], *, lock: int | None = None) -> None:
         try:
-            with writing(engine) as connection:
-                beat(
-                    connection,
-                    kind=kind,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    version=__version__,
-                    started_at=started_at,
-                    now=now(),
-                )
+            with writing(self._engine, lock=lock) as connection:
+                write(connection)
         except (Unavailable, SQLAlchemyError):
             log.warning("heartbeat_not_written")
-        pause.wait(EVERY_S)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from config import logs
 from config.settings import load
 from jobs import runtime
-from jobs.pulse import start_pulse
+from jobs.pulse import Pulse
 from jobs.stopping import REMIND_EVERY_S, STOP
 from relay.errors import ConfigError
 
@@ -81,12 +81,13 @@ def main() -> int:
         return 1
     logs.configure(settings)
     children = [Child("jobs.deliver"), Child("jobs.work")]
-    start_pulse(runtime().engine, "worker", is_well=lambda: all(child.is_alive for child in children))
+    pulse = Pulse(runtime().engine, "worker", is_well=lambda: all(child.is_alive for child in children))
     while not STOP.asked:
         for child in children:
             child.look_after(time.monotonic())
         time.sleep(LOOK_EVERY_S)
     status = _stop(children)
+    pulse.end()
     STOP.deafen()
     return status
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 # Dokku calls its processes dynos as well, so its own names are looked for first.
 _MARKS = (("dokku", "DOKKU_"), ("heroku", "DYNO"), ("render", "RENDER"))
 _COMMANDS = {
-    "dokku": "dokku ps:scale <app> {0}=1",
-    "heroku": "heroku ps:scale {0}=1",
+    "dokku": "dokku ps:scale <app> {0}={1}",
+    "heroku": "heroku ps:scale {0}={1}",
     "render": "resume relay-{0} on the dashboard",
 }
 
@@ -19,6 +19,6 @@ def platform_of(names: Iterable[str]) -> str:
     return next((platform for platform, mark in _MARKS if any(name.startswith(mark) for name in names)), "")
 
 
-def start_command(platform: str, kind: str) -> str:
-    """Return how a `worker` or a `clock` is started on a platform."""
-    return _COMMANDS.get(platform, "python -m jobs.{0}").format(kind)
+def start_command(platform: str, kind: str, *, count: int = 1) -> str:
+    """Return how a `worker` or a `clock` is started on a platform, where so many are to run."""
+    return _COMMANDS.get(platform, "python -m jobs.{0}").format(kind, count)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,8 @@ QUEUES = {name: f"rq:queue:{name}" for name in ("deliver", "work")}
 SEEN_TTL_S = 7 * 24 * 3600
 # Rings beyond these add nothing: whoever is woken once looks at everything that is due.
 RINGS_KEPT = 16
+# Of a queue's jobs the first 64 are asked for their time; what is put at the front is younger than what waits behind it.
+_LAST_LOOKED_AT = "63"
 TIMEOUT_S = 0.15
 # After a failure or a late answer we stay away this long, so that a sick Redis costs one timeout each time.
 AWAY_S = 2.0
@@ -86,6 +89,14 @@ class Figures:
     depths: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many jobs wait in a queue, and since when the oldest of the first of them does."""
+
+    depth: int
+    since: datetime | None
+
+
 class RedisMemory:
     """Fills ports.Memory and ports.Doorbell.
 
@@ -139,6 +150,29 @@ class RedisMemory:
         if len(depths) < len(QUEUES) or not all(isinstance(depth, int) for depth in depths):
             return None
         return Figures(int(repeats) if _is_count(repeats) else 0, dict(zip(QUEUES, depths, strict=True)))
+
+    def waiting(self) -> dict[str, Waiting] | None:
+        """Return what waits in each queue, in two exchanges; None when it does not answer."""
+        asked = [
+            _command(word, *rest)
+            for key in QUEUES.values()
+            for word, *rest in (("LLEN", key), ("LRANGE", key, "0", _LAST_LOOKED_AT))
+        ]
+        answers = self._exchange(asked)
+        depths, listed = answers[::2], answers[1::2]
+        if len(listed) < len(QUEUES) or not all(isinstance(ids, list) for ids in listed):
+            return None
+        return {
+            name: Waiting(depth, self._oldest(ids))
+            for name, depth, ids in zip(QUEUES, depths, listed, strict=True)
+            if isinstance(depth, int)
+        }
+
+    def _oldest(self, ids: Sequence[bytes]) -> datetime | None:
+        """Since when the oldest of these jobs waits, None where none says so."""
+        jobs = [id_.decode("ascii", "replace") for id_ in ids if isinstance(id_, bytes)]
+        moments = self._exchange([_command("HGET", f"rq:job:{job}", "enqueued_at") for job in jobs]) if jobs else []
+        return min(filter(None, map(_moment, moments)), default=None)
 
     def answers(self) -> bool:
         """Tell whether Redis answers now."""
@@ -201,6 +235,15 @@ class RedisMemory:
             log.warning("memory_refused", extra={"reason": type(refusal).__name__})
         if answers:
             self._is_refusing = refusal is not None
+
+
+def _moment(said: object) -> datetime | None:
+    """The time that a job's hash bears; whoever can write to Redis may have put anything there."""
+    try:
+        moment = datetime.fromisoformat(said.decode("ascii")) if isinstance(said, bytes) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def _told(notes: Notes) -> list[bytes]:

@@ -29,6 +29,7 @@ FEED_LOCK = 7_201_001
 CLAIM_LOCK = 7_201_002
 AUDIT_LOCK = 7_201_003
 MATCH_LOCK = 7_201_004
+LEAVING_LOCK = 7_201_005
 # Connections that rest longer than this may have been cut by whoever is between us and the database.
 IDLE_S = 1.0
 

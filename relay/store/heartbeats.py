@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select, text
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, text
 
 from relay.store.rows import heartbeats
 
@@ -28,15 +29,26 @@ def beat(
     connection.execute(_BEAT, given)
 
 
+def leave(connection: Connection, *, kind: str, host: str, pid: int, now: datetime) -> None:
+    """Forget a process that ends as it should, while others of its kind go on; of the last one it is kept when it was seen.
+
+    The caller holds LEAVING_LOCK: of two that leave together, one is the last.
+    """
+    others = select(heartbeats.c.id).where(heartbeats.c.kind == kind, heartbeats.c.seen_at >= now - SILENT_AFTER)
+    own = f"{kind}:{host}:{pid}"
+    goes_on = others.where(heartbeats.c.id != own).exists()
+    connection.execute(delete(heartbeats).where(heartbeats.c.id == own, goes_on))
+
+
 def prune(connection: Connection, *, before: datetime) -> int:
     """Forget processes that were last alive before a moment; return how many."""
     return connection.execute(delete(heartbeats).where(heartbeats.c.seen_at < before)).rowcount
 
 
-def listed(connection: Connection) -> list[RowMapping]:
+def listed(connection: Connection) -> list[Row[Any]]:
     """Return the processes of which a sign of life is kept, those seen last first."""
     query = select(heartbeats).order_by(heartbeats.c.kind.desc(), heartbeats.c.seen_at.desc())
-    return list(connection.execute(query).mappings())
+    return list(connection.execute(query))
 
 
 def last_seen(connection: Connection) -> dict[str, datetime]:

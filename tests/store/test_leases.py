@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 
+import pytest
 from sqlalchemy import Engine, func, select
 
 from relay.store import firings, heartbeats, leases
@@ -135,3 +136,14 @@ def test_processes_long_gone_are_forgotten(engine: Engine) -> None:
         assert heartbeats.prune(connection, before=NOON + timedelta(seconds=30)) == 1
     with reading(engine) as connection:
         assert connection.scalars(select(heartbeats_table.c.pid)).all() == [2]
+
+
+@pytest.mark.parametrize(("others", "left"), [(1, 1), (0, 1)])
+def test_of_those_that_take_leave_the_last_stays_known(engine: Engine, others: int, left: int) -> None:
+    """A scale-down leaves nothing behind; a restart shows since when nobody is there."""
+    with writing(engine) as connection:
+        for pid in range(others + 1):
+            heartbeats.beat(connection, kind="worker", host="h", pid=pid, version="1", started_at=NOON, now=NOON)
+        heartbeats.beat(connection, kind="clock", host="h", pid=7, version="1", started_at=NOON, now=NOON)
+        heartbeats.leave(connection, kind="worker", host="h", pid=0, now=NOON + timedelta(seconds=5))
+        assert len([one for one in heartbeats.listed(connection) if one.kind == "worker"]) == left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from relay.bootstrap import now
 from relay.core.platforms import start_command
+from relay.core.processes import Sign, lost
 from relay.errors import Unprocessable
 from relay.flows.token_health import banner
 from relay.store import heartbeats
@@ -52,20 +53,34 @@ def named(given: Mapping[str, str], *names: str, **choices: Collection[str]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A kind of process that nothing is heard of: what that means, and what starts one on this platform."""
+    """Processes that nothing is heard of: what that means, what starts them on this platform, and whether all of a kind are gone."""
 
     sentence: str
     command: str
+    stops: bool
 
 
 def silent(connection: Connection, moment: datetime) -> list[Silence]:
-    """Return which kinds of process have not been heard of for SILENT_AFTER."""
-    seen, platform = heartbeats.last_seen(connection), runtime().settings.platform
-    return [
-        Silence(f"No {kind} has been heard of{_since(seen.get(kind), moment)}: {means}.", start_command(platform, kind))
-        for kind, means in (("worker", "nothing is delivered or matched"), ("clock", "nothing is started in time"))
-        if kind not in seen or moment - seen[kind] > heartbeats.SILENT_AFTER
-    ]
+    """Return which processes have not been heard of for SILENT_AFTER: all of a kind, or some beside others that go on."""
+    signs, platform = heartbeats.listed(connection), runtime().settings.platform
+    missed = lost(signs, now=moment, after=heartbeats.SILENT_AFTER)
+    found = []
+    for kind, means in (("worker", "nothing is delivered or matched"), ("clock", "nothing is started in time")):
+        alive = [one for one in signs if one.kind == kind and moment - one.seen_at <= heartbeats.SILENT_AFTER]
+        gone = [one for one in missed if one.kind == kind]
+        last = max((one.seen_at for one in signs if one.kind == kind), default=None)
+        if not alive:
+            sentence = f"No {kind} has been heard of{_since(last, moment)}: {means}."
+            found.append(Silence(sentence, start_command(platform, kind), stops=True))
+        elif gone:
+            sentence = f"{_counted(gone, kind)} not been heard of{_since(gone[0].seen_at, moment)}: ended without a word, or hangs."
+            found.append(Silence(sentence, start_command(platform, kind, count=len(alive) + len(gone)), stops=False))
+    return found
+
+
+def _counted(gone: Sequence[Sign], kind: str) -> str:
+    count = len(gone)
+    return f"1 {kind} beside others has" if count == 1 else f"{count} {kind}s beside others have"
 
 
 def _since(seen: datetime | None, moment: datetime) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask_openapi3 import OpenAPI
+from redis import Redis
 from sqlalchemy import select
 
 from relay.bootstrap import Runtime
 from relay.store import rows
 from relay.store.engine import reading
+from tests.builders import NOON
 from tests.rows import (
     a_delivery,
     a_heartbeat,
@@ -157,6 +160,26 @@ def test_a_silent_process_is_named_with_its_command(runtime: Runtime, operator: 
         text = operator.read(path)
         assert "No worker has been heard of yet" in text
         assert "<code>python -m jobs.clock</code>" in text
+
+
+def test_a_worker_that_is_missed_beside_others_is_named(runtime: Runtime, operator: Visitor) -> None:
+    """On every page, though deliveries go on; one that a later worker replaced is not."""
+    moment = datetime.now(UTC)
+    missed = {"kind": "worker", "host": "other", "version": "0.1.0", "started_at": NOON}
+    add(runtime.engine, rows.heartbeats, id="w:2", pid=2, seen_at=moment - timedelta(minutes=5), **missed)
+    for path in ("/console", "/finance/orders", "/account"):
+        assert "1 worker beside others has not been heard of for 3" in operator.read(path)
+    add(runtime.engine, rows.heartbeats, id="w:3", pid=3, seen_at=moment, **missed | {"started_at": moment})
+    assert "beside others" not in operator.read("/console")
+
+
+def test_the_queues_are_shown_with_their_oldest_job(runtime: Runtime, operator: Visitor, redis_url: str) -> None:
+    """And that Redis is away, when it is."""
+    with Redis.from_url(redis_url) as client:
+        client.rpush("rq:queue:work", "job")
+        client.hset("rq:job:job", "enqueued_at", (datetime.now(UTC) - timedelta(hours=2)).isoformat())
+    text = operator.read("/console")
+    assert re.search(r'work</th><td class="n" data-label="Jobs">1</td><td data-label="Oldest">2 h', text), text
 
 
 def test_refused_requests_are_grouped_with_a_hint(runtime: Runtime, operator: Visitor) -> None:
