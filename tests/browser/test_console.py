@@ -89,6 +89,27 @@ def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str, width: i
     page.context.close()
 
 
+TURNED = """
+    () => [...document.querySelectorAll("main .state, main small")].flatMap(one => {
+        const text = [...one.childNodes].find(node => node.nodeType === 3 && /^[a-z ]{4,}$/.test(node.data.trim()));
+        if (!text) return [];
+        const at = place => { const range = document.createRange();
+            range.setStart(text, place); range.setEnd(text, place + 1); return range.getBoundingClientRect().left; };
+        const begin = text.data.search(/[a-z]/);
+        return at(begin) < at(begin + 2) ? [] : [text.data];
+    })
+"""
+
+
+@pytest.mark.parametrize("path", ["/console/deliveries/1", "/console/callbacks/rejected", "/console/endpoints"])
+def test_a_name_that_turns_the_text_around_turns_no_word_of_ours(chromium: Browser, site: str, path: str) -> None:
+    """The word of a state is read from left to right, whatever stands before it."""
+    page = signed_in(chromium, f"{site}/console", "op")
+    page.goto(site + path)
+    assert page.evaluate(TURNED) == []
+    page.context.close()
+
+
 def test_from_a_users_words_to_the_button_that_helps(chromium: Browser, site: str) -> None:
     """Found by the user, told to whom it never came, sent again; by keyboard alone up to the order's page."""
     page = signed_in(chromium, f"{site}/console", "op")
