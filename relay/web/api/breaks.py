@@ -52,6 +52,8 @@ class BreakQuery(ListByIdQuery):
     and finds its breaks in whatever state they are.
     """
 
+    # A place in an order by more than the id, so it is no id itself.
+    after: Words | None = None
     state: Literal["open", "resolved", "all"] = "open"
     severity: Whole | None = Field(None, ge=1, le=4)
     kind: Words | None = Field(None, alias="class")

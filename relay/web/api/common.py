@@ -172,7 +172,8 @@ class ListByIdQuery(Input):
     """How a list of things with ids is read. `after` is the `next` of the page before."""
 
     limit: Whole = Field(50, ge=1, le=250)
-    after: Words | None = None
+    # What is no id of ours is no `next` either: it would be answered with an empty page, as if the list were over.
+    after: Words | None = Field(None, pattern=r"^[a-z]{2,3}_[0-9a-z]+$")
 
 
 Item = TypeVar("Item", bound=BaseModel)
