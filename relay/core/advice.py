@@ -32,7 +32,7 @@ _SAID: Mapping[str, str] = {
     "wrong_token": "Transaction {tx_hash} moved the token {contract}, which does not count.",
     "reverted_tx": "Transaction {tx_hash} failed.",
     "unfinal_credit": "Paid at {paid_at}, told, and not final yet.",
-    "clock_anomaly": "The callback says {told}, and arrived at {arrived}.",
+    "clock_anomaly": "Paid at {told}, we were told at {arrived}.",
     "orphan_transfer": "{amount} USDT came to {recipient}, of {owner}, in {tx_hash}.",
     "ambiguous_match": "{amount} USDT came to {recipient} in {tx_hash}; it fits {orders}.",
     "unexplained_outflow": "{amount} USDT left {sender} for {recipient} in {tx_hash}.",

@@ -295,7 +295,7 @@ _CLASSES = (
         "clock_anomaly",
         Heading.STALE,
         _FOUR,
-        "a callback tells a time that lies more than ten minutes after its arrival; one before it may be late, and is none",
+        "the payment's time, as we were told, lies more than ten minutes after we were told; one before it may be late, and is none",
         "alert",
         "both times",
         "a named person accepts it",

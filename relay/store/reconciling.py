@@ -198,7 +198,7 @@ _TOLD = with_rows(
     f"""
     SELECT c.namespace, c.orderid, CAST(sum(CASE WHEN {_PAID} THEN c.amount_micros END) AS BIGINT) AS told_micros,
         min(CASE WHEN {_PAID} THEN c.received_at END) AS told_at, min(CASE WHEN {_PAID} THEN c.tx_hash END) AS told_tx,
-        min(CASE WHEN {_PAID} AND c.origin = 'callback' THEN c.occurred_at END) AS told_occurred,
+        min(CASE WHEN {_PAID} THEN c.occurred_at END) AS told_occurred,
         count(CASE WHEN c.verdict = 'rejected' THEN 1 END) AS refused,
         max(CASE WHEN c.verdict = 'rejected' THEN c.reason END) AS refused_reason
     FROM {{rows}} AS g JOIN callbacks c ON c.namespace = g.namespace AND c.orderid = g.orderid
