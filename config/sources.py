@@ -109,6 +109,8 @@ def _source(name: str, section: Section, presets: Mapping[str, Mapping[str, obje
         max_age_s=section.whole("max_age_s", 0, most=_YEAR_S),
         late_after_s=section.whole("late_after_s", 15, least=0, most=_YEAR_S),
         grace_s=section.whole("grace_s", 300, least=1, most=_YEAR_S),
+        # From a minute on, so that what is acknowledged later than that is looked at again (relay.store.tables.triggers).
+        deliver_within_s=section.whole("deliver_within_s", 900, least=60, most=_YEAR_S),
         ack=parse_ack(section.section("ack"), adapter.ack),
         account=section.section("account").mapping(),
         statement=parse_statement(section.section("statement"), adapter) if "statement" in section else None,

@@ -38,8 +38,8 @@ _SAID: Mapping[str, str] = {
     "unexplained_outflow": "{amount} USDT left {sender} for {recipient} in {tx_hash}.",
     "balance_gap": "{address}, blocks {blocks}: {expected} expected, {measured} measured, {gap} apart.",
     "non_transfer_move": "{address}, blocks {blocks}: {expected} expected, {measured} measured; {events}.",
+    "delivery_gap": "Deliveries given up: {given_up}; not acknowledged since: {waits_since}.",
     "dust_or_poison": "{transfers} worthless transfers to {recipient}, the latest {tx_hash}.",
-    "delivery_gap": "Deliveries that nobody took: {dead_deliveries}.",
 }
 # Why an order is held, as whoever has to decide asks it.
 _HOLDS: Mapping[str, str] = {

@@ -57,6 +57,7 @@ class Source:
     max_age_s: int = 0
     late_after_s: int = 15
     grace_s: int = 300
+    deliver_within_s: int = 900
     ack: Ack = field(default_factory=Ack)
 
     @property

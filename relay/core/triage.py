@@ -15,7 +15,7 @@ from relay.core.events import rfc3339
 from relay.core.witnesses import Absence
 
 # Grows when the same facts would be judged otherwise; each run names it.
-RULES = 3
+RULES = 4
 # Both witnesses agree: a callback that is under way is left this long, and the promise of two minutes holds.
 LONGEST_WAIT_S = 45
 # The longest that a chain we read takes to call a block final, doubled.
@@ -27,6 +27,8 @@ UNREAD = timedelta(minutes=1)
 AHEAD = timedelta(minutes=10)
 _LATE_STATES = frozenset({"creating", "created", "pending", "expired", "failed"})
 _ENDED = frozenset({"failed", "expired"})
+# What may still turn into a break when all is right with the order's money.
+_AFTER_MONEY = frozenset({"delivery_gap"})
 
 
 # Not frozen: a run makes thousands, and of so many fields a frozen one takes five times as long to make.
@@ -37,7 +39,8 @@ class Story:
     `told_*` are the callbacks that say paid, `provider_*` the provider's
     answers, `final_*` the matched transfers in final blocks, `open_count`
     those whose block is not final yet. `refused` counts requests that were
-    refused and named the order, `claim` is the transaction that witnesses
+    refused and named the order, `dead` deliveries that were given up, `untold_since`
+    the moment since which a service that may still be told has not acknowledged one. `claim` is the transaction that witnesses
     name where nothing of it has come to the order. `absence` is what nodes
     confirm of an order that was credited without a transfer.
     """
@@ -75,6 +78,7 @@ class Story:
     paid_at: datetime | None = None
     settled_at: datetime | None = None
     dead: int = 0
+    untold_since: datetime | None = None
     claim: Claim | None = None
     absence: Absence | None = None
 
@@ -114,6 +118,7 @@ class Terms:
     """
 
     grace_s: int = 300
+    deliver_within_s: int = 900
     recover: str = "off"
     credits: bool = True
     live_from: datetime | None = None
@@ -168,16 +173,17 @@ def judge(story: Story, terms: Terms, now: datetime) -> Judged:
     ripe = [one for one in found if one.due_at <= now]
     due = tuple(one for one in ripe if not one.waits_for)
     doubts = tuple(one for one in ripe if one.waits_for == NODES)
-    waiting = [one.due_at for one in found if one.due_at > now]
-    waiting += [now + UNREAD for one in ripe if one.waits_for == READING]
+    waiting = [one for one in found if one.due_at > now]
+    unread = [one for one in ripe if one.waits_for == READING]
+    is_waiting = bool(unread or doubts) or any(one.kind not in _AFTER_MONEY for one in waiting)
     wish = _wish(story, terms) if any(one.kind == "missing_callback" for one in due) else None
     return Judged(
-        verdict=_verdict(story, is_broken=bool(due), is_waiting=bool(waiting or doubts)),
+        verdict=_verdict(story, is_broken=bool(due), is_waiting=is_waiting),
         breaks=due,
         doubts=doubts,
         flags=_flags(story, terms),
         drift_micros=_drift(story),
-        due_at=min(waiting, default=None),
+        due_at=min([one.due_at for one in waiting] + [now + UNREAD for _ in unread], default=None),
         wish=wish,
     )
 
@@ -322,11 +328,14 @@ def _differing(story: Story, terms: Terms) -> Iterator[Found]:
             yield _found("tx_mismatch", story.settled_at, terms.grace_s, None, told)
 
 
-def _beside(story: Story, _: Terms) -> Iterator[Found]:
+def _beside(story: Story, terms: Terms) -> Iterator[Found]:
     """What is wrong around an order, and not with its money."""
-    if story.dead:
-        told = {"dead_deliveries": str(story.dead)}
-        yield _found("delivery_gap", story.created_at, 0, story.credited_micros or None, told)
+    if story.dead or story.untold_since is not None:
+        waits = "none" if story.untold_since is None else rfc3339(story.untold_since)
+        told = {"given_up": str(story.dead), "waits_since": waits}
+        owed = story.untold_since or story.created_at
+        since, wait_s = (story.created_at, 0) if story.dead else (owed, terms.deliver_within_s)
+        yield _found("delivery_gap", since, wait_s, story.credited_micros or None, told)
     if story.told_at is not None and story.told_occurred is not None and story.told_occurred - story.told_at > AHEAD:
         told = {"told": rfc3339(story.told_occurred), "arrived": rfc3339(story.told_at)}
         yield _found("clock_anomaly", story.told_at, 0, story.told_micros, told)

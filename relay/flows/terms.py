@@ -35,6 +35,7 @@ class Configured:
         known = [self._periods[one.name] for one in read if one.name in self._periods]
         return Terms(
             grace_s=source.grace_s,
+            deliver_within_s=source.deliver_within_s,
             recover=source.recover,
             credits=source.credits,
             live_from=source.live_from,

@@ -43,6 +43,8 @@ def agreed(connection: Connection, keys: Collection[Key]) -> list[Agreed]:
     return [Agreed(*row) for row in connection.execute(_AGREED.on(connection), asked)]
 
 
+# What a service was to be told and has not acknowledged; what is held is not to be told. The coalesce is told of below.
+UNTOLD = "coalesce(d.state, '') NOT IN ('delivered', 'held')"
 # What each witness says, as one value: NULL where it contradicts, '-' where it is silent, else the transaction that it names.
 _PLAIN = "coalesce(replace(lower({0}), '0x', ''), '')"
 _SAYS = "CASE WHEN count(*) = 0 THEN '-' WHEN sum(CASE WHEN {0} THEN 1 ELSE 0 END) = count(*) THEN {1} END"
@@ -85,7 +87,7 @@ _AGREED = with_rows(
                 WHERE y.kind = 'phantom_credit' AND y.namespace = o.namespace AND y.orderid = o.orderid)
             AND NOT EXISTS (SELECT 1 FROM events e CROSS JOIN deliveries d
                 WHERE e.namespace = o.namespace AND e.orderid = o.orderid
-                AND d.event_sequence = e.sequence AND coalesce(d.state, '') = 'dead')
+                AND e.type LIKE 'recharge.%' AND d.event_sequence = e.sequence AND {UNTOLD})
     )
     SELECT a.namespace, a.orderid, a.source, a.chain, a.credited_micros, a.has_address, a.heard <> '-', a.moved <> '-',
         coalesce(s.verdict = 'matched' AND s.kinds = '' AND s.flags = '' AND s.due_at IS NULL

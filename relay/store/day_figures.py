@@ -106,7 +106,8 @@ def turning(connection: Connection, start: datetime, end: datetime) -> Sum:
     """Return the orders that time alone turns into a break in a span, unless a witness speaks before."""
     money = func.sum(func.coalesce(orders.c.amount_micros, 0))
     query = select(func.count(), money).select_from(match_states).outerjoin(orders, _same_order)
-    row = connection.execute(query.where(match_states.c.due_at >= start, match_states.c.due_at < end)).one()
+    due = (match_states.c.due_at >= start, match_states.c.due_at < end)
+    row = connection.execute(query.where(*due, match_states.c.verdict == "pending")).one()
     return Sum(row[0], int(row[1] or 0))
 
 

@@ -119,7 +119,7 @@ def dead_by_answer(connection: Connection) -> list[RowMapping]:
 def restart(connection: Connection, delivery_id: int, *, was: str, now: datetime) -> bool:
     """Make a delivery due at the start of its schedule; False when it is no longer in the state it was."""
     still = (deliveries.c.id == delivery_id) & (deliveries.c.state == was)
-    fresh = {"state": "pending", "failures": 0, "unknowns": 0, "due_at": now, "finished_at": None}
+    fresh = {"state": "pending", "failures": 0, "unknowns": 0, "due_at": now, "owed_since": now, "finished_at": None}
     return bool(connection.execute(update(deliveries).where(still).values(**fresh)).rowcount)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, text, 
 from relay.core.breaks import HOLDING
 from relay.core.triage import Story
 from relay.core.witnesses import Absence
+from relay.store.agreement import UNTOLD
 from relay.store.bulk import given, types_of, with_rows
 from relay.store.engine import is_sqlite, together
 from relay.store.intake import STOP
@@ -58,9 +59,10 @@ class Kept:
 def stories(connection: Connection, keys: Collection[Key]) -> tuple[list[Story], Kept]:
     """Return what the witnesses of orders say, and what is kept of them."""
     asked = given(_named(keys))
-    statements = (_ORDERS, _TOLD, _MOVED, _BREAKS, _STOOD, _CONFIRMED)
-    rows, told, moved, known, stood, heard = together(connection, *((one.on(connection), asked) for one in statements))
-    witnesses = (_by_key(told), _by_key(moved), _absences(heard))
+    statements = (_ORDERS, _TOLD, _MOVED, _UNTOLD, _BREAKS, _STOOD, _CONFIRMED)
+    found = together(connection, *((one.on(connection), asked) for one in statements))
+    rows, told, moved, untold, known, stood, heard = found
+    witnesses = (_by_key(told), _by_key(moved), _by_key(untold), _absences(heard))
     kept = Kept({row["id"]: row for row in known}, _by_key(stood), _by_key(heard).keys())
     return [_story(row, *witnesses) for row in rows], kept
 
@@ -172,17 +174,13 @@ _DONE = with_rows(
 )
 # One statement for each witness: joined to each other, a planner that expects one row of each would go through all
 # that one said for each order. Every join goes by an index of the order's key.
-# A CROSS JOIN holds SQLite to its order, and a coalesce to the index of the event: left to itself it would go through all
-# that is dead for each order.
 _ORDERS = with_rows(
     """
     SELECT o.namespace, o.orderid, o.source, o.state, o.credited_micros, o.amount_micros, o.flags, o.registered,
         o.chain, o.address, o.created_at, o.expires_at,
         CASE WHEN h.source IS NULL THEN NULL ELSE coalesce(h.status, 'unknown') END AS provider_status,
         h.amount_micros AS provider_micros, coalesce(h.unit_micros, 1) AS provider_unit, h.tx_hash AS provider_tx,
-        h.occurred_at AS provider_occurred, h.changed_at AS provider_at, h.checked_at AS asked_at,
-        (SELECT count(*) FROM events e CROSS JOIN deliveries d WHERE e.namespace = o.namespace AND e.orderid = o.orderid
-            AND d.event_sequence = e.sequence AND coalesce(d.state, '') = 'dead') AS dead
+        h.occurred_at AS provider_occurred, h.changed_at AS provider_at, h.checked_at AS asked_at
     FROM {rows} AS g JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid
     LEFT JOIN provider_facts h ON h.orderid = o.orderid AND h.source = (
         SELECT f.source FROM provider_facts f WHERE f.namespace = o.namespace AND f.orderid = o.orderid
@@ -226,6 +224,20 @@ _MOVED = with_rows(
     _KEY,
     paid_at=_TIME,
     settled_at=_TIME,
+)
+# A CROSS JOIN holds SQLite to its order, and a coalesce to the index of the event: left to itself it would go through all
+# that is dead for each order. A deleted endpoint is told nothing more.
+_UNTOLD = with_rows(
+    f"""
+    SELECT e.namespace, e.orderid, count(CASE WHEN d.state = 'dead' THEN 1 END) AS dead,
+        min(CASE WHEN d.state <> 'dead' THEN coalesce(d.owed_since, d.created_at) END) AS untold_since
+    FROM {{rows}} AS g CROSS JOIN events e CROSS JOIN deliveries d CROSS JOIN endpoints p
+    WHERE e.namespace = g.namespace AND e.orderid = g.orderid AND e.type LIKE 'recharge.%'
+        AND d.event_sequence = e.sequence AND {UNTOLD} AND p.id = d.endpoint_id AND p.deleted_at IS NULL
+    GROUP BY e.namespace, e.orderid
+    """,
+    _KEY,
+    untold_since=_TIME,
 )
 _BREAKS = with_rows(
     """
@@ -291,7 +303,7 @@ _CLEAR = with_rows(
 )
 _LET_GO = with_rows(
     f"""
-    UPDATE deliveries SET due_at = :now, state = {STATE_AFTER_HOLD}
+    UPDATE deliveries SET due_at = :now, owed_since = :now, state = {STATE_AFTER_HOLD}
     WHERE state = 'held' AND event_sequence IN (
         SELECT e.sequence FROM {{rows}} AS g
         JOIN orders o ON o.namespace = g.namespace AND o.orderid = g.orderid AND o.state <> 'held'

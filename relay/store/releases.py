@@ -16,7 +16,7 @@ STATE_AFTER_HOLD = """(
         FROM endpoints p WHERE p.id = deliveries.endpoint_id)"""
 _LET_GO = text(
     f"""
-    UPDATE deliveries SET due_at = :now, state = {STATE_AFTER_HOLD}
+    UPDATE deliveries SET due_at = :now, owed_since = :now, state = {STATE_AFTER_HOLD}
     WHERE state = 'held' AND event_sequence IN (
         SELECT sequence FROM events WHERE namespace = :namespace AND orderid = :orderid)
     """

@@ -101,7 +101,7 @@ _TIMES = (bindparam("since", type_=_TIME), bindparam("until", type_=_TIME))
 _FOLLOWING = text(f"SELECT e.sequence FROM events e WHERE {_WHICH} ORDER BY e.sequence LIMIT :most").bindparams(*_TIMES)
 _AGAIN = with_ids(
     f"""
-    UPDATE deliveries SET failures = 0, unknowns = 0, due_at = :now, finished_at = NULL,
+    UPDATE deliveries SET failures = 0, unknowns = 0, due_at = :now, owed_since = :now, finished_at = NULL,
         state = CASE (SELECT p.state FROM endpoints p WHERE p.id = deliveries.endpoint_id)
             WHEN 'enabled' THEN 'pending' ELSE 'paused' END
     WHERE id IN (

@@ -25,7 +25,7 @@ OTHER = {
         "occurred_at": "2026-11-23T12:00:00Z",
         "told_at": "2026-11-24T12:00:00Z",
     },
-    "delivery_gap": {"dead_deliveries": "2"},
+    "delivery_gap": {"given_up": "2", "waits_since": "none"},
 }
 
 

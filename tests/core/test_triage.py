@@ -49,7 +49,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "overpaid": (CALLBACK | CHAIN | {"final_micros": 4_000_000}, {"told_micros": 4_000_000}),
     "late_payment": (CHAIN | {"expires_at": NOON - timedelta(hours=1), "state": "expired"}, CALLBACK),
     "tx_mismatch": (CALLBACK | PROVIDER | CHAIN | {"provider_tx": OTHER}, {"provider_tx": TX.upper()}),
-    "delivery_gap": (CALLBACK | {"dead": 1}, {"dead": 0}),
+    "delivery_gap": (CALLBACK | {"untold_since": NOON}, {"untold_since": None}),
     "rejected_callback_paid": (PROVIDER | {"refused": 2, "refused_reason": "bad_signature"}, CALLBACK),
     "double_claim": (CALLBACK | {"claim": Claim(tx_hash=TX, chains=("tron",), orders=("sh-2",))}, NO_CLAIM),
     "asset_or_network_mismatch": (

@@ -28,6 +28,7 @@ from relay.store.rows import (
     breaks,
     callbacks,
     chains,
+    deliveries,
     dirty,
     dirty_work,
     events,
@@ -46,7 +47,16 @@ from tests.builders import NOON, a_callback, a_source
 from tests.core.examples import preset
 from tests.fakes import FakeMemory, numbered_ids
 from tests.nodes.scripted import a_chain
-from tests.rows import a_match, a_provider_fact, a_stored_order, a_stored_transfer, add
+from tests.rows import (
+    a_delivery,
+    a_match,
+    a_provider_fact,
+    a_stored_order,
+    a_stored_transfer,
+    add,
+    an_endpoint,
+    an_event,
+)
 
 PERSON = Actor(id="key_1", name="Ada", roles=frozenset({"approver"}))
 LATER = NOON + timedelta(minutes=10)
@@ -88,6 +98,11 @@ class House:
     def open(self) -> set[str]:
         with reading(self.engine) as connection:
             return set(connection.scalars(select(breaks.c.kind).where(breaks.c.state == "open")))
+
+    def states(self) -> list[Any]:
+        """How orders stand."""
+        with reading(self.engine) as connection:
+            return list(connection.execute(select(match_states)))
 
     def order(self, orderid: str) -> Any:
         with reading(self.engine) as connection:
@@ -201,6 +216,28 @@ def test_time_alone_makes_a_break(engine: Engine) -> None:
     house.at = NOON + timedelta(seconds=301)
     house.run()
     assert house.open() == {"missing_callback"}
+
+
+def test_a_service_that_acknowledges_nothing_in_time_is_behind(engine: Engine) -> None:
+    """By time alone; what it is told late ends that, what it was told in time is looked at by nobody. A deleted one is owed nothing."""
+    house = House(engine, replace(LIVE, recover="off"))
+    a_stored_order(engine, "sh-1", credited_micros=3_000_000)
+    an_event(engine, 1)
+    owed = a_delivery(engine, 1, an_endpoint(engine), created_at=LATER)
+    a_delivery(engine, 1, an_endpoint(engine, deleted_at=LATER), state="paused", created_at=NOON)
+    house.run()
+    assert [row.verdict for row in house.states()] == ["matched"]
+    house.at = LATER + timedelta(seconds=house.source.deliver_within_s)
+    house.run()
+    assert house.open() == {"delivery_gap"}
+    for waited_s, is_looked_at in ((40, 0), (1_000, 1)):
+        with writing(engine) as connection:
+            acknowledged = {"state": "delivered", "finished_at": LATER + timedelta(seconds=waited_s)}
+            connection.execute(update(deliveries).where(deliveries.c.id == owed).values(state="sending"))
+            connection.execute(update(deliveries).where(deliveries.c.id == owed).values(acknowledged))
+        assert house.count(dirty) == is_looked_at
+    house.run()
+    assert house.open() == set()
 
 
 def test_a_run_without_change_writes_nothing(engine: Engine) -> None:

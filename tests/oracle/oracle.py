@@ -20,6 +20,7 @@ from relay.store.rows import (
     callbacks,
     chains,
     deliveries,
+    endpoints,
     events,
     matches,
     orders,
@@ -29,6 +30,7 @@ from relay.store.rows import (
 )
 
 SOON, AHEAD, LONGEST_FINAL = timedelta(seconds=45), timedelta(minutes=10), timedelta(minutes=30)
+_OWED = {"pending", "sending", "paused"}
 WAITING = {"creating", "created", "pending", "expired", "failed"}
 # The classes that it knows by the rules of the page; a run may find others, which it leaves alone.
 KNOWN = frozenset(
@@ -54,7 +56,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Opinion:
-    """How an order stands by the rules; `waits` are the classes that only time keeps from being breaks."""
+    """How an order stands by the rules; `waits` are the classes of money that only time keeps from being breaks."""
 
     verdict: str = ""
     breaks: dict[str, int | None] = field(default_factory=dict)
@@ -89,9 +91,12 @@ class Case:
             told = {row["sequence"] for row in self.events}
             self.is_confirmed = any(row["state"] == "confirmed" for row in rows(testimonies))
             self.read_until: Any = max((row["final_time"] for row in _all(connection, chains)), default=None)
-            self.dead = sum(
-                row["state"] == "dead" and row["event_sequence"] in told for row in _all(connection, deliveries)
-            )
+            alive = {row["id"] for row in _all(connection, endpoints) if row["deleted_at"] is None}
+            self.owed = [
+                dict(row)
+                for row in _all(connection, deliveries)
+                if row["event_sequence"] in told and row["endpoint_id"] in alive
+            ]
         self.moves = [
             moved[key] | {"known_at": match["final_at"] or match["matched_at"]}
             for key, match in mine.items()
@@ -101,6 +106,13 @@ class Case:
     def is_missed(self, since: datetime) -> bool:
         """Whether a transfer is known to be missing: the chain was read past its time, and nodes say so."""
         return self.read_until is not None and self.read_until >= since and self.is_confirmed
+
+    def gap_since(self, within: timedelta) -> datetime | None:
+        """From when on a service is behind: at once where it was given up, else when its time is over."""
+        if any(row["state"] == "dead" for row in self.owed):
+            return datetime.fromisoformat(str(self.order["created_at"]))
+        late: list[datetime] = [row["owed_since"] or row["created_at"] for row in self.owed if row["state"] in _OWED]
+        return min(late) + within if late else None
 
     @property
     def credited(self) -> int:
@@ -138,7 +150,7 @@ class Oracle:
         for kind, since, micros in self._found(case, told):
             if since <= now and (kind != "phantom_credit" or case.is_missed(told.first_heard + self._grace)):
                 opinion.breaks[kind] = micros
-            else:
+            elif kind != "delivery_gap":
                 opinion.waits.add(kind)
         opinion.verdict = self._verdict(case, told, opinion)
         opinion.flags = _flags(case, told)
@@ -169,8 +181,8 @@ class Oracle:
         yield from self._sums(told, grace)
         if told.ahead > AHEAD:
             yield "clock_anomaly", told.callback_at, told.callback
-        if case.dead:
-            yield "delivery_gap", case.order["created_at"], case.credited or None
+        if gap := case.gap_since(timedelta(seconds=self.source.deliver_within_s)):
+            yield "delivery_gap", gap, case.credited or None
 
     def _owed(self, case: Case, told: Told, grace: timedelta) -> Iterator[tuple[str, datetime, int | None]]:
         by_chain_alone = self.source.recover == "chain" and case.order["registered"] and told.final is not None

@@ -44,6 +44,8 @@ STEPS = st.lists(
         step("mine_again"),
         step("die", WHO),
         step("arrive", WHO),
+        step("stall", WHO),
+        step("let_go", WHO),
         step("wait", st.sampled_from([5, 50, 310, 2_200, 90_000])),
         step("round", outage=st.booleans()),
     ),
@@ -148,7 +150,7 @@ CLASSES: dict[str, list[tuple[Any, ...]]] = {
     "rejected_callback_paid": [("call", ("one", 3_000_000), {"key": "a-forger-s-secret"}), SAID],
     "unfinal_credit": [PAID[0], CALLED],
     "clock_anomaly": [("call", ("one", 3_000_000), {"skew_s": 7_200})],
-    "delivery_gap": [*PAID, CALLED, ("die", ("one",), {})],
+    "delivery_gap": [*PAID, CALLED, ("stall", ("one",), {})],
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import ColumnElement, Engine, and_, delete, select, update
 
 from relay.core.actors import Actor
 from relay.core.callbacks import Status
@@ -105,6 +105,7 @@ class World:
         self.numbers = itertools.count(1)
         self.moved: list[Transfer] = []
         self.credited: set[str] = set()
+        self.stalled: set[str] = set()
         an_endpoint(self.engine)
         self._begin(lifetime_s)
 
@@ -214,8 +215,27 @@ class World:
 
     def _deliver(self, orderid: str, state: str) -> None:
         told = select(events.c.sequence).where(events.c.orderid == orderid)
+        self._settle(deliveries.c.event_sequence.in_(told), state)
+
+    def _settle(self, which: ColumnElement[bool], state: str) -> None:
         with writing(self.engine) as connection:
-            connection.execute(update(deliveries).where(deliveries.c.event_sequence.in_(told)).values(state=state))
+            connection.execute(update(deliveries).where(which).values(state=state, finished_at=self.at))
+
+    def stall(self, orderid: str) -> None:
+        """Let the service that is told of an order answer nothing until it is let go."""
+        self.stalled.add(orderid)
+
+    def let_go(self, orderid: str) -> None:
+        """Let it answer again."""
+        self.stalled.discard(orderid)
+
+    def _tell(self) -> None:
+        """Let services acknowledge what they are told, those that are not stalled."""
+        stalled = select(events.c.sequence).where(events.c.orderid.in_(sorted(self.stalled)))
+        self._settle(
+            and_(deliveries.c.state == "pending", deliveries.c.event_sequence.not_in(stalled)),
+            "delivered",
+        )
 
     def scan(self) -> None:
         """Note that the chain was read just now, and that what is final is nearly as new."""
@@ -232,6 +252,7 @@ class World:
         """Do what the jobs of one round do, and say how the run ended; in an outage no node answers."""
         if not outage:
             self.scan()
+        self._tell()
         match(self.engine, self.bench.sources, now=self.at, new_id=self.new_id)
         chains = {"ethereum": self.chain}
         court = Court(engine=self.engine, chains=chains, nodes_of=lambda _: [Gone()], new_id=self.new_id)

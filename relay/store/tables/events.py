@@ -118,6 +118,7 @@ class Delivery(SQLModel, table=True):
 
     `attempts` counts what was opened, `failures` the steps taken on the
     schedule, `unknowns` the attempts in a row that ended without an outcome.
+    `owed_since`: since when it is to be sent, where that is not its creation.
     """
 
     __tablename__ = "deliveries"
@@ -144,6 +145,7 @@ class Delivery(SQLModel, table=True):
     last_error: str | None = None
     created_at: datetime
     finished_at: datetime | None = None
+    owed_since: datetime | None = None
 
 
 class Attempt(SQLModel, table=True):

@@ -41,7 +41,12 @@ def _sqlite(name: str, on: str, values: str, when: str = "") -> str:
     return f"CREATE TRIGGER {name} AFTER {on} FOR EACH ROW{condition} BEGIN INSERT INTO dirty (namespace, orderid) {values}; END"
 
 
-_DEAD = "OLD.state <> NEW.state AND 'dead' IN (OLD.state, NEW.state)"
+# A delivery was given up, or is sent again; or it was acknowledged late enough to have been a break before. What a source may
+# call late begins at 60 s; clocks of two machines may differ by the rest.
+_GIVEN_UP = "OLD.state <> NEW.state AND 'dead' IN (OLD.state, NEW.state)"
+_AT_LAST = "OLD.state <> NEW.state AND ('dead' IN (OLD.state, NEW.state) OR NEW.state = 'delivered' AND {0})"
+_LATE_SQLITE = "julianday(NEW.finished_at) - julianday(coalesce(NEW.owed_since, NEW.created_at)) > 45 / 86400.0"
+_LATE_POSTGRES = "NEW.finished_at - coalesce(NEW.owed_since, NEW.created_at) > interval '45 seconds'"
 SQLITE = (
     _sqlite("dirty_orders_new", "INSERT ON orders", _NEW),
     _sqlite("dirty_orders", "UPDATE ON orders", _NEW, _differs(_ORDER_CHANGES, "IS NOT")),
@@ -56,7 +61,6 @@ SQLITE = (
         _MOVED.format("NEW."),
         "OLD.is_final <> NEW.is_final OR OLD.orphaned_at IS NOT NEW.orphaned_at",
     ),
-    _sqlite("dirty_deliveries", "UPDATE ON deliveries", _TOLD, _DEAD),
 )
 
 
@@ -92,7 +96,6 @@ POSTGRES = (
     *_batch("dirty_matches_new", "matches", _FRESH),
     *_each("dirty_matches", "matches", _NEW, _differs(_MATCH_CHANGES, _DISTINCT)),
     *_each("dirty_transfers", "transfers", _MOVED.format("NEW."), _differs(("is_final", "orphaned_at"), _DISTINCT)),
-    *_each("dirty_deliveries", "deliveries", _TOLD, _DEAD),
 )
 _TABLES = {
     "orders_new": "orders",
@@ -103,7 +106,6 @@ _TABLES = {
     "matches_new": "matches",
     "matches": "matches",
     "transfers": "transfers",
-    "deliveries": "deliveries",
 }
 
 
@@ -128,9 +130,26 @@ _STRAYS = (
 
 
 def create(connection: Connection) -> None:
-    """Make the triggers that log orders; the tables are there."""
+    """Make the triggers that log orders, but for that of deliveries; the tables are there."""
     for statement in SQLITE if connection.dialect.name == "sqlite" else POSTGRES:
         connection.exec_driver_sql(statement)
+
+
+def create_deliveries(connection: Connection, *, by_time: bool = True) -> None:
+    """Make the trigger of deliveries; one not `by_time` knows only of those that are given up, and needs no `owed_since`."""
+    if connection.dialect.name == "sqlite":
+        when = _AT_LAST.format(_LATE_SQLITE) if by_time else _GIVEN_UP
+        connection.exec_driver_sql(_sqlite("dirty_deliveries", "UPDATE ON deliveries", _TOLD, when))
+        return
+    for statement in _each(
+        "dirty_deliveries", "deliveries", _TOLD, _AT_LAST.format(_LATE_POSTGRES) if by_time else _GIVEN_UP
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def drop_deliveries(connection: Connection) -> None:
+    """Take that trigger away."""
+    _drop(connection, "deliveries", "deliveries")
 
 
 def create_strays(connection: Connection) -> None:
@@ -158,16 +177,21 @@ def drop_strays(connection: Connection) -> None:
 
 
 def drop(connection: Connection) -> None:
-    """Take the triggers away."""
+    """Take those of orders away."""
     for name, table in _TABLES.items():
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql(f"DROP TRIGGER dirty_{name}")
-        else:
-            connection.exec_driver_sql(f"DROP TRIGGER dirty_{name} ON {table}")
-            connection.exec_driver_sql(f"DROP FUNCTION dirty_{name}()")
+        _drop(connection, name, table)
+
+
+def _drop(connection: Connection, name: str, table: str) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"DROP TRIGGER dirty_{name}")
+    else:
+        connection.exec_driver_sql(f"DROP TRIGGER dirty_{name} ON {table}")
+        connection.exec_driver_sql(f"DROP FUNCTION dirty_{name}()")
 
 
 @event.listens_for(metadata, "after_create")
 def _after_create(_: Any, connection: Connection, **__: Any) -> None:
     create(connection)
+    create_deliveries(connection)
     create_strays(connection)

@@ -81,9 +81,11 @@ def upgrade() -> None:
     _partial("ix_recoveries_open", "recoveries", "source", "state IN ('due', 'stopped')")
     op.create_index("ix_recoveries_applied", "recoveries", ["source", "applied_at"])
     triggers.create(op.get_bind())
+    triggers.create_deliveries(op.get_bind(), by_time=False)
 
 
 def downgrade() -> None:
+    triggers.drop_deliveries(op.get_bind())
     triggers.drop(op.get_bind())
     for table in ("recoveries", "runs", "match_states", "dirty_work", "dirty"):
         op.drop_table(table)
