@@ -25,8 +25,9 @@ from relay.store.engine import reading, writing
 log = logging.getLogger(__name__)
 
 EXCHANGE_S = 5.0
-# How far a turn may be: another source may be asked meanwhile.
-TURN_WITHIN = timedelta(seconds=1.5)
+# How far a turn may be: another source may be asked meanwhile. What awaits an answer waits longer than whoever makes an order at
+# that account does (3 s), so that a busy shop does not keep its own payments from being recovered.
+TURN_WITHIN, URGENT_WITHIN = timedelta(seconds=1.5), timedelta(seconds=3.3)
 # Whoever has taken an order and says nothing for so long has died.
 LOST_AFTER = timedelta(seconds=60)
 # Nothing can be learnt any more of an order that stands elsewhere.
@@ -77,19 +78,20 @@ def poll(poller: Poller, *, for_s: float) -> int:
 def _turn(creator: Creator, source: Source) -> RowMapping | None:
     """Wait for the account's turn and take an order to ask about; None when there is none, or the turn is far."""
     with reading(creator.engine) as connection:
-        is_due = polls.is_due(connection, source.name, now=creator.clock())
-    if not (is_due and wait_turn(creator, source)):
+        reason = polls.next_reason(connection, source.name, now=creator.clock())
+    within = TURN_WITHIN if reason == "unpaid" else URGENT_WITHIN
+    if reason is None or not wait_turn(creator, source, within=within):
         return None
     now = creator.clock()
     with writing(creator.engine) as connection:
         return polls.take(connection, source.name, now=now, until=now + LOST_AFTER)
 
 
-def wait_turn(creator: Creator, source: Source) -> bool:
-    """Wait until a source's account may be called; False when that is far."""
+def wait_turn(creator: Creator, source: Source, *, within: timedelta = TURN_WITHIN) -> bool:
+    """Wait until a source's account may be called; False when that is farther than `within`."""
     now = creator.clock()
     with writing(creator.engine) as connection:
-        turn = paces.reserve(connection, rules.pace_name(source), now=now, latest=now + TURN_WITHIN, apart=rules.APART)
+        turn = paces.reserve(connection, rules.pace_name(source), now=now, latest=now + within, apart=rules.APART)
     if turn is not None:
         creator.sleep((turn - now).total_seconds())
     return turn is not None

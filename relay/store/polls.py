@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, select, text, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, text, update
 
 from relay.core.sources import Source
 from relay.store.rows import polls
@@ -31,14 +31,14 @@ def enrol(connection: Connection, source: Source, *, now: datetime) -> int:
     return unpaid + connection.execute(_ENROL_CONFIRMING, bounds).rowcount
 
 
-def is_due(connection: Connection, source: str, *, now: datetime) -> bool:
-    """Tell whether a source's provider is to be asked anything now."""
-    query = select(polls.c.orderid).where(polls.c.source == source, polls.c.due_at <= now).limit(1)
-    return connection.execute(query).first() is not None
+def next_reason(connection: Connection, source: str, *, now: datetime) -> str | None:
+    """Return why a source's provider is to be asked now, None where it is not."""
+    reason: str | None = connection.scalar(_NEXT_REASON, {"source": source, "now": now})
+    return reason
 
 
 def take(connection: Connection, source: str, *, now: datetime, until: datetime) -> RowMapping | None:
-    """Take the order that has been due the longest; nobody else gets it before `until`."""
+    """Take the order that has been due the longest, one that nobody has paid yet last; nobody else gets it before `until`."""
     return connection.execute(_TAKE, {"source": source, "now": now, "until": until}).mappings().first()
 
 
@@ -79,12 +79,16 @@ _ENROL_UNPAID = text(
     ON CONFLICT DO NOTHING
     """
 ).bindparams(*(bindparam(name, type_=_TIME) for name in ("now", "until", "oldest")))
+# What awaits the provider's word comes before what only may have been paid: however many of those there are, they make it wait
+# for one question. Two look-ups, so that neither reads more than it returns.
+_DUE = "FROM polls WHERE source = :source AND due_at <= :now"
+_NEXT = "coalesce((SELECT {0} {1} AND reason <> 'unpaid' ORDER BY due_at LIMIT 1), (SELECT {0} {1} ORDER BY due_at LIMIT 1))"
+_NEXT_REASON = text(f"SELECT {_NEXT.format('reason', _DUE)}").bindparams(bindparam("now", type_=_TIME))
 # `due_at` is compared once more outside: of two takers the later one looks at the row again as the first one left it.
 _TAKE = (
     text(
-        """
-    UPDATE polls SET due_at = :until WHERE source = :source AND due_at <= :now AND orderid = (
-        SELECT orderid FROM polls WHERE source = :source AND due_at <= :now ORDER BY due_at LIMIT 1)
+        f"""
+    UPDATE polls SET due_at = :until WHERE source = :source AND due_at <= :now AND orderid = {_NEXT.format("orderid", _DUE)}
     RETURNING source, orderid, namespace, reason, tries, created_at
     """
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select, update
 
+from relay.core import creations as rules
 from relay.flows.polling import Poller, poll
 from relay.ports import Reply
 from relay.store import paces, polls, provider_answers, rows
@@ -17,7 +18,7 @@ from relay.store.engine import reading, writing
 from tests.builders import NOON
 from tests.fakes import numbered_ids
 from tests.flows.creating import World, a_world
-from tests.rows import a_stored_order
+from tests.rows import a_stored_order, add
 
 BROKEN = (502, b"")
 
@@ -88,6 +89,21 @@ def test_money_that_is_there_is_asked_about_every_half_minute(world: World, stat
         waits.append((world.one(rows.polls, "sh-1")["due_at"] - world.clock.now()).total_seconds())
         world.clock.pass_by(waits[-1])
     assert waits == [5, 10, 20, 30, 30]
+
+
+def test_money_that_is_there_comes_before_what_only_may_be_paid(world: World) -> None:
+    """However long the others wait, and though whoever makes orders at that account has taken the turns of the next 3 s."""
+    now = world.clock.now()
+    waiting = {"sh-1": ("unpaid", 900), "sh-2": ("transfer", 1), "sh-3": ("unpaid", 800)}
+    for orderid in waiting:
+        a_stored_order(world.engine, orderid, state="created")
+    add(world.engine, rows.paces, name=rules.pace_name(world.source), next_at=now + timedelta(seconds=3.2))
+    with writing(world.engine) as connection:
+        for orderid, (reason, waits_s) in waiting.items():
+            due_at = now - timedelta(seconds=waits_s)
+            polls.request_poll(connection, world.source, orderid, reason=reason, due_at=due_at, now=now)
+    polled(world, for_s=4)
+    assert asked(world) == ["sh-2", "sh-1"]
 
 
 def test_the_same_word_again_is_no_change(world: World) -> None:

@@ -158,7 +158,10 @@ class Poll(SQLModel, table=True):
     """An order whose provider will be asked about it, and when."""
 
     __tablename__ = "polls"
-    __table_args__ = (Index("ix_polls_due", "due_at"),)
+    __table_args__ = (
+        Index("ix_polls_due", "due_at"),
+        partial("ix_polls_urgent", "source", "due_at", where="reason <> 'unpaid'"),
+    )
 
     source: str = Field(primary_key=True)
     orderid: str = Field(primary_key=True)
