@@ -2,69 +2,64 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
-from relay.cli.addresses import addresses
-from relay.cli.audit import audit
-from relay.cli.callbacks import callbacks
-from relay.cli.chains import chains
-from relay.cli.close import close
-from relay.cli.deliveries import deliveries
-from relay.cli.doctor import doctor
-from relay.cli.endpoints import endpoints
-from relay.cli.events import events
-from relay.cli.explain import explain
-from relay.cli.keys import keys
-from relay.cli.migrate import migrate
-from relay.cli.orders import orders
-from relay.cli.reconcile import reconcile
-from relay.cli.releases import release
-from relay.cli.replays import replay
-from relay.cli.report import report
-from relay.cli.run import run
-from relay.cli.sandbox import sandbox
-from relay.cli.secrets import secrets
-from relay.cli.shell import Commands
-from relay.cli.signatures import signatures
-from relay.cli.sources import sources
-from relay.cli.statement import statement
-from relay.cli.users import users
+from relay.cli.failures import Commands
 
-COMMANDS: tuple[click.Command, ...] = (
-    run,
-    sandbox,
-    migrate,
-    doctor,
-    keys,
-    users,
-    endpoints,
-    orders,
-    addresses,
-    events,
-    deliveries,
-    callbacks,
-    sources,
-    chains,
-    signatures,
-    statement,
-    reconcile,
-    report,
-    close,
-    explain,
-    audit,
-    secrets,
-)
+# What each noun is about, as its own help begins. The module of a noun bears its name, and is loaded when it is meant:
+# most of them bring the database, which takes a second to load.
+NOUNS = {
+    "addresses": "The address book: where users pay to, where money is collected, and strangers'.",
+    "audit": "Who did what.",
+    "callbacks": "What came to the callback door.",
+    "chains": "The chains that are read.",
+    "close": "The close of a day, by two persons, and of a month.",
+    "deliveries": "Events on their way to endpoints.",
+    "doctor": "Look at configuration, database, Redis, processes and sources; exit 1 for a fault, 2 for a bad configuration.",
+    "endpoints": "Where subscribers are told.",
+    "events": "What subscribers are told, in the order of commit.",
+    "explain": "Explain the transaction TX, a hash with or without 0x: what became of it, and what to do next.",
+    "keys": "Who may call the API.",
+    "migrate": "Bring the database to this release; a newer one is left as it is.",
+    "orders": "What we believe of each order.",
+    "reconcile": "The join of callbacks, providers and chains.",
+    "report": "The orders of days, for programs and spreadsheets.",
+    "run": "Start web, worker and clock, with an embedded Redis where none is configured; Ctrl-C ends them.",
+    "sandbox": "Order, make trouble, and run commands, while `run --sandbox` runs.",
+    "secrets": "What is stored wrapped by SECRET_KEY.",
+    "signatures": "How providers sign.",
+    "sources": "The configured providers.",
+    "statement": "What a provider lists in its back office.",
+    "users": "Who may sign in to the pages.",
+}
 
 
-@click.group(cls=Commands)
+class Nouns(Commands):
+    """The commands by noun, of which a call loads the one that it names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the nouns."""
+        return sorted(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load what a noun means."""
+        if cmd_name not in NOUNS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"relay.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the nouns without loading one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(noun, NOUNS[noun]) for noun in self.list_commands(ctx)])
+
+
+@click.group(cls=Nouns)
 def main() -> None:
     """Relay and reconcile deposit callbacks."""
 
-
-orders.add_command(release)
-events.add_command(replay)
-for command in COMMANDS:
-    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="python -m relay")

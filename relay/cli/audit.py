@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from relay.cli.failures import FAILED
 from relay.cli.output import as_json, at_most, or_json, pages, say, show
-from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.cli.shell import Shell, pass_shell
 from relay.store import audit as store
 from relay.store.engine import reading
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from relay.bootstrap import desk_of, now, sealer_of
+from relay.cli.failures import FAILED
 from relay.cli.output import as_json, or_json, say, show
-from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.cli.shell import Shell, pass_shell
 from relay.core.amounts import format_micros
 from relay.core.days import Day, read_day
 from relay.errors import NotFound

@@ -14,14 +14,17 @@ from sqlalchemy import RowMapping
 
 from config.settings import Settings
 from relay.bootstrap import Runtime, now
+from relay.cli.failures import FAILED, told
 from relay.cli.output import as_json, show
 from relay.cli.reach import reach_all
-from relay.cli.shell import FAILED, Shell, pass_shell, told
+from relay.cli.shell import Shell, pass_shell
 from relay.core.chains import Chain
 from relay.core.multicall import BLOCK_NUMBER
 from relay.core.ranges import Range, covered_to, gaps
 from relay.core.sources import Source
+from relay.edge.nodes import nodes_of
 from relay.edge.redis import connect, eviction_policy
+from relay.edge.solidity import services_of
 from relay.errors import NodeFault, Unavailable
 from relay.flows.chain_reading import Reader
 from relay.flows.namespaces import namespace_faults
@@ -29,7 +32,7 @@ from relay.ports import Node, SolidState
 from relay.store import chain as chain_store
 from relay.store import heartbeats
 from relay.store.engine import reading
-from relay.store.migrate import revision_state
+from relay.store.revisions import revision_state
 
 # A chain is read every ten seconds.
 SILENT_S = 120
@@ -128,10 +131,6 @@ def _chain(chain: Chain) -> Iterator[Check]:
     if not chain.is_on:
         yield Check(what, "ok", f"off; CHAIN_{chain.name.upper()}_RPC_URLS names no node")
         return
-    # Loads web3, which takes most of a second: no other command shall wait for it.
-    from relay.edge.nodes import nodes_of  # noqa: PLC0415 see above
-    from relay.edge.solidity import services_of  # noqa: PLC0415 as above
-
     yield from (Check(f"{what}, node {node.name}", *_node(chain, node)) for node in nodes_of(chain))
     yield from (Check(f"{what}, solidity {one.name}", *_service(chain, one)) for one in services_of(chain))
     if len(chain.nodes) == 1:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from relay.cli.output import NUMBER, as_json, at_most, pages, show
+from relay.cli.replays import replay
 from relay.cli.shell import Shell, pass_shell
 from relay.cli.tail import COLUMNS, tail
 from relay.errors import NotFound
@@ -70,4 +71,5 @@ def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {**row, "body": json.loads(row["body"])}
 
 
+events.add_command(replay)
 events.add_command(tail)

@@ -7,10 +7,11 @@ import time
 import click
 
 from relay.bootstrap import inquirer_of, now
+from relay.cli.failures import FAILED
 from relay.cli.output import as_json, show_one
-from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.cli.shell import Shell, pass_shell
+from relay.core.explaining import facts_of
 from relay.flows.explaining import look_up, machine_hash
-from relay.web.api.explain import explanation
 
 EVERY_S = 1.0
 
@@ -32,4 +33,4 @@ def explain(shell: Shell, context: click.Context, tx: str, wait: int, *, as_json
             click.echo("Error: the nodes were not asked yet; is a worker running? Ask again in a moment.", err=True)
             context.exit(FAILED)
         time.sleep(EVERY_S)
-    show_one(explanation(found, tx_hash), as_json=as_json)
+    show_one(facts_of(found, tx_hash), as_json=as_json)

@@ -13,11 +13,10 @@ from typing import IO
 import click
 
 from relay.bootstrap import now
+from relay.cli.failures import FAILED
 from relay.cli.shell import Shell
 from relay.flows.lines import FORMATS, Line, read_lines
 from relay.flows.register import Registry, Result
-
-FAILED = 1
 
 a_file = click.argument("file", type=click.File("rb"))
 of_form = click.option(

@@ -8,7 +8,8 @@ from relay.bootstrap import now
 from relay.cli.output import or_json, say
 from relay.cli.shell import Shell, pass_shell
 from relay.flows.namespaces import record_namespaces
-from relay.store.migrate import revision_state, upgrade
+from relay.store.migrate import upgrade
+from relay.store.revisions import revision_state
 
 
 @click.command()

@@ -10,6 +10,7 @@ import click
 
 from relay.cli.imports import a_file, meant_source, of_form, registry_of, take
 from relay.cli.output import as_json, at_most, pages, show, show_one
+from relay.cli.releases import release
 from relay.cli.shell import Shell, pass_shell
 from relay.core.amounts import format_micros
 from relay.core.chain_addresses import family_of, parse_address, show_address
@@ -91,3 +92,6 @@ def _readable(row: Mapping[Any, Any]) -> dict[str, Any]:
     if row["address"] is not None:
         told["address"] = show_address(row["address"], family_of(row["chain"]))
     return told
+
+
+orders.add_command(release)

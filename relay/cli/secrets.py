@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from relay.bootstrap import now
+from relay.cli.failures import FAILED
 from relay.cli.output import as_json, show_one
-from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.cli.shell import Shell, pass_shell
 from relay.flows.rewrap import rewrap as flow
 
 

@@ -1,4 +1,4 @@
-"""Own what every command starts from: the settings, the runtime, the log, and how a failure is told."""
+"""Own what every command starts from: the settings, the runtime and the log."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import getpass
 import os
 import sys
 from functools import cached_property
-from typing import Any, NoReturn
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from config.logs import setup
 from config.settings import Settings, load
 from relay.bootstrap import Runtime, build
 from relay.core.actors import Actor
-from relay.errors import ConfigError, RelayError, Unavailable, Unprocessable
-from relay.store.migrate import revision_state
-
-FAILED, MISUSED = 1, 2
+from relay.errors import Unavailable
+from relay.store.revisions import revision_state
 
 
 class Shell:
@@ -55,47 +51,6 @@ class Shell:
 
 
 pass_shell = click.make_pass_decorator(Shell, ensure=True)
-
-
-class Commands(click.Group):
-    """A group whose commands fail in one line each fault, with the exit code of its kind and no traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; exit with 1 when it failed, with 2 when the call or the configuration is wrong."""
-        try:
-            return super().invoke(ctx)
-        except ConfigError as error:
-            _end(MISUSED, *error.faults)
-        except Unprocessable as error:
-            _end(MISUSED, error.detail)
-        except RelayError as error:
-            _end(FAILED, told(error))
-        except UnicodeEncodeError:
-            # Bytes that are no UTF-8 come to us as surrogates, which neither a database nor a terminal takes.
-            _end(MISUSED, "an argument is not UTF-8")
-        except BrokenPipeError:
-            # Whoever read us has seen enough; click ends us quietly.
-            raise
-        except (SQLAlchemyError, OSError) as error:
-            _end(FAILED, _first_line(error))
-
-
-def _end(code: int, *lines: str) -> NoReturn:
-    for line in lines:
-        click.echo(f"Error: {line}", err=True)
-    raise SystemExit(code)
-
-
-def told(error: Exception) -> str:
-    """Say what failed, and what was behind it, in one line."""
-    cause = error.__cause__
-    return f"{error} ({_first_line(cause)})" if isinstance(cause, SQLAlchemyError | OSError) else str(error)
-
-
-def _first_line(error: BaseException) -> str:
-    # SQLAlchemy wraps the driver's words; the statement and its values below them are not for a terminal.
-    words = str(getattr(error, "orig", None) or error).strip()
-    return words.splitlines()[0] if words else type(error).__name__
 
 
 def _os_user() -> str:

@@ -11,8 +11,8 @@ from typing import BinaryIO
 import click
 
 from relay.bootstrap import now, presets
+from relay.cli.failures import FAILED
 from relay.cli.output import as_json, show_one
-from relay.cli.shell import FAILED
 from relay.core.adapters import Adapter
 from relay.core.captures import read_capture
 from relay.core.probing import Match, Report, probe

@@ -12,8 +12,9 @@ from typing import IO
 import click
 
 from relay.bootstrap import new_event_id, now
+from relay.cli.failures import FAILED
 from relay.cli.output import as_json, show_one
-from relay.cli.shell import FAILED, Shell, pass_shell
+from relay.cli.shell import Shell, pass_shell
 from relay.core.amounts import parse_usdt
 from relay.flows.statements import Importer, StatementRefused, import_statement
 

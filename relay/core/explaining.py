@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from relay.core.amounts import format_micros
+from relay.core.chain_addresses import family_of
+from relay.core.hashes import show_hash
 from relay.core.orders import State
 
 
@@ -91,6 +94,11 @@ class Explanation:
     block_number: int | None = None
     confirmations: int = 0
     order: Belonging | None = None
+
+
+def facts_of(found: Explanation, tx_hash: str) -> dict[str, Any]:
+    """Return an explanation as facts by name, its hash spelled as the chain's people know it."""
+    return {"tx_hash": show_hash(tx_hash, family_of(found.chain or "")), **asdict(found)}
 
 
 def explain(

@@ -15,7 +15,7 @@ from relay.errors import Unavailable
 from relay.flows.token_health import banner
 from relay.store import heartbeats
 from relay.store.engine import reading
-from relay.store.migrate import revision_state
+from relay.store.revisions import revision_state
 from relay.web.auth import any_key, public
 from relay.web.context import runtime
 from relay.web.document import document

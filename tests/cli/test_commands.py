@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from config.settings import load
-from relay.__main__ import main
+from relay.__main__ import NOUNS, main
 from relay.core.actors import hash_of
 from relay.core.signatures import sign
 from relay.edge.redis import BELL, connect, eviction_policy
@@ -404,25 +404,43 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("keys", "create"), 2),
+        (("deliveries", "retry", "x"), 2),
+        (("deliveries", "retry", "9" * 30), 2),
+        (("callbacks", "reprocess", "9" * 30), 2),
+        (("events", "list", "--after", "9" * 30), 2),
+        (("nonsense",), 2),
+        (("--help",), 0),
+    ],
+)
+def test_exit_codes_are_those_we_promise(relay: CommandLine, arguments: tuple[str, ...], code: int) -> None:
+    """0 done, 1 failed, 2 usage or configuration."""
+    relay(*arguments, code=code)
+
+
+@pytest.mark.parametrize(
     ("arguments", "environment", "code"),
     [
         (("--help",), {}, 0),
-        (("nonsense",), {}, 2),
-        (("keys", "create"), ENVIRONMENT, 2),
-        (("deliveries", "retry", "x"), ENVIRONMENT, 2),
-        (("deliveries", "retry", "9" * 30), ENVIRONMENT, 2),
-        (("callbacks", "reprocess", "9" * 30), ENVIRONMENT, 2),
-        (("events", "list", "--after", "9" * 30), ENVIRONMENT, 2),
         (("doctor",), {}, 2),
-        (("doctor",), ENVIRONMENT | {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}, 1),
         (("keys", "list"), ENVIRONMENT | {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}, 1),
     ],
 )
-def test_exit_codes_are_those_we_promise(arguments: tuple[str, ...], environment: dict[str, str], code: int) -> None:
-    """0 done, 1 failed, 2 usage or configuration; no traceback in any case."""
+def test_a_command_that_fails_shows_no_traceback(
+    arguments: tuple[str, ...], environment: dict[str, str], code: int
+) -> None:
+    """Whatever the reason."""
     done = run(*arguments, **environment)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_noun_is_listed_with_what_it_says_of_itself(relay: CommandLine) -> None:
+    """The list is written apart, so that it is shown without loading what it lists."""
+    said = {noun: relay(noun, "--help").stdout.split("\n\n")[1] for noun in NOUNS}
+    assert {noun: " ".join(words.split()) for noun, words in said.items()} == NOUNS
 
 
 def test_all_faults_of_a_configuration_are_told_together() -> None:
@@ -478,7 +496,9 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> dict[tuple[str
     """Every command by its words."""
     if not isinstance(command, click.Group):
         return {path: command}
-    return {words: leaf for name, one in command.commands.items() for words, leaf in leaves(one, (*path, name)).items()}
+    context = click.Context(command)
+    below = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {words: leaf for name, one in below.items() if one for words, leaf in leaves(one, (*path, name)).items()}
 
 
 # What starts something that goes on, or hands everything to another command.

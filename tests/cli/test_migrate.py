@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, inspect, select, text
 
 from relay.store.engine import reading, writing
-from relay.store.migrate import revision_state
+from relay.store.revisions import revision_state
 from relay.store.rows import source_states
 from tests.rows import a_stored_order
 from tests.web.conftest import ENVIRONMENT

@@ -10,12 +10,14 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from relay.errors import Unavailable
 from relay.store.engine import make_engine, reading, writing
-from relay.store.migrate import MIGRATION_LOCK, downgrade, revision_state, upgrade
+from relay.store.migrate import MIGRATION_LOCK, configuration, downgrade, upgrade
+from relay.store.revisions import known, revision_state
 from relay.store.tables import metadata
 
 DEFINITIONS = {
@@ -40,6 +42,12 @@ def test_the_way_up_down_and_up_again(empty_engine: Engine) -> None:
         assert inspect(connection).get_table_names() == ["alembic_version"]
     upgrade(empty_engine)
     assert revision_state(empty_engine) == "current"
+
+
+def test_a_file_is_named_for_its_revision() -> None:
+    """Which revisions this code knows is read from the names alone."""
+    line = [(one.down_revision, one.revision) for one in ScriptDirectory.from_config(configuration()).walk_revisions()]
+    assert line == list(zip((None, *known()), known(), strict=False))[::-1]
 
 
 def test_migrating_twice_changes_nothing(engine: Engine) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from alembic import command
 
 from relay.store.engine import make_engine, writing
 from relay.store.migrate import configuration, upgrade
-
-VERSIONS = Path(__file__).parent / "versions"
+from relay.store.revisions import VERSIONS
 
 
 def write_revision(name: str) -> None:

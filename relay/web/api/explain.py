@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Literal
 
 from relay.bootstrap import inquirer_of, now
 from relay.core.actors import FINANCE
-from relay.core.chain_addresses import family_of
-from relay.core.explaining import Case, Explanation
-from relay.core.hashes import show_hash
+from relay.core.explaining import Case, facts_of
 from relay.flows.explaining import look_up, machine_hash
 from relay.flows.timeline import namespaces_in_scope
 from relay.web.api.common import Input, Shape, Words, part, shown
@@ -65,9 +62,4 @@ def explain_transaction(path: TransactionPath) -> tuple[dict[str, Any], int, dic
     found = look_up(inquirer_of(runtime(), scope), tx_hash, now=now())
     if found is None:
         return shown(Asking, {"tx_hash": tx_hash, "state": "asking"}), 202, {"Retry-After": str(RETRY_AFTER_S)}
-    return explanation(found, tx_hash), 200, {}
-
-
-def explanation(found: Explanation, tx_hash: str) -> dict[str, Any]:
-    """Return the JSON of an explanation, its hash spelled as the chain's people know it."""
-    return shown(ExplanationShape, asdict(found), tx_hash=show_hash(tx_hash, family_of(found.chain or "")))
+    return shown(ExplanationShape, facts_of(found, tx_hash)), 200, {}
