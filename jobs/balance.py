@@ -6,11 +6,11 @@ import logging
 import os
 import socket
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import now
 from relay.core.chains import Chain
 from relay.core.days import Calendar
-from relay.edge.nodes import nodes_of
+from relay.edge.node_loading import nodes_of
 from relay.edge.solidity import services_of
 from relay.errors import RelayError
 from relay.flows.balances import measure

@@ -9,21 +9,21 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from config import logs
 from config.settings import load
-from jobs import runtime
 from jobs.pulse import Pulse
 from jobs.stopping import STOP
 from jobs.timetable import TIMETABLE, Entry, last_moment
-from relay.bootstrap import job_queue, now
 from relay.edge.redis import connect
+from relay.edge.rq import job_queue
 from relay.errors import ConfigError, Unavailable
 from relay.flows.ring import Ringer
+from relay.store.engine import make_engine
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     logs.configure(settings)
-    queue = job_queue(settings, "work", connect(settings.redis_url, tls_verify=settings.redis_tls_verify))
-    engine = runtime().engine
+    queue = job_queue(settings.secret_keys, "work", connect(settings.redis_url, tls_verify=settings.redis_tls_verify))
+    engine = make_engine(settings.database_url)
     ringer = Ringer(engine, queue.ensure, f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     scheduler = scheduler_of(ringer)
     scheduler.start()
@@ -53,7 +53,7 @@ def main() -> int:
         time.sleep(LOOK_EVERY_S)
     # The firing that is being made ends first.
     scheduler.shutdown(wait=True)
-    _or_later(lambda: ringer.leave(now=now()))
+    _or_later(lambda: ringer.leave(now=datetime.now(UTC)))
     pulse.end()
     log.info("clock_stopped")
     STOP.deafen()
@@ -73,12 +73,12 @@ def scheduler_of(ringer: Ringer) -> BackgroundScheduler:
     )
     for entry in TIMETABLE:
         scheduler.add_job(_ring, entry.moments, args=[ringer, entry], id=entry.job)
-    scheduler.add_job(_catch_up, CATCH_UP, args=[ringer], id="catch_up", next_run_time=now())
+    scheduler.add_job(_catch_up, CATCH_UP, args=[ringer], id="catch_up", next_run_time=datetime.now(UTC))
     return scheduler
 
 
 def _ring(ringer: Ringer, entry: Entry) -> None:
-    at = now()
+    at = datetime.now(UTC)
     _or_later(lambda: ringer.ring(entry.job, last_moment(entry, at), now=at))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import desk_of, now
 from relay.flows import asking_again, prior_period, trend
 from relay.flows.close import by_clock

@@ -10,9 +10,8 @@ from config import logs
 from config.settings import load
 from jobs import drain
 from jobs.stopping import STOP, stop_with_parent
-from relay.bootstrap import job_queue
 from relay.edge.redis import connect
-from relay.edge.rq import RQQueue
+from relay.edge.rq import RQQueue, job_queue
 from relay.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def main() -> None:
     settings = load(os.environ)
     logs.configure(settings)
     client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=2.0)
-    queue = job_queue(settings, "deliver", client, job_timeout_s=2 * drain.RESIDENCE_S)
+    queue = job_queue(settings.secret_keys, "deliver", client, job_timeout_s=2 * drain.RESIDENCE_S)
     while not STOP.asked:
         if not _has_resided(queue) and not STOP.asked:
             log.warning("delivering_without_queue")

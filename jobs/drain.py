@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 
-from jobs import runtime
+from jobs.parts import runtime
 from jobs.stopping import STOP
 from relay.bootstrap import Runtime, new_event_id, now
 from relay.core.addresses import networks

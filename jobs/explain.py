@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import now
-from relay.edge.nodes import nodes_of
+from relay.edge.node_loading import nodes_of
 from relay.flows.explaining import ask_nodes
 
 

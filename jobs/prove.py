@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import bench_of, desk_of, now
 from relay.flows.day_proof import begin, prove
 

@@ -7,13 +7,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from relay import __version__
-from relay.bootstrap import now
 from relay.errors import Unavailable
 from relay.store.engine import LEAVING_LOCK, writing
 from relay.store.heartbeats import beat, leave
@@ -44,16 +44,18 @@ class Pulse:
         self._ended.set()
         self._thread.join(LEAVE_WITHIN_S)
         if not self._thread.is_alive():
-            self._written(lambda connection: leave(connection, **self._who, now=now()), lock=LEAVING_LOCK)
+            self._written(lambda connection: leave(connection, **self._who, now=datetime.now(UTC)), lock=LEAVING_LOCK)
 
     def _beat_on(self) -> None:
-        started_at = now()
+        started_at = datetime.now(UTC)
         while not self._ended.is_set():
             if not self._is_well():
                 self._ended.wait(UNWELL_S)
                 continue
             self._written(
-                lambda connection: beat(connection, **self._who, version=__version__, started_at=started_at, now=now())
+                lambda connection: beat(
+                    connection, **self._who, version=__version__, started_at=started_at, now=datetime.now(UTC)
+                )
             )
             self._ended.wait(EVERY_S)
 

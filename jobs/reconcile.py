@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import bench_of, new_event_id, now
 from relay.core.addresses import networks
 from relay.edge.heartbeat import request_heartbeat

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import new_event_id, now
 from relay.flows.requeue import requeue
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import now
 from relay.flows.retention import retain
 

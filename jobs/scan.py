@@ -7,10 +7,10 @@ import os
 import random
 import socket
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import new_event_id, now
 from relay.core.chains import Chain
-from relay.edge.nodes import nodes_of
+from relay.edge.node_loading import nodes_of
 from relay.errors import RelayError
 from relay.flows import absences, claims
 from relay.flows.matching import match

@@ -12,6 +12,7 @@ import jobs.close
 import jobs.create
 import jobs.explain
 import jobs.poll
+import jobs.prove
 import jobs.reconcile
 import jobs.replay
 import jobs.requeue
@@ -22,9 +23,9 @@ import jobs.workbook  # noqa: F401
 from config import logs
 from config.settings import load
 from jobs.stopping import STOP, stop_with_parent
-from relay.bootstrap import job_queue
+from relay.edge.node_loading import prepare
 from relay.edge.redis import connect
-from relay.edge.rq import RQQueue
+from relay.edge.rq import RQQueue, job_queue
 from relay.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,9 @@ def main() -> None:
     stop_with_parent()
     settings = load(os.environ)
     logs.configure(settings)
+    prepare(settings.chains.values())
     client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=None)
-    queue = job_queue(settings, "work", client)
+    queue = job_queue(settings.secret_keys, "work", client)
     while not STOP.asked and not _has_worked(queue):
         time.sleep(RETRY_AFTER_S)
     STOP.deafen()

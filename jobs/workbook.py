@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs import runtime
+from jobs.parts import runtime
 from relay.bootstrap import desk_of, now
 from relay.edge.workbook import write_workbook
 from relay.flows.workbook import make_asked

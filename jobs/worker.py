@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from config import logs
 from config.settings import load
-from jobs import runtime
 from jobs.pulse import Pulse
 from jobs.stopping import REMIND_EVERY_S, STOP
 from relay.errors import ConfigError
+from relay.store.engine import make_engine
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,9 @@ def main() -> int:
         return 1
     logs.configure(settings)
     children = [Child("jobs.deliver"), Child("jobs.work")]
-    pulse = Pulse(runtime().engine, "worker", is_well=lambda: all(child.is_alive for child in children))
+    pulse = Pulse(
+        make_engine(settings.database_url), "worker", is_well=lambda: all(child.is_alive for child in children)
+    )
     while not STOP.asked:
         for child in children:
             child.look_after(time.monotonic())

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
-from redis import Redis
 from sqlalchemy import Engine
 
 from config.settings import Settings
@@ -24,7 +23,7 @@ from relay.core.sources import Source
 from relay.edge.handler import HTTPHandler
 from relay.edge.provider import HTTPProvider
 from relay.edge.redis import RedisMemory, connect
-from relay.edge.rq import JOB_TIMEOUT_S, RQQueue, SignedJSON
+from relay.edge.rq import job_queue
 from relay.edge.seals import Sealer
 from relay.edge.vault import Vault, derive
 from relay.flows.close import Desk
@@ -67,7 +66,7 @@ def build(settings: Settings) -> Runtime:
         engine=engine,
         sources=settings.sources,
         memory=memory,
-        queue=job_queue(settings, "work", client),
+        queue=job_queue(settings.secret_keys, "work", client),
         vault=Vault(settings.secret_keys),
         intake=intake,
         forwarder=Forwarder(intake, HTTPHandler(networks(settings.endpoint_allow_cidrs)), settings.sources),
@@ -80,13 +79,6 @@ def build(settings: Settings) -> Runtime:
             clock=now,
             sleep=time.sleep,
         ),
-    )
-
-
-def job_queue(settings: Settings, name: str, client: Redis, *, job_timeout_s: int = JOB_TIMEOUT_S) -> RQQueue:
-    """Return a queue whose jobs our keys sign, over a client of the caller's choice."""
-    return RQQueue(
-        client, name, SignedJSON([derive(key, b"jobs") for key in settings.secret_keys]), job_timeout_s=job_timeout_s
     )
 
 

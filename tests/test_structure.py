@@ -220,13 +220,21 @@ def test_the_list_of_commands_is_shown_without_loading_one() -> None:
     ]
 
 
-def test_web3_is_known_to_one_module_that_only_scans_load() -> None:
-    """Whoever else wants a chain asks through the port."""
+def test_web3_is_known_to_one_module_that_only_chains_load() -> None:
+    """Whoever wants a chain asks through the port; a worker that reads none starts without it."""
     assert [name for name, path in MODULES.items() if any(one.split(".")[0] == "web3" for one in imports_of(path))] == [
         "relay.edge.nodes"
     ]
-    users = [name for name, path in MODULES.items() if "relay.edge.nodes" in imports_of(path)]
-    assert users == ["relay.cli.doctor", "jobs.balance", "jobs.explain", "jobs.scan"]
+    assert [name for name, path in MODULES.items() if "relay.edge.nodes" in imports_of(path)] == []
+    assert "web3" not in run(["-c", "import jobs.work, sys; print(*sys.modules)"]).split()
+
+
+def test_what_only_watches_or_rings_loads_no_flow_it_does_not_call() -> None:
+    """A worker's first process and a clock live for ever beside the others; what they load is memory that is lost."""
+    loaded = run(["-c", "import jobs.clock, jobs.worker, sys; print(*sys.modules)"]).split()
+    assert [name for name in loaded if name == "relay.bootstrap" or name.startswith("relay.flows.")] == [
+        "relay.flows.ring"
+    ]
 
 
 def test_every_setting_is_in_the_readme() -> None:

@@ -22,7 +22,7 @@ from relay.core.chains import Chain
 from relay.core.multicall import BLOCK_NUMBER
 from relay.core.ranges import Range, covered_to, gaps
 from relay.core.sources import Source
-from relay.edge.nodes import nodes_of
+from relay.edge.node_loading import nodes_of
 from relay.edge.redis import connect, eviction_policy
 from relay.edge.solidity import services_of
 from relay.errors import NodeFault, Unavailable

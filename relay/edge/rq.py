@@ -27,6 +27,7 @@ from rq.job import Job
 from rq.utils import import_attribute
 from rq.worker import BaseWorker
 
+from relay.edge.vault import derive
 from relay.errors import InvariantBroken, Unavailable
 
 # Stricter than a prefix: `jobs.clock.os.system` also begins with `jobs.`, and RQ would follow it.
@@ -171,6 +172,13 @@ class RQQueue:
             worker_ttl=WORKER_TTL_S,
             log_job_description=False,
         )
+
+
+def job_queue(
+    secret_keys: Sequence[str], name: str, client: redis.Redis, *, job_timeout_s: int = JOB_TIMEOUT_S
+) -> RQQueue:
+    """Return a queue whose jobs our keys sign, over a client of the caller's choice."""
+    return RQQueue(client, name, SignedJSON([derive(key, b"jobs") for key in secret_keys]), job_timeout_s=job_timeout_s)
 
 
 @contextmanager

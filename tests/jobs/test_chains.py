@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, select
 
-import jobs
 from jobs import balance, explain, scan
+from jobs.parts import runtime
 from relay.sandbox.chain import CHAIN_ID, CONTRACT
 from relay.sandbox.chain.driver import SandboxChain
 from relay.store import inquiries
@@ -43,12 +43,12 @@ def engine(
     nodes = {"CHAIN_SANDBOX_RPC_URLS": sandbox_chain.url, "CHAIN_OTHER_RPC_URLS": "http://127.0.0.1:9"}
     for name, value in (ENVIRONMENT | places | nodes).items():
         monkeypatch.setenv(name, value)
-    jobs.runtime.cache_clear()
+    runtime.cache_clear()
     engine = make_engine(sqlite_url)
     yield engine
     engine.dispose()
-    jobs.runtime().engine.dispose()
-    jobs.runtime.cache_clear()
+    runtime().engine.dispose()
+    runtime.cache_clear()
 
 
 def test_a_payment_is_read_and_meets_its_order(engine: Engine, sandbox_chain: SandboxChain) -> None:

@@ -92,7 +92,7 @@ def test_what_was_missed_is_rung_once_at_the_start(house: House) -> None:
     eventually(house.has_redis, within_s=10, what="Redis answers")
     began = now()
     house.system.start("clock")
-    eventually(lambda: rung(house)["retention"] == 2, within_s=8, what="the missed run is rung")
+    eventually(lambda: rung(house)["retention"] == 2, within_s=20, what="the missed run is rung")
     with reading(house.engine) as connection:
         # The hour may turn while the clock starts.
         moments = {last_moment(RETENTION, began), last_moment(RETENTION, now())}

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-import jobs
 from jobs import reconcile
+from jobs.parts import runtime
 from relay.bootstrap import now
 from relay.store.engine import make_engine, reading
 from relay.store.rows import breaks, leases
@@ -32,10 +32,10 @@ def heard(sqlite_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> I
         places = {"DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, "RELAY_ENDPOINT_ALLOW_CIDRS": "127.0.0.0/8"}
         for name, value in (ENVIRONMENT | places | {"RELAY_HEARTBEAT_URL": f"{url}/ping"}).items():
             monkeypatch.setenv(name, value)
-        jobs.runtime.cache_clear()
+        runtime.cache_clear()
         yield heard
-        jobs.runtime().engine.dispose()
-        jobs.runtime.cache_clear()
+        runtime().engine.dispose()
+        runtime.cache_clear()
 
 
 @pytest.fixture
