@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -30,6 +31,9 @@ from tests.system import free_port
 pytest_plugins = ["tests.nodes.fixtures"]
 
 _numbers = itertools.count(1)
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts and ends with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline for an example: on a busy machine it would only measure the machine.
 settings.register_profile("suite", deadline=None, max_examples=200)
