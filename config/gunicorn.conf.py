@@ -139,6 +139,11 @@ timeout = 30
 graceful_timeout = 20
 # Longer than the idle time of the proxies in front, so that it is never us who close a connection they reuse.
 keepalive = 95
+# No header of a request says where it is mounted or how it came, not even a neighbour's on this machine; so nobody has to be
+# looked up among those who may say so. Proxies in front are counted by TRUSTED_PROXY_HOPS.
+forwarded_allow_ips = "*"
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 limit_request_line = 4094
 limit_request_fields = 64
 control_socket_disable = True

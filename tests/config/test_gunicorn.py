@@ -51,9 +51,9 @@ class Server:
     def connect(self, host: str = "127.0.0.1") -> socket.socket:
         return socket.create_connection((host, self.port), timeout=20)
 
-    def get(self, target: str = "/", host: str = "127.0.0.1") -> bytes:
+    def get(self, target: str = "/", host: str = "127.0.0.1", *, header: str = "Accept: */*") -> bytes:
         with self.connect(host) as client:
-            client.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+            client.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n\r\n".encode())
             return b"".join(iter(lambda: client.recv(4096), b""))
 
 
@@ -100,9 +100,9 @@ def test_it_answers_on_both_families(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_is_for_this_machine_only(tmp_path: Path) -> None:
-    """It has no sign-in, so it listens on loopback alone."""
+    """It has no sign-in, so it listens on loopback alone; and nobody there may say where it is mounted."""
     with serving(tmp_path, RELAY_SANDBOX="1") as server:
-        server.get()
+        assert b"200 OK" in server.get(header="SCRIPT_NAME: /elsewhere")
         assert f"http://127.0.0.1:{server.port}" in server.said
         assert "[::]" not in server.said
         assert "0.0.0.0" not in server.said
