@@ -67,6 +67,8 @@ def _chain(name: str, section: Section, variable: Callable[[str], str]) -> Chain
         grace_s=section.whole("grace_s", 900, most=_YEAR_S),
         measure_s=section.whole("measure_s", 3_600, most=_YEAR_S),
         multicall=_address(section, "multicall", name) if "multicall" in section else None,
+        explorer_tx=_explorer(section, "explorer_tx"),
+        explorer_address=_explorer(section, "explorer_address"),
         nodes=tuple(_nodes(f"CHAIN_{name.upper()}_RPC_URLS", variable, section.faults)),
         solidity=tuple(_nodes(SOLIDITY, variable, section.faults)) if family_of(name) == "tron" else (),
     )
@@ -100,6 +102,13 @@ def _address(section: Section, key: str, chain: str) -> str:
     except ValueError as error:
         section.fault(key, str(error))
         return ""
+
+
+def _explorer(section: Section, key: str) -> str:
+    text = section.text(key, "")
+    if text and (text.count("{}") != 1 or not _is_web(text)):
+        section.fault(key, "must be an http or https URL with {} where the transaction or the address stands")
+    return text
 
 
 def _nodes(name: str, variable: Callable[[str], str], faults: list[str]) -> Iterator[NodeURL]:

@@ -56,6 +56,7 @@ class Chain:
     `results` logs are the most that one question may ask or be answered with;
     above `filter_above` addresses all logs of the contract are read and sorted here.
     A balance that moved is measured again after `measure_s`. `solidity` are TRON's services that tell confirmed state.
+    `explorer_tx` and `explorer_address` are where a person looks something up, {} in the place of it; "" is nowhere.
     """
 
     name: str
@@ -73,6 +74,8 @@ class Chain:
     grace_s: int = 900
     measure_s: int = 3_600
     multicall: str | None = None
+    explorer_tx: str = ""
+    explorer_address: str = ""
     nodes: tuple[NodeURL, ...] = ()
     solidity: tuple[NodeURL, ...] = ()
 

@@ -27,7 +27,10 @@ _PAID = frozenset({"succeeded", "final"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What one witness says of an order; amounts in micro-USDT. `missing` says why it says nothing."""
+    """What one witness says of an order; amounts in micro-USDT. `missing` says why it says nothing.
+
+    `chain` is where its transaction and address are to be found.
+    """
 
     name: str
     missing: str = ""
@@ -38,6 +41,7 @@ class Side:
     user: str | None = None
     address: str | None = None
     at: datetime | None = None
+    chain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

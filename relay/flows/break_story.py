@@ -44,6 +44,7 @@ def worded(row: Mapping[Any, Any]) -> dict[str, Any]:
         **row,
         "evidence": evidence,
         "spot": spot_of(row),
+        "named": None if row["chain"] is None else _named(row),
         "heading": heading(row["kind"]),
         "rule": rule(row["kind"]),
         "why": why(row["kind"], evidence),
@@ -53,11 +54,12 @@ def worded(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def spot_of(row: Mapping[Any, Any]) -> str | None:
     """Return what a break without an order is about, as its chain's people know it; None where it has an order."""
-    if row["chain"] is None:
-        return None
+    return None if row["chain"] is None else f"{_named(row)} on {row['chain']}"
+
+
+def _named(row: Mapping[Any, Any]) -> str:
     family = family_of(row["chain"])
-    named = show_hash(row["tx_hash"], family) if row["tx_hash"] else show_address(row["address"], family)
-    return f"{named} on {row['chain']}"
+    return show_hash(row["tx_hash"], family) if row["tx_hash"] else show_address(row["address"], family)
 
 
 def break_story(engine: Engine, sources: Mapping[str, Source], break_id: str, *, actor: Actor) -> BreakStory:

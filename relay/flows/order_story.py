@@ -107,6 +107,7 @@ def _chain(moved: Sequence[Mapping[Any, Any]], source: Source | None) -> Side:
         tx_hash=show_hash(last["tx_hash"], family_of(last["chain"])),
         address=show_address(last["recipient"], family_of(last["chain"])),
         at=last["block_time"],
+        chain=last["chain"],
     )
 
 
@@ -119,4 +120,5 @@ def _relay(order: RowMapping) -> Side:
         user=order["user_ref"],
         address=order["address"] and show_address(order["address"], family_of(order["chain"] or "")),
         at=order["updated_at"],
+        chain=order["chain"],
     )

@@ -75,9 +75,11 @@ def iso(at: datetime) -> str:
 
 
 def local(at: datetime) -> str:
-    """Spell a moment in the zone of the business day; "" where that is UTC."""
+    """Spell a moment in the zone of the business day, with the date where it is another than in UTC; "" where that is UTC."""
     zone = runtime().settings.business_timezone
-    return "" if zone == "UTC" else f"{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}"
+    there = at.astimezone(ZoneInfo(zone))
+    date = "" if there.date() == at.astimezone(UTC).date() else f"{there:%Y-%m-%d} "
+    return "" if zone == "UTC" else f"{date}{there:%H:%M:%S %Z}"
 
 
 def age(since: datetime, until: datetime) -> str:
@@ -113,6 +115,21 @@ def address(machine: str, chain: str) -> str:
     return show_address(machine, family_of(chain))
 
 
+def tx_url(shown: str, chain: str | None) -> str:
+    """Return where a person looks a transaction up that stands on a chain; "" where nobody has said."""
+    return _looked_up(shown, chain, "explorer_tx")
+
+
+def address_url(shown: str, chain: str | None) -> str:
+    """Return where a person looks an address up."""
+    return _looked_up(shown, chain, "explorer_address")
+
+
+def _looked_up(shown: str, chain: str | None, where: str) -> str:
+    known = runtime().settings.chains.get(chain or "")
+    return "" if known is None else str(getattr(known, where)).replace("{}", quote(shown, safe=""))
+
+
 def changed(query: Mapping[str, str], **changes: str | None) -> str:
     """Return the query of a link: this one with some names changed, and without those that are None or empty."""
     return urlencode({name: value for name, value in {**query, **changes}.items() if value})
@@ -123,10 +140,27 @@ def path_of(namespace: str, orderid: str) -> str:
     return f"/finance/orders/{quote(namespace, safe='')}/{quote(orderid)}"
 
 
-_SPELLINGS = (money, exact, units, exact_units, moment, iso, local, age, words, plain, short, address, changed)
+_SPELLINGS = (
+    money,
+    exact,
+    units,
+    exact_units,
+    moment,
+    iso,
+    local,
+    age,
+    words,
+    plain,
+    short,
+    address,
+    tx_url,
+    address_url,
+    changed,
+)
 _ADVICE = (heading, next_step, rule, why_held)
 FILTERS: dict[str, Callable[..., Any]] = {
     **{one.__name__: one for one in (*_SPELLINGS, *_ADVICE)},
     "badness": SEVERITIES.__getitem__,
     "fromjson": json.loads,
+    "instant": datetime.fromisoformat,
 }

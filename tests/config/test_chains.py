@@ -67,6 +67,7 @@ def test_the_chains_that_are_commented_out_have_the_right_shape() -> None:
     multicalls = {name: chains[name].multicall for name in chains if name not in {"tron", "arbitrum"}}
     assert set(multicalls.values()) == {"0xca11bde05977b3631167028862be2a173976ca11"}
     assert chains["arbitrum"].multicall is None
+    assert all(one.explorer_tx and one.explorer_address for one in chains.values())
 
 
 def test_nodes_come_with_their_headers_and_are_not_shown() -> None:
@@ -101,6 +102,12 @@ def test_solidity_services_are_tron_s_alone() -> None:
         (ONE.replace("7955", "7956"), "", "chains.bsc.tokens[0].contract: has a wrong checksum"),
         (ONE.replace("chain_id = 56", ""), "", "chains.bsc.chain_id:"),
         (ONE + ONE.replace("bsc", "other"), "", "chains.other: has the chain id of bsc"),
+        (
+            ONE + 'explorer_tx = "https://x.example/tx/"',
+            "",
+            "chains.bsc.explorer_tx: must be an http or https URL with {}",
+        ),
+        (ONE + 'explorer_address = "javascript:{}"', "", "chains.bsc.explorer_address: must be"),
         (ONE, "ftp://x/KEY", "CHAIN_BSC_RPC_URLS: entry 1 must be"),
         (ONE, "https://x.example#nothing", "CHAIN_BSC_RPC_URLS: entry 1 must have"),
         ("[", "", "RELAY_CHAINS: is not TOML"),

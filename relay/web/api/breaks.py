@@ -100,7 +100,7 @@ class BreakShape(Shape):
 
 
 class SideShape(Shape):
-    """What one witness says of the order; `missing` says why it says nothing."""
+    """What one witness says of the order; `missing` says why it says nothing, `chain` where its transaction and address are."""
 
     name: str
     missing: str
@@ -111,6 +111,7 @@ class SideShape(Shape):
     user: str | None
     address: str | None
     at: Moment | None
+    chain: str | None
 
 
 class FieldShape(Shape):
