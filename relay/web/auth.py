@@ -87,7 +87,7 @@ def access_of(app: Flask, endpoint: str) -> Access | None:
 def is_page(app: Flask) -> bool:
     """Tell whether whoever asks is a person: on a page of ours, or anywhere else with a browser."""
     if request.endpoint is None:
-        return request.accept_mimetypes.best == "text/html"
+        return request.accept_mimetypes.best_match(("application/problem+json", "text/html")) == "text/html"
     access = access_of(app, request.endpoint)
     return access is not None and access.page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,8 @@ from relay.bootstrap import Runtime
 from relay.core.people import hashed
 from relay.store import rows
 from relay.web.console.sign_in import local
+from relay.web.context import EXTENSION
+from relay.web.pages import local as spelled_there
 from relay.web.pages import moment, money
 from tests.builders import NOON
 from tests.flows.test_token_health import an_event
@@ -162,8 +165,10 @@ def test_people_read_faults_as_a_page(runtime: Runtime, app: OpenAPI) -> None:
     visitor = Visitor(app.test_client(), a_session(runtime.engine, "pat", "auditor"))
     refused = visitor.post("/account", old="x", new="y")
     assert refused.content_type == "text/html; charset=utf-8"
-    lost = visitor.client.get("/nowhere", headers={"Accept": "text/html,*/*;q=0.8"})
-    assert (lost.status_code, lost.content_type) == (404, "text/html; charset=utf-8")
+    # What Firefox and Chromium send of themselves.
+    for accepts in ("text/html,*/*;q=0.8", "text/html,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"):
+        lost = visitor.client.get("/nowhere", headers={"Accept": accepts})
+        assert (lost.status_code, lost.content_type) == (404, "text/html; charset=utf-8")
     assert visitor.client.get("/nowhere").content_type == "application/problem+json"
 
 
@@ -194,3 +199,12 @@ def test_a_moment_is_spelled_with_its_zone() -> None:
     """Nobody has to guess."""
     assert moment(NOON) == "2026-11-23 12:00:00 UTC"
     assert moment(None) == "never"
+
+
+def test_a_moment_of_another_day_there_is_spelled_with_its_date(runtime: Runtime, app: OpenAPI) -> None:
+    """In the zone of the business day, beside UTC."""
+    settings = replace(runtime.settings, business_timezone="Asia/Hong_Kong")
+    app.extensions[EXTENSION] = replace(runtime, settings=settings)
+    with app.app_context():
+        told = [spelled_there(NOON + timedelta(hours=hours)) for hours in (0, 5)]
+    assert told == ["20:00:00 HKT", "2026-11-24 01:00:00 HKT"]
