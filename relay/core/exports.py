@@ -31,11 +31,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet of a workbook: its columns and rows; with `totals` a last row sums the columns of money. Local times are those of `zone`."""
+    """A sheet of a workbook: its columns and rows, and the fields that all rows share.
+
+    With `totals` a last row sums the columns of money. Local times are those of `zone`.
+    """
 
     name: str
     columns: Sequence[Column]
     rows: Iterable[Mapping[Any, Any]]
+    fixed: Mapping[str, str] = field(default_factory=dict)
     totals: bool = True
     zone: str = "UTC"
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain, count, islice
+from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
-from relay.core.exports import Sheet
+from relay.core.amounts import MICROS
+from relay.core.exports import Column, Sheet
 
 # Nothing that a stranger wrote becomes a formula, a link or a number.
 _PLAIN = {
@@ -21,31 +25,79 @@ _PLAIN = {
     "strings_to_numbers": False,
     "in_memory": False,
 }
+# Excel shows 1,048,576 rows, and a plain zip holds files of two gigabytes, which so many rows do not reach. What is more goes on, on the next sheet.
+MOST_ROWS = 500_000
 # A cell holds 15 digits: exact to six places below a billion USDT.
 _MONEY = "#,##0.000000;[Red](#,##0.000000);-"
 _LONGEST = 32_767
 _AMOUNTS, _NOTHING = ("money", "exact"), Decimal("0.000000")
 _SHAPES = {"money": "money", "exact": "money", "number": "number", "time": "time", "local": "time"}
+# Excel counts days from here (ECMA-376, 18.17.4.1).
+_EPOCH, _DAY = datetime(1899, 12, 30, tzinfo=UTC), timedelta(days=1)
+
+Rows = Iterable[Mapping[Any, Any]]
+Write = Callable[[int, Any], None]
+Sums = dict[int, int | Decimal]
 
 
-def write_workbook(path: Path, sheets: Iterable[Sheet], made_at: datetime) -> None:
-    """Write the sheets to a file, one after the other; times in UTC, as Excel has no zones."""
-    book = xlsxwriter.Workbook(str(path), _PLAIN)
-    book.set_properties({"title": "Statement of a day", "created": made_at.astimezone(UTC).replace(tzinfo=None)})
-    formats = {
-        "head": book.add_format({"bold": True, "bottom": 1}),
-        "total": book.add_format({"bold": True, "top": 1, "num_format": _MONEY}),
-        "money": book.add_format({"num_format": _MONEY}),
-        "time": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
-        "text": book.add_format({"num_format": "@"}),
-        "number": book.add_format({"num_format": "0"}),
-    }
-    for sheet in sheets:
-        _write(book.add_worksheet(sheet.name), sheet, formats)
-    book.close()
+def write_workbook(path: Path, sheets: Iterable[Sheet], made_at: datetime, *, most_rows: int = MOST_ROWS) -> None:
+    """Write the sheets to a file, one after the other; times in UTC, as Excel has no zones.
+
+    A sheet of more than `most_rows` is continued on others of its name and a number, each with its totals.
+    """
+    # What is on its way is written to a place that is emptied also when a row cannot be read.
+    with TemporaryDirectory() as place:
+        book = xlsxwriter.Workbook(str(path), {**_PLAIN, "tmpdir": place})
+        book.set_properties({"title": "Statement of a day", "created": made_at.astimezone(UTC).replace(tzinfo=None)})
+        formats = {
+            "head": book.add_format({"bold": True, "bottom": 1}),
+            "total": book.add_format({"bold": True, "top": 1, "num_format": _MONEY}),
+            "money": book.add_format({"num_format": _MONEY}),
+            "time": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+            "text": book.add_format({"num_format": "@"}),
+            "number": book.add_format({"num_format": "0"}),
+        }
+        for sheet in sheets:
+            for name, rows in _continued(sheet, most_rows):
+                _write(book.add_worksheet(name), sheet, rows, formats)
+        book.close()
 
 
-def _write(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
+def _continued(sheet: Sheet, most_rows: int) -> Iterator[tuple[str, Rows]]:
+    """Yield as many sheets as the rows need, one where there are none; each has to be written before the next is taken."""
+    rows = iter(sheet.rows)
+    for number in count(1):
+        first = list(islice(rows, 1))
+        if number > 1 and not first:
+            return
+        yield sheet.name if number == 1 else f"{sheet.name} {number}", chain(first, islice(rows, most_rows - 1))
+
+
+def _write(page: Any, sheet: Sheet, rows: Rows, formats: Mapping[str, Any]) -> None:
+    _head(page, sheet, formats)
+    sums: Sums = {place: 0 for place, column in enumerate(sheet.columns) if column.kind in _AMOUNTS}
+    writers = [_writer(page, place, column, sheet, formats, sums) for place, column in enumerate(sheet.columns)]
+    shared = [
+        (write, sheet.fixed[at.field])
+        for write, at in zip(writers, sheet.columns, strict=True)
+        if at.field in sheet.fixed
+    ]
+    own = [(write, at.field) for write, at in zip(writers, sheet.columns, strict=True) if at.field not in sheet.fixed]
+    values_of, own_writers = itemgetter(*(name for _, name in own)), [write for write, _ in own]
+    last = 0
+    for last, values in enumerate(map(values_of, rows), start=1):
+        for write, value in shared:
+            write(last, value)
+        for write, value in zip(own_writers, values, strict=True):
+            if value is not None:
+                write(last, value)
+    if last:
+        page.autofilter(0, 0, last, len(sheet.columns) - 1)
+    if sheet.totals:
+        _totals(page, sheet, sums, last, formats)
+
+
+def _head(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
     page.freeze_panes(1, 0)
     page.set_landscape()
     page.repeat_rows(0)
@@ -53,37 +105,38 @@ def _write(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
     for place, column in enumerate(sheet.columns):
         page.set_column(place, place, 20 if column.kind in _AMOUNTS else 24)
         page.write_string(0, place, column.name, formats["head"])
-    writers = [_writer(page, place, column.kind, sheet.zone, formats) for place, column in enumerate(sheet.columns)]
-    fields = [column.field for column in sheet.columns]
-    sums: dict[int, int | Decimal] = {place: 0 for place, column in enumerate(sheet.columns) if column.kind in _AMOUNTS}
-    last = 0
-    for last, row in enumerate(sheet.rows, start=1):
-        for place, (write, name) in enumerate(zip(writers, fields, strict=True)):
-            value = row.get(name)
-            if value is not None:
-                write(last, value)
-                if place in sums:
-                    sums[place] += value if type(value) is int else Decimal(value)
-    if last:
-        page.autofilter(0, 0, last, len(sheet.columns) - 1)
-    if sheet.totals:
-        _totals(page, sheet, sums, last, formats)
 
 
-def _writer(page: Any, place: int, kind: str, zone: str, formats: Mapping[str, Any]) -> Callable[[int, Any], None]:
-    """Return what writes a value into a column: a number, a time as the clocks of the column show it, or a text."""
-    shape = formats[_SHAPES.get(kind, "text")]
-    clocks = {"time": UTC, "local": ZoneInfo(zone)}.get(kind)
-    if kind == "money":
-        return lambda row, value: page.write_number(row, place, Decimal(value).scaleb(-6), shape)
-    if kind in ("exact", "number"):
-        return lambda row, value: page.write_number(row, place, Decimal(value), shape)
-    if clocks is not None:
-        return lambda row, value: page.write_datetime(row, place, value.astimezone(clocks).replace(tzinfo=None), shape)
-    return lambda row, value: page.write_string(row, place, str(value).replace("\0", "")[:_LONGEST], shape)
+def _writer(page: Any, place: int, column: Column, sheet: Sheet, formats: Mapping[str, Any], sums: Sums) -> Write:  # noqa: PLR0917  # called once for each column
+    """Return what writes a value into a column: an amount, which is summed too, a number, a time as the clocks of the column show it, or a text."""
+    shape, zone = formats[_SHAPES.get(column.kind, "text")], ZoneInfo(sheet.zone)
+
+    def money(row: int, micros: int) -> None:
+        # The nearest number of 64 bits, which is what a cell holds.
+        page.write_number(row, place, micros / MICROS, shape)
+        sums[place] += micros
+
+    def exact(row: int, told: str) -> None:
+        page.write_number(row, place, Decimal(told), shape)
+        sums[place] += Decimal(told)
+
+    def number(row: int, value: int) -> None:
+        page.write_number(row, place, value, shape)
+
+    def time(row: int, at: datetime) -> None:
+        page.write_number(row, place, (at - _EPOCH) / _DAY, shape)
+
+    def local(row: int, at: datetime) -> None:
+        page.write_number(row, place, (at.astimezone(zone).replace(tzinfo=UTC) - _EPOCH) / _DAY, shape)
+
+    def text(row: int, value: object) -> None:
+        page.write_string(row, place, str(value).replace("\0", "")[:_LONGEST], shape)
+
+    kinds: Mapping[str, Write] = {"money": money, "exact": exact, "number": number, "time": time, "local": local}
+    return kinds.get(column.kind, text)
 
 
-def _totals(page: Any, sheet: Sheet, sums: Mapping[int, int | Decimal], last: int, formats: Mapping[str, Any]) -> None:
+def _totals(page: Any, sheet: Sheet, sums: Sums, last: int, formats: Mapping[str, Any]) -> None:
     """Formulas for who goes on calculating, and below them the same as text: exact, and the control total of every other export."""
     # A row that was left cannot be written to again.
     page.write_string(last + 1, 0, f"Total of {last} rows", formats["head"])

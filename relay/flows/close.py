@@ -211,9 +211,9 @@ def draft(
     """Return what a close would say now, from one snapshot; its files are written to a folder where one is given."""
     with snapshot(desk.engine) as connection:
         statement = statement_of(connection, day, desk.sources, desk.chains, now=now)
-        found = closes.breaks_of(connection, day)
+        found = closes.items_of(connection, day)
         decisions = day_files.decisions(connection, day, found)
-        controls, files = day_files.written(connection, day, found, folder)
+        controls, files = day_files.written(connection, day, folder)
         items = open_items(connection, day, found)
     manifest = manifest_of(
         statement,
@@ -230,7 +230,7 @@ def draft(
 def since_prepared(connection: Connection, day: Day, row: RowMapping, statement: Statement) -> list[str]:
     """Say what has changed since a version was prepared; its files are not written again for that."""
     kept = json.loads(row["manifest"])
-    items = open_items(connection, day, closes.breaks_of(connection, day))
+    items = open_items(connection, day, closes.items_of(connection, day))
     present = manifest_of(
         statement,
         items,

@@ -28,15 +28,13 @@ _DECISIONS = ("order.release", "order.take", "break.resolve", "break.accept", "b
 Files = dict[str, tuple[str, Path]]
 
 
-def written(
-    connection: Connection, day: Day, found: Sequence[RowMapping], folder: Path | None
-) -> tuple[dict[str, Any], Files]:
+def written(connection: Connection, day: Day, folder: Path | None) -> tuple[dict[str, Any], Files]:
     """Write the files of a day to a folder; return what each comes to, and each with its SHA-256.
 
     Without a folder nothing is written, and only what they come to is returned.
     """
     controls, files = {}, {}
-    for name, pieces_of in _files(connection, day, found).items():
+    for name, pieces_of in _files(connection, day).items():
         control = Control()
         pieces = pieces_of(control)
         if folder is None:
@@ -49,9 +47,7 @@ def written(
     return controls, {} if folder is None else files
 
 
-def _files(
-    connection: Connection, day: Day, found: Sequence[RowMapping]
-) -> dict[str, Callable[[Control], Iterator[bytes]]]:
+def _files(connection: Connection, day: Day) -> dict[str, Callable[[Control], Iterator[bytes]]]:
     """Return for each file what spells it, a piece at a time."""
     bounds = day_facts.callback_bounds(connection, day)
 
@@ -63,7 +59,7 @@ def _files(
 
     return {
         "orders.csv": table(ITEMS, day_facts.items(connection, day)),
-        "breaks.csv": table(BREAKS, found),
+        "breaks.csv": table(BREAKS, closes.breaks_of(connection, day)),
         "transfers.csv": table(TRANSFERS, closes.transfers_of(connection, day)),
         "cash.csv": table(CASH, cash_rows(connection, day)),
         "callbacks.jsonl": lines(map(_callback, closes.callbacks_of(connection, *bounds, day))),

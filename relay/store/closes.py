@@ -5,8 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import partial
-from itertools import count
 from pathlib import Path
 
 from sqlalchemy import (
@@ -14,7 +12,6 @@ from sqlalchemy import (
     Connection,
     Executable,
     RowMapping,
-    Table,
     bindparam,
     delete,
     insert,
@@ -24,6 +21,7 @@ from sqlalchemy import (
 )
 
 from relay.core.days import Day
+from relay.store import file_parts
 from relay.store.rows import (
     audit,
     breaks,
@@ -37,8 +35,6 @@ from relay.store.rows import (
 )
 
 _TIME = day_closes.c.starts_at.type
-# So many bytes of a file are compressed, written and read at a time.
-PART = 4 * 1024 * 1024
 
 
 def current(connection: Connection, day: str) -> RowMapping | None:
@@ -82,15 +78,12 @@ def prepare(connection: Connection, row: Mapping[str, object], files: Mapping[st
 
 
 def _keep(connection: Connection, key: Mapping[str, object], sha256: str, path: Path) -> None:
-    """Store a file: a small one whole, as an older release reads it, a large one in parts."""
-    is_small = path.stat().st_size <= PART
+    """Store a file, compressed: a small one whole, a large one in parts."""
+    is_small = file_parts.is_small(path)
     content = zlib.compress(path.read_bytes()) if is_small else b""
     connection.execute(insert(day_files), {**key, "sha256": sha256, "content": content})
     if not is_small:
-        with path.open("rb") as file:
-            for number, part in enumerate(iter(partial(file.read, PART), b"")):
-                told = {**key, "number": number, "content": zlib.compress(part)}
-                connection.execute(insert(day_file_parts), told)
+        file_parts.keep(connection, day_file_parts, key, map(zlib.compress, file_parts.parts_of(path)))
 
 
 def change(connection: Connection, day: str, *, was: str, **columns: object) -> bool:
@@ -108,38 +101,42 @@ def files(connection: Connection, day: str, version: int) -> Iterator[tuple[str,
 
 def has_file(connection: Connection, day: str, version: int, name: str) -> bool:
     """Tell whether a version has kept a file."""
-    return connection.execute(select(day_files.c.name).where(*_file(day_files, day, version, name))).first() is not None
+    return connection.execute(select(day_files.c.name).where(*_file(day, version, name))).first() is not None
 
 
 def pieces(connection: Connection, day: str, version: int, name: str) -> Iterator[bytes]:
     """Yield the content of a file, some megabytes at a time."""
-    whole = connection.scalar(select(day_files.c.content).where(*_file(day_files, day, version, name)))
+    whole = connection.scalar(select(day_files.c.content).where(*_file(day, version, name)))
     if whole:
         yield zlib.decompress(whole)
-        return
-    query = select(day_file_parts.c.content).where(*_file(day_file_parts, day, version, name))
-    for number in count():
-        part = connection.scalar(query.where(day_file_parts.c.number == number))
-        if part is None:
-            return
-        yield zlib.decompress(part)
+    else:
+        key = {"day": day, "version": version, "name": name}
+        yield from map(zlib.decompress, file_parts.read(connection, day_file_parts, key))
 
 
-def _file(table: Table, day: str, version: int, name: str) -> tuple[ColumnElement[bool], ...]:
-    return table.c.day == day, table.c.version == version, table.c.name == name
+def _file(day: str, version: int, name: str) -> tuple[ColumnElement[bool], ...]:
+    return day_files.c.day == day, day_files.c.version == version, day_files.c.name == name
 
 
-def breaks_of(connection: Connection, day: Day) -> list[RowMapping]:
-    """Return the breaks of a day: those open that were first seen before its end, and those resolved on it."""
+def breaks_of(connection: Connection, day: Day) -> Iterator[RowMapping]:
+    """Yield the breaks of a day: those open that were first seen before its end, and those resolved on it."""
+    return _streamed(connection, select(breaks).where(_belongs_to(day)).order_by(breaks.c.id))
+
+
+def items_of(connection: Connection, day: Day) -> list[RowMapping]:
+    """Return the same breaks in short: what is disputed about how much, and who says what of it."""
+    return list(connection.execute(select(*_IN_SHORT).where(_belongs_to(day)).order_by(breaks.c.id)).mappings())
+
+
+def _belongs_to(day: Day) -> ColumnElement[bool]:
     is_open = (breaks.c.state == "open") & (breaks.c.first_seen < day.end)
-    closed = (breaks.c.resolved_at >= day.start) & (breaks.c.resolved_at < day.end)
-    return list(connection.execute(select(breaks).where(is_open | closed).order_by(breaks.c.id)).mappings())
+    return is_open | ((breaks.c.resolved_at >= day.start) & (breaks.c.resolved_at < day.end))
 
 
 def lacking(connection: Connection, day: Day, *, limit: int) -> list[RowMapping]:
     """Return open breaks of a day that a person still has to say something of, the worst first."""
     silent = breaks.c.owner.is_(None) | breaks.c.note.is_(None) | breaks.c.amount_micros.is_(None)
-    query = select(breaks).where(breaks.c.state == "open", breaks.c.first_seen < day.end, silent)
+    query = select(*_IN_SHORT).where(breaks.c.state == "open", breaks.c.first_seen < day.end, silent)
     return list(connection.execute(query.order_by(breaks.c.severity, breaks.c.first_seen).limit(limit)).mappings())
 
 
@@ -189,6 +186,11 @@ def add_key(connection: Connection, key_id: str, public: str, private: str | Non
     connection.execute(insert(seal_keys), {"id": key_id, "public": public, "private": private, "created_at": now})
 
 
+# What a manifest names an open item by.
+_IN_SHORT = [
+    breaks.c[name]
+    for name in ("id", "kind", "severity", "state", "namespace", "orderid", "amount_micros", "owner", "note")
+]
 _TRANSFERS = (
     text(
         """

@@ -66,6 +66,7 @@ day_sums: Table = tables.DaySum.__table__  # type: ignore[attr-defined]  # as ab
 day_trends: Table = tables.DayTrend.__table__  # type: ignore[attr-defined]  # as above
 asked_acts: Table = tables.AskedAct.__table__  # type: ignore[attr-defined]  # as above
 workbooks: Table = tables.Workbook.__table__  # type: ignore[attr-defined]  # as above
+workbook_parts: Table = tables.WorkbookPart.__table__  # type: ignore[attr-defined]  # as above
 day_looks: Table = tables.DayLook.__table__  # type: ignore[attr-defined]  # as above
 dirty: Table = tables.Dirty.__table__  # type: ignore[attr-defined]  # as above
 dirty_work: Table = tables.DirtyWork.__table__  # type: ignore[attr-defined]  # as above

@@ -292,7 +292,7 @@ def test_what_changed_since_is_told(engine: Engine) -> None:
         row = closes.current(connection, DAY.name)
         statement = statement_of(connection, DAY, desk.sources, desk.chains, now=NEXT)
         told = close.since_prepared(connection, DAY, row, statement)  # type: ignore[arg-type]  # it was prepared
-    assert told == ["provider: 3.000000 became 6.000000", "relay: 3.000000 became 6.000000", "1 breaks were opened"]
+    assert told == ["provider: 3.000000 became 6.000000", "relay: 3.000000 became 6.000000", "1 item was opened"]
 
 
 @ON_SQLITE

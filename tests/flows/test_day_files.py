@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine
 
 from relay.flows import close, day_files
-from relay.store import closes
+from relay.store import closes, file_parts
 from relay.store.engine import reading
 from tests.builders import NOON
 from tests.flows.test_close import DAY, NEXT, a_desk
@@ -35,7 +35,7 @@ def many_callbacks(*_: Any) -> Iterator[dict[str, Any]]:
 def large(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """A prepared day with a file of sixteen megabytes, kept in parts of a quarter of one."""
     monkeypatch.setattr(closes, "callbacks_of", many_callbacks)
-    monkeypatch.setattr(closes, "PART", PART)
+    monkeypatch.setattr(file_parts, "PART", PART)
     tracemalloc.start()
     close.prepare(a_desk(engine), DAY, actor=None, now=NEXT)
     peak = tracemalloc.get_traced_memory()[1]

@@ -37,6 +37,7 @@ from relay.store.tables.closes import (
     MonthClose,
     SealKey,
     Workbook,
+    WorkbookPart,
 )
 from relay.store.tables.events import Attempt, Delivery, Endpoint, EndpointPace, Event, Replay
 from relay.store.tables.operations import (
@@ -118,6 +119,7 @@ __all__ = [
     "Transfer",
     "User",
     "Workbook",
+    "WorkbookPart",
     "make_triggers",
     "metadata",
 ]

@@ -94,6 +94,16 @@ class Workbook(SQLModel, table=True):
     content: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
+class WorkbookPart(SQLModel, table=True):
+    """A part of a workbook that is too large for one row; the row of the workbook has no content then."""
+
+    __tablename__ = "workbook_parts"
+
+    workbook_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    content: bytes = Field(sa_type=LargeBinary)
+
+
 class AskedAct(SQLModel, table=True):
     """An act on money that one person asks for and another does: the end of a hold, or of what a brake has stopped.
 

@@ -66,7 +66,7 @@ def show_day(path: DayPath) -> dict[str, Any]:
         day = day_named(connection, desk.calendar, of)
         sums = day_sums.known(connection, day, now=moment)
         told = statement_of(connection, day, desk.sources, desk.chains, now=moment, sums=sums)
-        items = open_items(connection, day, closes.breaks_of(connection, day))
+        items = open_items(connection, day, closes.items_of(connection, day))
         row = closes.current(connection, day.name)
         today = desk.calendar.day_at(moment)
         turning = day_figures.turning(connection, today.start, today.end)

@@ -58,8 +58,8 @@ def as_workbook(day: str) -> AnyResponse:
     """Hand out the day as a workbook, of the figures as they are now; a large one is asked for first, and awaited."""
     asked, desk = day_of(day), desk_of(runtime())
     with reading(runtime().engine) as connection:
-        paid, credited = day_facts.sums(connection, asked)
-    if max(paid.count, credited.count) > workbook.MOST_AT_ONCE:
+        is_large = workbook.is_large(connection, asked)
+    if is_large:
         return _asked(asked)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "statement.xlsx"
@@ -77,7 +77,7 @@ def awaited(day: str, id: str) -> Response:  # noqa: A002  # named as the rule n
     if row is None or row["day"] != asked.name:
         raise NotFound("this workbook was kept for a day; ask for another")
     if row["made_at"] is not None:
-        return download(workbooks.content(row), f"statement-{asked.name}.xlsx", XLSX)
+        return download(stream_with_context(_made(id)), f"statement-{asked.name}.xlsx", XLSX)
     waited = now() - row["asked_at"]
     if waited > LOST_AFTER and waited % LOST_AFTER < AGAIN:
         # Its job may have been lost with Redis; made twice it is the same, but a slow one is not begun at each look.
@@ -94,6 +94,11 @@ def _asked(day: Day) -> AnyResponse:
         workbooks.ask(connection, export_id, day.name, by=actor().id, now=moment)
     runtime().queue.enqueue(JOB, export_id)
     return redirect(f"/finance/{day.name}/workbooks/{export_id}", code=303)
+
+
+def _made(export_id: str) -> Iterator[bytes]:
+    with reading(runtime().engine) as connection:
+        yield from workbooks.pieces(connection, export_id)
 
 
 def _kept(row: RowMapping, name: str) -> Iterator[bytes]:
