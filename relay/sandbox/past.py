@@ -11,11 +11,13 @@ import argparse
 import hashlib
 import os
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from config import logs
 from config.settings import load
 from relay.bootstrap import Runtime, build, new_event_id
 from relay.core.days import ONE, Calendar
@@ -89,6 +91,8 @@ def main() -> None:
     """Live through them in the configured database."""
     parser = argparse.ArgumentParser(description="Give a fresh sandbox three days to close.")
     parser.add_argument("--plan", type=Path, required=True)
+    # What goes wrong in these days goes wrong on purpose, and is no news.
+    logs.setup("ERROR", "text", stream=sys.stderr)
     live_through(build(load(os.environ)), Plan.read(parser.parse_args().plan), now=datetime.now(UTC))
 
 
