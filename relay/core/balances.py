@@ -131,6 +131,11 @@ class Total:
         return sum(self.whys.values())
 
     @property
+    def summed(self) -> int:
+        """How many addresses the sums speak of; of none they say nothing, which is not zero."""
+        return self.proved + self.explained + self.gap
+
+    @property
     def lines(self) -> int:
         """How many lines there are, proven or not."""
         return self.proved + self.explained + self.gap + self.unprovable

@@ -150,12 +150,16 @@ def changes(before: str, after: str) -> list[str]:
         if old["bridge"][witness] != new["bridge"][witness]
     ]
     were, are = ({item["id"] for item in one["open"]} for one in (old, new))
-    found += [f"{len(are - were)} breaks were opened"] if are - were else []
-    found += [f"{len(were - are)} breaks were resolved"] if were - are else []
+    found += [_told(len(are - were), "opened")] if are - were else []
+    found += [_told(len(were - are), "resolved")] if were - are else []
     if not found and digest(before) != digest(after):
         names = sorted(name for name in new.keys() & old.keys() if new[name] != old[name])
         found += [f"other figures: {', '.join(names).replace('_', ' ')}"] if names else []
     return found
+
+
+def _told(count: int, done: str) -> str:
+    return f"1 item was {done}" if count == 1 else f"{count} items were {done}"
 
 
 def canonical(value: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import bench_of, desk_of, new_act_id, new_event_id, now
+from relay.core.breaks import CLASSES
 from relay.core.days import ONE
 from relay.core.statement import AGES
 from relay.core.unordered import PROPOSABLE
@@ -19,7 +21,6 @@ from relay.flows import breaks as flow
 from relay.flows.asked_acts import Till
 from relay.flows.break_story import worded
 from relay.store import audit, break_list, lookup, people
-from relay.store.break_list import Filters
 from relay.store.engine import reading
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
@@ -43,7 +44,8 @@ def listed() -> Response:
         if "q" in query:
             # Whoever looks for one thing wants it in whatever state it is.
             text = query["q"].strip()
-            filters = Filters(state="all", keys=searched_keys(connection, text), spots=lookup.spots_named(text))
+            keys, spots = searched_keys(connection, text), lookup.spots_named(text)
+            filters = replace(filters, state="all", keys=keys, spots=spots)
         page = break_list.page(connection, filters, after=query.get("after"), limit=PER_PAGE)
         counts = break_list.counts(connection, filters)
         owners = [row["name"] for row in people.listed(connection) if row["revoked_at"] is None]
@@ -53,6 +55,7 @@ def listed() -> Response:
         query=query,
         states=STATES,
         ages=[name for name, _ in AGES],
+        kinds=sorted(CLASSES),
         chains=sorted(runtime().settings.chains),
         rows=[_shown(row) for row in page.rows],
         counts=counts,

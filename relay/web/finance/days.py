@@ -48,54 +48,23 @@ def month() -> AnyResponse:
 @person(*READERS)
 def statement(day: str) -> Response:
     """Show the statement of a day; of a month the chain of its closed days."""
-    moment = now()
     if months.is_month(day):
         return _month(day)
-    asked, today = day_of(day), calendar().day_at(moment)
+    asked, moment = day_of(day), now()
     with snapshot(runtime().engine) as connection:
         sums = _sums(connection, asked, moment)
         told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment, sums=sums)
-        first = flow.first_day(connection, calendar(), moment)
-        needed = day_figures.needed(connection, asked, limit=SHOWN)
-        waiting = list(day_figures.pending_orders(connection, asked, limit=SHOWN))
-        turning = day_figures.turning(connection, today.start, today.end)
-        heard = day_figures.heard(connection, since=moment - ONE)
-        gaps = day_proofs.gaps(connection, asked) if told.all_cash.gap or told.all_cash.explained else []
-        history = runs.page(connection, after=None, limit=SHOWN_RUNS, within=(asked.start, asked.end))
-        counted = runs.counts(connection, asked.start, asked.end)
-        last_run, checked_at = runs.last(connection), runs.last_complete(connection)
-        asked_for = asked_acts.waiting(connection, limit=SHOWN)
-        closing = closing_of(connection, asked, told, moment)
+        shown = {
+            "closing": closing_of(connection, asked, told, moment),
+            **_neighbours(connection, asked, moment),
+            **_to_do(connection, asked, moment),
+            **_witnesses(connection, told, moment),
+            **_runs(connection, asked),
+        }
     day_sums.keep(runtime().engine, asked, sums, now=moment)
-    return framed(
-        "day.html",
-        "statement",
-        told=told,
-        day=asked,
-        verdict=judge(told, moment, today.date),
-        closing=closing,
-        reasons=REASONS,
-        needed=[{**row, "spot": spot_of(row)} for row in needed],
-        waiting=[_waiting(row) for row in waiting],
-        turning=turning,
-        heard=heard,
-        sums=sums,
-        accounts=told.accounts,
-        checked_at=checked_at,
-        straddlers=sums.straddlers,
-        late=sums.late_items,
-        gaps=gaps[:SHOWN],
-        decimals={(total.chain, total.contract): total.decimals for total in told.cash},
-        asked_for=len(asked_for),
-        history=[{**row, "told": json.loads(row["manifest"])} for row in history.rows],
-        runs=counted,
-        last_run=last_run,
-        sources=runtime().sources,
-        cutoff=runtime().settings.business_cutoff,
-        before=asked.date - ONE if asked.date > first.date else None,
-        after=asked.date + ONE if asked.date < today.date else None,
-        now=moment,
-    )
+    verdict = judge(told, moment, calendar().day_at(moment).date)
+    shown |= {"told": told, "day": asked, "sums": sums, "verdict": verdict, "reasons": REASONS, "now": moment}
+    return framed("day.html", "statement", **shown)
 
 
 @routes.get("/finance/<day>/orders")
@@ -108,6 +77,50 @@ def orders_of(day: str) -> Response:
     with reading(runtime().engine) as connection:
         rows = list(day_facts.items(connection, asked, reason=reason, limit=MOST))
     return framed("day_orders.html", "statement", day=asked, reason=reason, reasons=REASONS, rows=rows, most=MOST)
+
+
+def _neighbours(connection: Connection, day: Day, moment: datetime) -> dict[str, Any]:
+    """The days before and after, where the books have them."""
+    first, today = flow.first_day(connection, calendar(), moment), calendar().day_at(moment)
+    return {
+        "cutoff": runtime().settings.business_cutoff,
+        "before": day.date - ONE if day.date > first.date else None,
+        "after": day.date + ONE if day.date < today.date else None,
+    }
+
+
+def _to_do(connection: Connection, day: Day, moment: datetime) -> dict[str, Any]:
+    """What waits: for a person, for a second one, or for time alone."""
+    today = calendar().day_at(moment)
+    needed = day_figures.needed(connection, day, limit=SHOWN)
+    return {
+        "needed": [{**row, "spot": spot_of(row)} for row in needed],
+        "asked_for": len(asked_acts.waiting(connection, limit=SHOWN)),
+        "waiting": [_waiting(row) for row in day_figures.pending_orders(connection, day, limit=SHOWN)],
+        "turning": day_figures.turning(connection, today.start, today.end),
+    }
+
+
+def _witnesses(connection: Connection, told: Statement, moment: datetime) -> dict[str, Any]:
+    """When each was heard, and the addresses of which a chain tells another balance."""
+    has_gaps = told.all_cash.gap or told.all_cash.explained
+    return {
+        "sources": runtime().sources,
+        "heard": day_figures.heard(connection, since=moment - ONE),
+        "gaps": day_proofs.gaps(connection, told.day)[:SHOWN] if has_gaps else [],
+        "decimals": {(total.chain, total.contract): total.decimals for total in told.cash},
+    }
+
+
+def _runs(connection: Connection, day: Day) -> dict[str, Any]:
+    """The last runs that ended on a day, how many did, and the last of all."""
+    history = runs.page(connection, after=None, limit=SHOWN_RUNS, within=(day.start, day.end)).rows
+    return {
+        "history": [{**row, "told": json.loads(row["manifest"])} for row in history],
+        "runs": runs.counts(connection, day.start, day.end),
+        "last_run": runs.last(connection),
+        "checked_at": runs.last_complete(connection),
+    }
 
 
 def _waiting(row: RowMapping) -> dict[str, Any]:

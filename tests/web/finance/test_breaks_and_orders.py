@@ -51,6 +51,7 @@ def test_breaks_are_filtered_by_the_url(runtime: Runtime, visitor: Visitor) -> N
     assert "1 break open, 20.000000 USDT." in visitor.read("/finance/breaks", **{"class": "orphan_transfer"})
     a_stored_order(runtime.engine, "sh-b1")
     assert "1 break of what is called “sh-b1”" in visitor.read("/finance/breaks", q="sh-b1")
+    assert "0 breaks of what is called “sh-b1”" in visitor.read("/finance/breaks", q="sh-b1", severity="2")
     a_break(runtime.engine, "b3", first_seen=datetime.now(UTC) - timedelta(hours=2))
     assert "1 break open, 1.000000 USDT." in visitor.read("/finance/breaks", age="1 to 4 h")
     assert "No break is open" in visitor.read("/finance/breaks", age="4 to 24 h")
@@ -151,6 +152,9 @@ def test_an_order_shows_its_difference_first(runtime: Runtime, app: OpenAPI, vis
     text = visitor.read("/finance/orders/crossing/sh-1")
     assert "The witnesses are 180.000000 USDT apart: Callback 200.000000, Provider 200.000000, Chain 20.000000." in text
     assert "Held: another witness contradicts the callback. Ask below" in text
+    # The chain's own words lead to its explorer, which is not told from where; what the others claim is only text.
+    assert text.count('rel="external noreferrer"') == 2
+    assert f'<a class="away" href="https://etherscan.io/tx/{tx}" rel="external noreferrer">' in text
     assert text.index("apart") < text.index("What happened") < text.index('<th scope="row">transfer</th>')
     path = "/finance/orders/crossing/sh-1"
     assert visitor.post(f"{path}/ask", act="credit", reason="", amount="20").status_code == 422

@@ -17,7 +17,7 @@ from relay.bootstrap import Runtime, desk_of, now
 from relay.edge.workbook import write_workbook
 from relay.flows import workbook
 from relay.flows.retention import retain
-from relay.store import workbooks
+from relay.store import file_parts, workbooks
 from relay.store.engine import reading
 from tests.rows import a_break, a_credit, a_session, a_stored_order
 from tests.store.test_day_facts import called, stories
@@ -84,6 +84,9 @@ def test_an_approver_is_shown_each_decision_with_its_amount(runtime: Runtime, pa
     pat.post("/finance/orders/crossing/sh-9/take", owner="pat", note="the user proves it")
     pat.post(f"{PATH}/prepare")
     text = al.read(PATH)
+    carried = text.split('aria-label="Carried on"')[1].split("</table>")[0]
+    for words in ("amount mismatch", "they look into it", "held", "crossing/sh-9", "7.500000", "the user proves it"):
+        assert words in carried, words
     decided = text.split("What people decided")[1].split("</table>")[0]
     for words in (
         "user:pat",
@@ -161,6 +164,16 @@ def test_every_surface_has_the_same_totals(runtime: Runtime, pat: Visitor, admin
     assert [cell.data_type for row in formulas["Breaks"].iter_rows() for cell in row if cell.value == "=1+1"] == ["s"]
     assert "'=1+1" in pat.get(f"{PATH}/breaks.csv").text
     assert control(book["Breaks"], "amount") == Decimal("20.000001")
+    parameters = {name.value: value.value for name, value in book["Parameters"].iter_rows()}
+    assert (parameters["close"], parameters["approved"], parameters["seal key"]) == ("open", "by nobody", "not sealed")
+
+
+def test_many_breaks_make_a_workbook_large_too(runtime: Runtime, pat: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few orders the day has."""
+    monkeypatch.setattr(workbook, "MOST_AT_ONCE", 1)
+    for number in range(2):
+        a_break(runtime.engine, f"b{number}")
+    assert "/workbooks/" in pat.get(f"{PATH}/statement.xlsx").location
 
 
 def control(sheet: Any, column: str) -> Decimal:
@@ -206,9 +219,10 @@ def test_a_day_for_programs(admin: Caller) -> None:
 
 
 def test_a_large_workbook_is_made_by_a_job(runtime: Runtime, pat: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its page waits, at an address that is kept for a day; the job may come twice."""
+    """Its page waits, at an address that is kept for a day, and hands it out in parts; the job may come twice."""
     stories(runtime.engine)
     monkeypatch.setattr(workbook, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(file_parts, "PART", 2_000)
     where = pat.get(f"{PATH}/statement.xlsx").location
     export_id = where.rsplit("/", 1)[1]
     waiting = pat.get(where)
@@ -216,9 +230,12 @@ def test_a_large_workbook_is_made_by_a_job(runtime: Runtime, pat: Visitor, monke
     assert waiting.headers["Refresh"] == "3"
     for _ in range(2):
         workbook.make_asked(desk_of(runtime), export_id, write=write_workbook, now=now())
+    with reading(runtime.engine) as connection:
+        assert len(list(workbooks.pieces(connection, export_id))) > 2
     book = load_workbook(io.BytesIO(pat.get(where).data), data_only=True)
     assert sum(control(book[name], "provider_amount") for name in ("Matched", "Differences")) == Decimal("86.000000")
     assert pat.get(f"{PATH}/workbooks/exp_none").status_code == 404
     retain(runtime.engine, now=now() + timedelta(days=2))
     with reading(runtime.engine) as connection:
         assert workbooks.find(connection, export_id) is None
+        assert list(workbooks.pieces(connection, export_id)) == []
