@@ -77,10 +77,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("width", [375, 1440])
-def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str, width: int) -> None:
+def test_every_page_can_be_heard_and_fits(chromium: Browser, site: str) -> None:
     """axe-core finds nothing, light or dark, nothing scrolls sideways, on a phone or a desk, no script of a stranger runs, the console is silent."""
-    page = signed_in(chromium, f"{site}/console", "op", width)
+    page = signed_in(chromium, f"{site}/console", "op")
     complaints: list[str] = []
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page
 from werkzeug.serving import make_server
 
@@ -18,6 +18,10 @@ from relay.web import create_app
 from tests.web.conftest import ENVIRONMENT
 
 PASSWORD = "nine of clubs"
+VIOLATIONS = """
+    () => axe.run({resultTypes: ["violations"]}).then(told => told.violations.map(one => [one.id, one.nodes[0].html]))
+"""
+WIDTHS = (1440, 375)
 
 
 def a_runtime(path: Path) -> Runtime:
@@ -53,12 +57,21 @@ def signed_in(chromium: Browser, url: str, name: str, width: int = 1440, scheme:
     return page
 
 
-def heard_and_fitting(page: Page, url: str) -> list[tuple[str, ...]]:
-    """What axe-core finds on a page, light and dark; and whether it scrolls sideways."""
+def heard_and_fitting(page: Page, url: str, widths: tuple[int, ...] = WIDTHS) -> list[tuple[str, ...]]:
+    """What is wrong with a page: see `wrong_with`."""
     page.goto(url)
-    found = []
-    for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme)
-        found += Axe().run(page).response["violations"]
-    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    return [(url, one["id"], one["nodes"][0]["html"]) for one in found] + ([(url, "too wide")] if wide else [])
+    return wrong_with(page, widths)
+
+
+def wrong_with(page: Page, widths: tuple[int, ...] = WIDTHS) -> list[tuple[str, ...]]:
+    """What axe-core finds on the page that is open, light and dark, at each width; and whether it scrolls sideways."""
+    page.evaluate(AXE_SCRIPT)
+    found: list[tuple[str, ...]] = []
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            found += [(page.url, str(width), scheme, *one) for one in page.evaluate(VIOLATIONS)]
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            found.append((page.url, str(width), "too wide"))
+    return found
