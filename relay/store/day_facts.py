@@ -66,51 +66,57 @@ _FACTS = """
     ), paid AS (
         SELECT namespace, orderid, micros, at, by_word FROM facts
         UNION ALL SELECT namespace, orderid, micros, at, 'callback' FROM called
-    ), credited AS (
-        SELECT namespace, orderid, CAST(sum(delta_micros) AS BIGINT) AS micros, min(created_at) AS at
-        FROM events WHERE id >= :first_event AND id < :last_event AND delta_micros IS NOT NULL
-        GROUP BY namespace, orderid
-    ), received AS (
-        SELECT m.namespace, m.orderid, CAST(sum(t.amount_micros) AS BIGINT) AS micros, min(t.block_time) AS at,
-            min(t.chain) AS chain, min(t.tx_hash) AS tx_hash, min(t.block_number) AS block_number,
-            min(t.block_hash) AS block_hash, count(*) AS transfers
-        FROM transfers t JOIN matches m ON m.chain = t.chain AND m.tx_hash = t.tx_hash AND m.log_index = t.log_index
-        WHERE t.block_time >= :start AND t.block_time < :end AND t.is_final AND t.orphaned_at IS NULL
-            AND m.reversed_at IS NULL
-        GROUP BY m.namespace, m.orderid
     )"""
 
-# Each order of the day, whoever speaks of it, with the one reason why provider and relay differ.
+# Each order of the day, whoever speaks of it, with the one reason why provider and relay differ. Whatever was said of an
+# order is put in one heap and sorted once: to sort what each witness says and lay it beside the others takes twice as long.
 _ITEMS = (
     "WITH"
     + _FACTS
-    + """, met AS (
-        SELECT namespace, orderid FROM paid UNION SELECT namespace, orderid FROM credited
-        UNION SELECT namespace, orderid FROM received
+    + """, said AS (
+        SELECT namespace, orderid, micros AS paid, at AS paid_at, by_word, CAST(NULL AS BIGINT) AS credited,
+            CAST(NULL AS TIMESTAMPTZ) AS credited_at, NULL AS received, NULL AS received_at, NULL AS chain, NULL AS tx_hash,
+            NULL AS block_number, NULL AS block_hash
+        FROM paid
+        UNION ALL
+        SELECT m.namespace, m.orderid, NULL, NULL, NULL, NULL, NULL, t.amount_micros, t.block_time, t.chain, t.tx_hash,
+            t.block_number, t.block_hash
+        FROM transfers t JOIN matches m ON m.chain = t.chain AND m.tx_hash = t.tx_hash AND m.log_index = t.log_index
+        WHERE t.block_time >= :start AND t.block_time < :end AND t.is_final AND t.orphaned_at IS NULL
+            AND m.reversed_at IS NULL
+        UNION ALL
+        SELECT namespace, orderid, NULL, NULL, NULL, delta_micros, created_at, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM events WHERE id >= :first_event AND id < :last_event AND delta_micros IS NOT NULL
+    ), met AS (
+        SELECT namespace, orderid, max(paid) AS provider_micros, min(paid_at) AS provider_at, min(by_word) AS by_word,
+            CAST(sum(credited) AS BIGINT) AS relay_micros, min(credited_at) AS relay_at,
+            CAST(sum(received) AS BIGINT) AS chain_micros, min(received_at) AS chain_at, min(chain) AS chain,
+            min(tx_hash) AS tx_hash, min(block_number) AS block_number, min(block_hash) AS block_hash,
+            nullif(count(chain), 0) AS transfers
+        FROM said GROUP BY namespace, orderid
     ), items AS (
-        SELECT k.namespace, k.orderid, p.micros AS provider_micros, p.at AS provider_at, p.by_word,
-            e.micros AS relay_micros, e.at AS relay_at,
-            c.micros AS chain_micros, c.at AS chain_at, c.chain, c.tx_hash, c.block_number, c.block_hash, c.transfers,
-            coalesce(p.micros, 0) - coalesce(e.micros, 0) AS difference_micros,
+        SELECT k.namespace, k.orderid, k.provider_micros, k.provider_at, k.by_word, k.relay_micros, k.relay_at,
+            k.chain_micros, k.chain_at, k.chain, k.tx_hash, k.block_number, k.block_hash, k.transfers,
+            coalesce(k.provider_micros, 0) - coalesce(k.relay_micros, 0) AS difference_micros,
             o.source, o.appid, o.user_ref, o.provider_order_id, o.state, o.held_reason, o.flags, o.credited_micros,
             CASE
-                WHEN p.micros IS NULL AND e.micros IS NULL THEN
+                WHEN k.provider_micros IS NULL AND k.relay_micros IS NULL THEN
                     CASE WHEN o.credited_micros > 0 OR o.flags LIKE '%observed%' OR o.state IN ('reversed', 'refunded')
                         THEN 'chain_only' ELSE 'chain_alone' END
-                WHEN p.micros = e.micros THEN 'agrees'
-                WHEN p.micros IS NOT NULL AND e.micros IS NOT NULL THEN
+                WHEN k.provider_micros = k.relay_micros THEN 'agrees'
+                WHEN k.provider_micros IS NOT NULL AND k.relay_micros IS NOT NULL THEN
                     CASE WHEN o.state IN ('reversed', 'refunded') THEN 'taken_back' ELSE 'amount_differs' END
-                WHEN e.micros IS NULL AND o.orderid IS NULL THEN 'unknown_order'
-                WHEN e.micros IS NULL AND o.credited_micros > 0 AND o.flags LIKE '%imported%' THEN 'credited_elsewhere'
-                WHEN e.micros IS NULL AND o.flags LIKE '%observed%' THEN 'credited_elsewhere'
-                WHEN e.micros IS NULL AND o.credited_micros > 0 THEN 'credited_other_day'
-                WHEN e.micros IS NULL AND o.state = 'held' THEN 'held'
-                WHEN e.micros IS NULL AND p.by_word <> 'callback' AND o.state IN ('created', 'creating', 'expired')
+                WHEN k.relay_micros IS NULL AND o.orderid IS NULL THEN 'unknown_order'
+                WHEN k.relay_micros IS NULL AND o.credited_micros > 0 AND o.flags LIKE '%imported%' THEN 'credited_elsewhere'
+                WHEN k.relay_micros IS NULL AND o.flags LIKE '%observed%' THEN 'credited_elsewhere'
+                WHEN k.relay_micros IS NULL AND o.credited_micros > 0 THEN 'credited_other_day'
+                WHEN k.relay_micros IS NULL AND o.state = 'held' THEN 'held'
+                WHEN k.relay_micros IS NULL AND k.by_word <> 'callback' AND o.state IN ('created', 'creating', 'expired')
                     THEN 'no_callback'
-                WHEN e.micros IS NULL AND o.state = 'confirming' THEN 'awaits_evidence'
-                WHEN e.micros IS NULL AND o.state IN ('pending', 'created', 'creating') THEN 'pending'
-                WHEN e.micros IS NULL THEN 'refused'
-                WHEN e.micros = 0 THEN 'agrees'
+                WHEN k.relay_micros IS NULL AND o.state = 'confirming' THEN 'awaits_evidence'
+                WHEN k.relay_micros IS NULL AND o.state IN ('pending', 'created', 'creating') THEN 'pending'
+                WHEN k.relay_micros IS NULL THEN 'refused'
+                WHEN k.relay_micros = 0 THEN 'agrees'
                 WHEN EXISTS (SELECT 1 FROM events b WHERE b.namespace = k.namespace AND b.orderid = k.orderid
                     AND b.delta_micros IS NOT NULL AND b.id < :first_event) THEN 'changed_later'
                 WHEN EXISTS (SELECT 1 FROM provider_facts f WHERE f.namespace = k.namespace AND f.orderid = k.orderid
@@ -122,9 +128,6 @@ _ITEMS = (
                 ELSE 'no_word'
             END AS reason
         FROM met k
-        LEFT JOIN paid p ON p.namespace = k.namespace AND p.orderid = k.orderid
-        LEFT JOIN credited e ON e.namespace = k.namespace AND e.orderid = k.orderid
-        LEFT JOIN received c ON c.namespace = k.namespace AND c.orderid = k.orderid
         LEFT JOIN orders o ON o.namespace = k.namespace AND o.orderid = k.orderid
     )
     """
