@@ -44,6 +44,12 @@ def parse_usdt(raw: str) -> int:
     return micros
 
 
+def grouped(micros: int) -> str:
+    """Spell an amount for people: six places, and its thousands apart."""
+    whole, _, places = format_micros(abs(micros)).partition(".")
+    return f"{'-' if micros < 0 else ''}{int(whole):,}.{places}"
+
+
 def format_micros(micros: int) -> str:
     """Return the amount with all six places: `3000000` is `"3.000000"`, `-1` is `"-0.000001"`."""
     whole, fraction = divmod(abs(micros), MICROS)

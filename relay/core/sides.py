@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay.core.advice import why_held
-from relay.core.amounts import format_micros
+from relay.core.amounts import grouped
 
 Value = str | int | datetime | None
 
@@ -72,18 +72,16 @@ def difference(sides: Sequence[Side], credited_micros: int) -> str:
         return "No witness names an amount."
     least, most = (choose(amounts, key=lambda one: one[1]) for choose in (min, max))
     if least[1] != most[1]:
-        apart = format_micros(most[1] - least[1])
-        said = ", ".join(f"{name} {format_micros(micros)}" for name, micros in amounts)
+        apart = grouped(most[1] - least[1])
+        said = ", ".join(f"{name} {grouped(micros)}" for name, micros in amounts)
         return f"The witnesses are {apart} USDT apart: {said}."
     who = " and ".join(
         [", ".join(name for name, _ in amounts[:-1]), amounts[-1][0]] if amounts[1:] else [amounts[0][0]]
     )
-    said = f"{who} {'say' if amounts[1:] else 'says'} {format_micros(most[1])} USDT"
+    said = f"{who} {'say' if amounts[1:] else 'says'} {grouped(most[1])} USDT"
     if credited_micros == most[1]:
         return f"{said}, and so much is credited: the difference is 0.000000."
-    return (
-        f"{said}; credited are {format_micros(credited_micros)}: {format_micros(most[1] - credited_micros)} USDT apart."
-    )
+    return f"{said}; credited are {grouped(credited_micros)}: {grouped(most[1] - credited_micros)} USDT apart."
 
 
 def next_step(state: str, held_reason: str | None) -> str:

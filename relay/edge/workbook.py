@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
-from relay.core.amounts import MICROS
 from relay.core.exports import Column, Sheet
 
 # Nothing that a stranger wrote becomes a formula, a link or a number.
@@ -112,8 +111,7 @@ def _writer(page: Any, place: int, column: Column, sheet: Sheet, formats: Mappin
     shape, zone = formats[_SHAPES.get(column.kind, "text")], ZoneInfo(sheet.zone)
 
     def money(row: int, micros: int) -> None:
-        # The nearest number of 64 bits, which is what a cell holds.
-        page.write_number(row, place, micros / MICROS, shape)
+        page.write_number(row, place, Decimal(micros).scaleb(-6), shape)
         sums[place] += micros
 
     def exact(row: int, told: str) -> None:

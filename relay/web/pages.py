@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from flask import Response, render_template
 
 from relay.core.advice import SEVERITIES, heading, next_step, rule, why_held
-from relay.core.amounts import format_micros
+from relay.core.amounts import grouped
 from relay.core.balances import spell_usdt
 from relay.core.chain_addresses import family_of, show_address
 from relay.core.events import rfc3339
@@ -42,14 +42,18 @@ def money(micros: int | None) -> str:
         return "none"
     if not micros:
         return "-"
-    whole, _, places = format_micros(abs(micros)).partition(".")
-    spelled = f"{int(whole):,}.{places}"
+    spelled = grouped(abs(micros))
     return f"({spelled})" if micros < 0 else spelled
 
 
 def exact(micros: int) -> str:
     """Spell an amount as `money` does, but zero in full: a witness that says nothing came has said so."""
     return money(micros) if micros else "0.000000"
+
+
+def told(decimal: str | None) -> str:
+    """Spell an amount that a manifest has as text."""
+    return "none" if decimal is None else exact(int(decimal.replace(".", "")))
 
 
 def units(held: int, decimals: int) -> str:
@@ -143,6 +147,7 @@ def path_of(namespace: str, orderid: str) -> str:
 _SPELLINGS = (
     money,
     exact,
+    told,
     units,
     exact_units,
     moment,

@@ -182,7 +182,7 @@ def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: 
     pat.fill("#note", "the provider looks into it")
     pat.click("button:has-text('Note')")
     pat.goto(site + DAY)
-    assert "held of crossing/waits needs an owner, a reason" in pat.inner_text("#close")
+    assert "Held of crossing/waits needs an owner, a reason." in pat.inner_text("#close")
     pat.goto(f"{site}/finance/orders/crossing/waits")
     pat.fill("#note", "the user proves where it is from")
     pat.click("text=Write it down")
