@@ -88,7 +88,7 @@ def _write(page: Any, sheet: Sheet, rows: Rows, formats: Mapping[str, Any]) -> N
         for write, value in shared:
             write(last, value)
         for write, value in zip(own_writers, values, strict=True):
-            if value is not None:
+            if value is not None and value != "":
                 write(last, value)
     if last:
         page.autofilter(0, 0, last, len(sheet.columns) - 1)

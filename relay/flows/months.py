@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping
@@ -16,6 +17,21 @@ from relay.core.statement import NOTHING, Sum
 from relay.store import closes
 
 _MONTH = re.compile(r"2[0-9]{3}-(0[1-9]|1[0-2])", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Cash:
+    """What stood on our own addresses, in USDT; over several days what joined or left the proof is the difference."""
+
+    opening: Decimal
+    received: Decimal
+    sent: Decimal
+    closing: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        """What the closing has beyond opening and what moved."""
+        return self.closing - (self.opening + self.received - self.sent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +46,7 @@ class DayLine:
     open_items: int = 0
     manifest: str = ""
     follows: bool = True
+    cash: Cash | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +72,16 @@ class Month:
     def relay(self) -> Sum:
         """What the relay credited, on closed days."""
         return sum((day.relay for day in self.days), NOTHING)
+
+    @property
+    def cash(self) -> Cash | None:
+        """From the opening of the first closed day to the closing of the last; None where a day of them has no proof."""
+        told = [day.cash for day in self.days if day.manifest]
+        proven = [one for one in told if one is not None]
+        if not told or len(proven) < len(told):
+            return None
+        received, sent = (sum((getattr(one, name) for one in proven), Decimal()) for name in ("received", "sent"))
+        return Cash(proven[0].opening, received, sent, proven[-1].closing)
 
     @property
     def is_chained(self) -> bool:
@@ -114,7 +141,15 @@ def _line(name: str, row: RowMapping | None, before: RowMapping | None) -> DayLi
         open_items=len(manifest["open"]),
         manifest=row["manifest_hash"],
         follows=row["state"] != "sealed" or manifest["previous"] == expected,
+        cash=_cash(manifest.get("cash_total")),
     )
+
+
+def _cash(told: dict[str, Any] | None) -> Cash | None:
+    """Read the proof of cash of a manifest; one of an older release has none, and one that speaks of no address says nothing."""
+    if told is None or not (told["proved"] or told["explained"] or told["gap"]):
+        return None
+    return Cash(*(Decimal(told[name]) for name in ("opening", "received", "sent", "closing")))
 
 
 def _sum(told: dict[str, Any]) -> Sum:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
@@ -51,9 +52,12 @@ def exact(micros: int) -> str:
     return money(micros) if micros else "0.000000"
 
 
-def told(decimal: str | None) -> str:
-    """Spell an amount that a manifest has as text."""
-    return "none" if decimal is None else exact(int(decimal.replace(".", "")))
+def usdt(told: Decimal | str | None) -> str:
+    """Spell an amount that a manifest has as text, with as many places: zero in full, absent as "none"."""
+    if told is None:
+        return "none"
+    amount = Decimal(told)
+    return f"({-amount:,f})" if amount < 0 else f"{abs(amount):,f}"
 
 
 def units(held: int, decimals: int) -> str:
@@ -147,7 +151,7 @@ def path_of(namespace: str, orderid: str) -> str:
 _SPELLINGS = (
     money,
     exact,
-    told,
+    usdt,
     units,
     exact_units,
     moment,

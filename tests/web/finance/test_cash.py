@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from flask_openapi3 import OpenAPI
 from openpyxl.reader.excel import load_workbook
 
-from relay.bootstrap import Runtime
+from relay.bootstrap import Runtime, desk_of
 from relay.core.balances import Proof, Total
 from relay.core.closing import CASH
 from relay.core.days import Calendar
+from relay.flows import close
 from relay.store import day_proofs
 from relay.store.engine import writing
 from tests.builders import NOON
-from tests.rows import a_heartbeat, a_session, an_address
+from tests.rows import a_credit, a_heartbeat, a_session, an_address
 from tests.web.conftest import Caller, Visitor
 
 DAY = Calendar().day(date(2026, 11, 23))
@@ -90,6 +92,19 @@ def test_where_nothing_was_measured_it_says_none(pat: Visitor) -> None:
     text = pat.read(PATH)
     assert "Nothing was measured yet: “none” is not zero." in text
     assert "not checked" in text
+
+
+def test_a_month_goes_from_its_opening_to_its_closing(runtime: Runtime, pat: Visitor) -> None:
+    """The proofs of its closed days, one after the other, and what is left over; a day without a proof leaves none."""
+    a_credit(runtime.engine, 1, "sh-1", 3_000_000)
+    proven(runtime, BY_TRON)
+    close.prepare(desk_of(runtime), DAY, actor=None, now=DAY.end + timedelta(hours=1))
+    row = pat.read("/finance/2026-11").split("On our own addresses")[1].split("</tr>")[0]
+    figures = ["18,204.500000", "9,412.250000", "(8,000.000000)", "19,616.750000", "0.000000"]
+    assert re.findall(r">([^<>]+)</td>", row) == figures
+    after = desk_of(runtime).calendar.day(DAY.date + timedelta(days=1))
+    close.prepare(desk_of(runtime), after, actor=None, now=after.end + timedelta(hours=1))
+    assert pat.read("/finance/2026-11").split("On our own addresses")[1].split("</tr>")[0].count(">none<") == 5
 
 
 def test_an_address_that_does_not_add_up_is_named(runtime: Runtime, pat: Visitor) -> None:
