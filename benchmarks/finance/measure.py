@@ -21,7 +21,7 @@ def run() -> int:
         print("| page | p50 ms | p99 ms | statements |\n|---|---|---|---|", flush=True)
         for name in PAGES:
             _print(name, _asked(name, environment), ("p50_ms", "p99_ms", "queries"))
-        print("\n| file | seconds | peak MB | of it grown |\n|---|---|---|---|", flush=True)
+        print("\n| page or file | seconds | peak MB | of it grown |\n|---|---|---|---|", flush=True)
         for name in FILES:
             _print(name, _asked(name, environment), ("seconds", "peak_mb", "grew_mb"))
     return 0
