@@ -193,7 +193,8 @@ def test_a_day_is_closed_from_sign_in_to_verified_seal(chromium: Browser, site: 
     al.check("input[name=accept]")
     al.click("text=Approve and seal")
     assert "Sealed." in al.inner_text("#close")
-    assert al.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+    # A4, landscape: 297 mm are 841.9 points.
+    assert b"/MediaBox [0 0 841.9" in al.pdf(prefer_css_page_size=True)
     with al.expect_download() as download:
         al.click("text=Evidence")
     download.value.save_as(tmp_path / "evidence.zip")

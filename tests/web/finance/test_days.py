@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from flask_openapi3 import OpenAPI
 
 from relay.bootstrap import Runtime
-from tests.rows import a_heartbeat, a_session
+from tests.builders import NOON
+from tests.rows import a_credit, a_heartbeat, a_session, a_stored_callback, a_stored_order
 from tests.store.test_day_facts import stories
 from tests.web.conftest import Visitor
 
@@ -50,6 +52,25 @@ def test_a_day_is_proven_line_by_line(runtime: Runtime, visitor: Visitor) -> Non
     assert "Held: a person decides: 1." in line
     assert "above limit" in line
     assert "Every order of the day: 15." in visitor.read("/finance/2026-11-23/orders")
+
+
+def test_several_sources_and_accounts_are_told_apart(
+    runtime: Runtime, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paid and credited of each, which foot to the bridge; with one account there is no such table."""
+    second = replace(runtime.sources["crossing"], name="second", namespace="second", appid="other")
+    paid = {"verdict": "accepted", "reason": None, "status": "succeeded", "received_at": NOON}
+    for number, (namespace, appid) in enumerate((("crossing", "VunT0000h1l8"), ("second", "other")), start=1):
+        orderid, micros = f"sh-{number}", 3_000_000 * number
+        a_stored_order(runtime.engine, orderid, namespace=namespace, source=namespace, appid=appid)
+        a_stored_callback(runtime.engine, namespace=namespace, orderid=orderid, amount_micros=micros, **paid)
+        a_credit(runtime.engine, number, orderid, micros, namespace=namespace)
+    assert 'aria-label="By account"' not in visitor.read("/finance/2026-11-23")
+    monkeypatch.setitem(runtime.sources, "second", second)
+    text = visitor.read("/finance/2026-11-23")
+    for table, names in (("By source", ("crossing", "second")), ("By account", ("VunT0000h1l8", "other"))):
+        told = text.split(f'aria-label="{table}"')[1].split("</table>")[0]
+        assert [told.count(words) for words in (*names, "3.000000", "6.000000", "9.000000")] == [1, 1, 2, 2, 2]
 
 
 def test_a_day_that_is_none_is_not_found(visitor: Visitor) -> None:
