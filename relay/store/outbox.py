@@ -175,7 +175,7 @@ _POSTGRES_DUE = text(
         SELECT id, waits, row_number() OVER (ORDER BY due_at, id) AS place FROM (
             SELECT d.id, d.due_at, CASE WHEN open.ordered THEN {WAITS} ELSE false END AS waits FROM deliveries d
             WHERE d.endpoint_id = open.id AND d.state = 'pending' AND d.due_at <= :now
-            ORDER BY d.due_at, d.id LIMIT greatest(least(open.free, open.allowed), 0) FOR UPDATE SKIP LOCKED
+            ORDER BY d.due_at, d.id LIMIT greatest(least(open.free, open.allowed, :room), 0) FOR UPDATE SKIP LOCKED
         ) AS first) AS due
     ORDER BY due.place, due.id LIMIT :room
     """

@@ -1,4 +1,4 @@
-"""Postgres's plans under a lock: none reads more rows than the batch has keys, however large the tables are."""
+"""Plans under a lock: none reads more rows than the batch has keys, however large the tables are."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from psycopg.rows import dict_row
 from sqlalchemy import Connection, Engine, text
 
 from relay.flows.committer import Committer
+from relay.flows.outcomes import settlement_of
+from relay.ports import Answer
 from relay.store import engine as store
-from relay.store.engine import make_engine, writing
+from relay.store import outbox
+from relay.store.engine import make_engine, reading, writing
+from relay.store.outbox import Claim, Settlement
 from tests.builders import NOON, a_callback
 from tests.fakes import FakeMemory, numbered_ids
 from tests.flows.test_committer import arrival, subscribe
 
-BATCH, BEFORE = 5, 3_000
+BATCH, BEFORE, ENDPOINTS = 5, 3_000, 3
 # A batch meets every endpoint, and every source that is paused; those are few.
-LARGE = {"callbacks", "orders", "events", "deliveries", "dirty"}
+LARGE = {"callbacks", "orders", "events", "deliveries", "attempts", "dirty"}
 
 
 @pytest.fixture
 def filled(postgres_url: str) -> Iterator[Engine]:
     """A database that has seen some thousands of orders."""
     engine = make_engine(postgres_url)
-    subscribe(engine)
+    subscribe(engine, ENDPOINTS)
     with writing(engine) as connection:
         for statement in _FILL:
             connection.execute(text(statement), {"count": BEFORE, "now": NOON})
@@ -38,12 +42,19 @@ def filled(postgres_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
-def test_a_batch_reads_no_more_rows_than_it_has_keys(
-    filled: Engine, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    """Of new orders and of known ones, with a plan made for the batch and with one made for any."""
-    read: list[tuple[str, str, float]] = []
+Reads = list[tuple[str, str, float]]
+
+
+@pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """A plan that is made for the batch, and one that is made for any."""
+    return str(request.param)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch, mode: str) -> Reads:
+    """What is read of large tables by statements that travel together."""
+    read: Reads = []
 
     def send(connection: Connection, asked: Sequence[Any], *, commit: bool = False) -> list[Any]:
         answers = [_explained(connection, statement, given, mode, read) for statement, given in asked]
@@ -52,6 +63,11 @@ def test_a_batch_reads_no_more_rows_than_it_has_keys(
         return answers
 
     monkeypatch.setattr(store, "_send", send)
+    return read
+
+
+def test_a_batch_reads_no_more_rows_than_it_has_keys(filled: Engine, read: Reads) -> None:
+    """Of new orders and of known ones."""
     committer = Committer(filled, FakeMemory(), clock=lambda: NOON, new_id=numbered_ids())
     for name in ("new", "old"):
         committer.commit(
@@ -59,6 +75,49 @@ def test_a_batch_reads_no_more_rows_than_it_has_keys(
         )
     assert {table for table, *_ in read} >= {"callbacks", "orders", "events"}
     assert [one for one in read if one[2] > BATCH] == []
+
+
+def test_a_claim_reads_what_it_takes_and_as_much_of_each_endpoint(
+    filled: Engine, read: Reads, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With slots for hundreds and room for a few; of one endpoint in order, and of one at a rate, too. Their outcomes as well."""
+    with writing(filled) as connection:
+        connection.execute(text("UPDATE endpoints SET ordered = (id = 'ep_0'), rate = CASE id WHEN 'ep_1' THEN 9 END"))
+
+    def look(connection: Connection, asked: dict[str, Any]) -> list[tuple[int, bool]]:
+        found = _explained(connection, outbox._POSTGRES_DUE, asked, mode, read)
+        return [(row["id"], row["waits"]) for row in found]
+
+    monkeypatch.setattr(outbox, "_postgres_look", look)
+    for _ in range(2):
+        with writing(filled, lock=store.CLAIM_LOCK) as connection:
+            claims = outbox.claim(connection, owner="me", room=BATCH, now=NOON, lease_s=45)
+            outbox.settle(connection, [a_settlement(claim) for claim in claims[1:]])
+            assert len(claims) == BATCH
+    assert {table for table, *_ in read} >= {"deliveries", "events", "attempts"}
+    assert [one for one in read if one[2] > BATCH * ENDPOINTS] == []
+
+
+def a_settlement(claim: Claim) -> Settlement:
+    """What the endpoint made of it: all is well."""
+    return settlement_of(claim, Answer(status=200, error=None, latency_ms=1), now=NOON, jitter=0.5)
+
+
+def test_sqlite_finds_what_it_claims_by_key(sqlite_url: str) -> None:
+    """No statement of a claim or of its outcomes walks a table, or an index, from end to end."""
+    engine = make_engine(sqlite_url)
+    asked = (outbox._SQLITE_FREE, outbox._SQLITE_DUE, outbox._LEASE, outbox._OPEN, outbox._CLAIMED)
+    with reading(engine) as connection:
+        for statement in (*asked, outbox._CLOSE_ATTEMPTS, outbox._CLOSE_DELIVERIES):
+            spelled = str(getattr(statement, "sqlite", statement))
+            steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {spelled}", _nothing(spelled))
+            walked = [step for *_, step in steps if re.match(r"SCAN (?!endpoints|p\b|json_each|g\b|\()", step)]
+            assert walked == [], spelled
+    engine.dispose()
+
+
+def _nothing(spelled: str) -> dict[str, Any]:
+    return dict.fromkeys(re.findall(r":(\w+)", spelled), 0) | {"rows": "[]"}
 
 
 def _explained(connection: Connection, statement: Any, given: Mapping[str, Any], mode: str, read: list[Any]) -> Any:
