@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from relay.core.actors import Actor
 from relay.core.ids import time_ordered_id
-from relay.errors import Conflict, NotFound
+from relay.errors import Conflict, NotFound, Unprocessable
 from relay.ports import Doorbell
 from relay.store import audit, endpoints, events
 from relay.store import replays as store
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # Whoever waits for the feed waits no longer than for a batch of callbacks.
 PAGE = 500
+# How often in a row a replay takes the feed's lock, whether it finds something to send or not.
+LOOKS = 50
 # A replay that nobody moved for long does not make up for it at once.
 LONGEST = timedelta(seconds=10)
 _EVER = {"since": datetime(1970, 1, 1, tzinfo=UTC), "until": datetime(9999, 1, 1, tzinfo=UTC)}
@@ -29,7 +32,7 @@ _EVER = {"since": datetime(1970, 1, 1, tzinfo=UTC), "until": datetime(9999, 1, 1
 def plan(engine: Engine, wishes: Mapping[str, Any], *, actor: Actor, random: bytes, now: datetime) -> dict[str, Any]:
     """Return the row of a replay; `wishes` may hold event, endpoint_id, type, source, orderid, since, until, which, rate.
 
-    Raises NotFound for an event or endpoint that the actor does not reach.
+    Raises NotFound for an event or endpoint that the actor does not reach, Unprocessable for a time that ends before it begins.
     """
     asked = {name: value for name, value in wishes.items() if value is not None}
     event_id = asked.pop("event", None)
@@ -43,7 +46,10 @@ def plan(engine: Engine, wishes: Mapping[str, Any], *, actor: Actor, random: byt
             first = last = event["sequence"]
         if "endpoint_id" in asked and endpoints.find(connection, asked["endpoint_id"], owner=owner) is None:
             raise NotFound("no such endpoint")
-    return _row(asked, first, last, actor=actor, random=random, now=now)
+    row = _row(asked, first, last, actor=actor, random=random, now=now)
+    if row["until"] <= row["since"]:
+        raise Unprocessable("is not after since", pointer="/until")
+    return row
 
 
 def fill(
@@ -124,35 +130,43 @@ def proceed(engine: Engine, bell: Doorbell, *, now: datetime) -> int:
         waiting = store.running(connection)
     sent = 0
     for replay in waiting:
-        allowed = int(replay["rate"] * min(now - replay["moved_at"], LONGEST).total_seconds())
-        while allowed > 0 and (moved := _advance(engine, replay["id"], most=min(allowed, PAGE), now=now)) is not None:
-            sent += moved
-            allowed -= PAGE
+        allowed, looks = int(replay["rate"] * min(now - replay["moved_at"], LONGEST).total_seconds()), LOOKS
+        while allowed > 0 and looks and (moved := _advance(engine, replay["id"], most=min(allowed, PAGE), now=now)):
+            sent += moved.sent
+            allowed, looks = allowed - moved.events, looks - 1
     if sent:
         bell.ring()
         log.info("replays_moved", extra={"deliveries": sent})
     return sent
 
 
-def _advance(engine: Engine, replay_id: str, *, most: int, now: datetime) -> int | None:
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """How many events a replay went through, and how many deliveries that made due."""
+
+    events: int
+    sent: int
+
+
+def _advance(engine: Engine, replay_id: str, *, most: int, now: datetime) -> _Moved | None:
     """Go through the next events; None when there is nothing more to do."""
     with writing(engine, lock=FEED_LOCK) as connection:
         replay = store.find(connection, replay_id, lock=True)
         if replay is None or replay["state"] != "running":
             return None
-        sequences = store.following(connection, replay, most=most)
+        sequences, cursor = store.following(connection, replay, most=most)
         sent = store.send(connection, replay, sequences, now=now) if sequences else 0
-        is_over = len(sequences) < most
+        is_over = cursor >= replay["last"]
         store.change(
             connection,
             replay_id,
-            cursor=replay["last"] if is_over else sequences[-1],
+            cursor=cursor,
             sent=replay["sent"] + sent,
             moved_at=now,
             state="done" if is_over else "running",
             finished_at=now if is_over else None,
         )
-        return sent
+        return _Moved(len(sequences), sent)
 
 
 def _found(connection: Connection, replay_id: str, *, creator: str | None = None, lock: bool = False) -> RowMapping:

@@ -14,6 +14,8 @@ from relay.store.paging import Cursor, Page, read_page
 from relay.store.rows import replays
 
 _TIME = replays.c.created_at.type
+# A replay that few events fit looks through so many at a time, since whoever waits for the feed waits for that.
+LOOKED_THROUGH = 20_000
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> None:
@@ -45,9 +47,11 @@ def change(connection: Connection, replay_id: str, **columns: Any) -> None:
     connection.execute(update(replays).where(replays.c.id == replay_id).values(**columns))
 
 
-def following(connection: Connection, replay: Mapping[Any, Any], *, most: int) -> list[int]:
-    """Return the sequences of the next events that a replay goes through."""
-    return list(connection.scalars(_FOLLOWING, {**_filter(replay), "most": most}))
+def following(connection: Connection, replay: Mapping[Any, Any], *, most: int) -> tuple[list[int], int]:
+    """Return the sequences of up to `most` next events that a replay goes through, and up to which it has looked for them."""
+    end = min(replay["last"], replay["cursor"] + LOOKED_THROUGH)
+    found = list(connection.scalars(_FOLLOWING, {**_filter(replay), "last": end, "most": most}))
+    return found, found[-1] if len(found) == most else end
 
 
 def send(connection: Connection, replay: Mapping[Any, Any], sequences: Sequence[int], *, now: datetime) -> int:

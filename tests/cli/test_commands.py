@@ -536,8 +536,11 @@ def test_an_event_is_sent_again(relay: CommandLine, engine: Engine) -> None:
     a_delivery(engine, 1, endpoint, state="dead")
     (counted,) = relay.json("events", "replay", event, "--dry-run", "--json")
     assert (counted["state"], counted["sent"]) == ("counted", 1)
-    (begun,) = relay.json("events", "replay", "--endpoint", endpoint, "--since", "2026-11-01", "--json")
+    narrowed = ("--endpoint", endpoint, "--source", "crossing", "--since", "2026-11-01", "--rate", "7")
+    (begun,) = relay.json("events", "replay", *narrowed, "--json")
     assert begun["id"].startswith("rpl_")
     with reading(engine) as connection:
-        assert connection.scalar(select(replays.c.id)) == begun["id"]
+        assert connection.execute(select(replays.c.id, replays.c.rate)).one() == (begun["id"], 7)
+    for wrong in (("--until", "2026-11-01"), ("--since", "yesterday"), ("--rate", "0")):
+        relay("events", "replay", "--since", "2026-11-01", *wrong, code=2)
     assert relay("events", "replay", "evt_none", code=1).stderr == "Error: no such event\n"

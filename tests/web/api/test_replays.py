@@ -10,7 +10,9 @@ from flask_openapi3 import OpenAPI
 from sqlalchemy import select
 
 from relay.bootstrap import Runtime, now
+from relay.flows import replays as flow
 from relay.flows.replays import proceed
+from relay.store import replays as store
 from relay.store import rows
 from relay.store.engine import reading
 from tests.rows import a_delivery, a_key, an_endpoint, an_event
@@ -80,6 +82,13 @@ def test_a_new_endpoint_is_filled_from_a_date(
     assert [sequence for sequence, _, _ in states(history, "ep_new")] == sequences
 
 
+def test_a_time_that_ends_before_it_begins_is_refused(history: Runtime, admin: Caller) -> None:
+    """Nothing could fit it."""
+    wishes = {"since": "2026-11-23T12:00:03Z", "until": "2026-11-23T12:00:03Z"}
+    (fault,) = admin.post("/v1/replays", wishes, status=422)["errors"]
+    assert fault["pointer"] == "/until"
+
+
 def test_an_endpoint_is_born_with_a_replay_of_what_it_missed(history: Runtime, app: OpenAPI) -> None:
     """In one act, within what its owner and its filters reach; nothing is stored where the rest is refused."""
     shop = Caller(app.test_client(), a_key(history.engine, "service", sources={"crossing"}))
@@ -118,6 +127,21 @@ def test_a_replay_goes_on_at_its_rate_until_it_is_over_or_ended(history: Runtime
     proceed(history.engine, ring, now=now() + timedelta(seconds=60))
     assert admin.get(f"/v1/replays/{begun['id']}")["state"] == "done"
     assert admin.get(f"/v1/replays/{other['id']}")["cursor"] == 1
+
+
+def test_a_replay_that_few_events_fit_looks_for_them_piece_by_piece(
+    history: Runtime, admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the feed waits for one piece at a time, and a run takes only so many."""
+    monkeypatch.setattr(store, "LOOKED_THROUGH", 1)
+    monkeypatch.setattr(flow, "LOOKS", 2)
+    wishes = {"only": "missing", "endpoint": "ep_new", "orderid": "sh-4"}
+    begun = admin.post("/v1/replays", wishes, status=201)
+    assert (begun["state"], begun["cursor"], begun["sent"]) == ("running", 1, 0)
+    for seen in (("running", 3, 0), ("done", 4, 1)):
+        proceed(history.engine, history.memory, now=now() + timedelta(seconds=5))
+        told = admin.get(f"/v1/replays/{begun['id']}")
+        assert (told["state"], told["cursor"], told["sent"]) == seen
 
 
 def test_a_key_reaches_its_own(history: Runtime, app: OpenAPI) -> None:
