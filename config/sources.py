@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -55,9 +56,15 @@ def parse_sources(text: str, variable: Callable[[str], str], faults: list[str]) 
     if not isinstance(tables, Mapping) or not tables:
         faults.append("RELAY_SOURCES: names no source; write a section such as [sources.crossing]")
         return {}
-    every, presets = Section(tables, "sources", faults), tomllib.loads(PRESETS.read_text(encoding="utf-8"))
-    found = {name: _source(name, every.section(name), presets) for name in every}
+    every = Section(tables, "sources", faults)
+    found = {name: _source(name, every.section(name), preset_tables()) for name in every}
     return {} if len(faults) > before else found
+
+
+@cache
+def preset_tables() -> Mapping[str, Mapping[str, object]]:
+    """Return the tables of the adapters that come with us, by name; a process reads them once."""
+    return tomllib.loads(PRESETS.read_text(encoding="utf-8"))
 
 
 def _replaced(value: object, path: str, variable: Callable[[str], str], faults: list[str]) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import tomllib
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from functools import cache
 from sqlalchemy import Engine
 
 from config.settings import Settings
-from config.sources import PRESETS
+from config.sources import preset_tables
 from relay.core.adapters import Adapter, parse_adapter
 from relay.core.addresses import networks
 from relay.core.days import Calendar
@@ -141,7 +140,7 @@ def inquirer_of(runtime: Runtime, scope: Collection[str] | None) -> Inquirer:
 @cache
 def presets() -> Mapping[str, Adapter]:
     """Return the adapters that come with us, by name."""
-    return {name: parse_adapter(name, table) for name, table in tomllib.loads(PRESETS.read_text()).items()}
+    return {name: parse_adapter(name, table) for name, table in preset_tables().items()}
 
 
 def sealer_of(runtime: Runtime) -> Sealer:
