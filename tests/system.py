@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,6 +47,16 @@ def eventually(holds: Callable[[], bool], *, within_s: float, what: str) -> None
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         time.sleep(0.05)
+
+
+@contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that talks to the test and is over with its block: to wait for one that a failed test left would never end."""
+    with subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def signed(fields: Mapping[str, str]) -> bytes:

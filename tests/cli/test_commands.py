@@ -36,6 +36,7 @@ from tests.rows import (
     an_endpoint,
     an_event,
 )
+from tests.system import running
 from tests.web.conftest import ENVIRONMENT
 
 URL = "https://shop.example/hook"
@@ -466,7 +467,7 @@ def test_a_followed_tail_prints_what_is_committed_until_it_is_interrupted(
     environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
     options = ("--type", "recharge.succeeded", "--limit", "0", "--follow", "--json")
     command = [sys.executable, "-u", "-m", "relay", "events", "tail", *options]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+    with running(command, environment) as tail:
         assert tail.stderr is not None
         assert tail.stdout is not None
         assert "following" in tail.stderr.readline()

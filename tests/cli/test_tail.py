@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from relay.flows.tailing import DistantFeed, Hand, OwnFeed, tailed
 from relay.store.engine import make_engine
 from relay.web import create_app
 from tests.rows import a_key, an_event
-from tests.system import Subscribers, free_port
+from tests.system import Subscribers, free_port, running
 from tests.web.conftest import ENVIRONMENT
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -79,9 +78,7 @@ def test_events_reach_a_laptop_signed_and_byte_for_byte(
     (tmp_path / "secret").write_text(SECRET)
     options = ("--from", far_away, "--key-file", str(tmp_path / "key"), "--secret-file", str(tmp_path / "secret"))
     command = [sys.executable, "-u", "-m", "relay", "events", "tail", *options, "--forward-to"]
-    with subprocess.Popen(
-        [*command, f"http://127.0.0.1:{laptop.port}/hook"], env={}, stdout=-1, stderr=-1, text=True
-    ) as tail:
+    with running([*command, f"http://127.0.0.1:{laptop.port}/hook"], environment={}) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
         assert "following" in tail.stderr.readline()
