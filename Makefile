@@ -4,7 +4,8 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 CHROMIUM := $(shell command -v chromium)
 VENV := .venv/bin
 # A process for each core, each with servers of its own; the tests of a file stay together, since they share what is slow to start.
-PYTEST := $(VENV)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# They begin with what takes longest (tests/conftest.py), not with the files of most tests.
+PYTEST := $(VENV)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check format lock migration bench fuzz
 .DEFAULT_GOAL := help

@@ -41,6 +41,22 @@ settings.register_profile("fuzz", deadline=None, max_examples=20_000)  # `make f
 settings.load_profile("suite")
 
 
+# What takes longest, by its path: whole systems, browsers, and where every case is tried.
+LONG = (
+    "e2e",
+    "faults",
+    "web/test_fuzz.py",
+    "flows/test_run_crashes.py",
+    "flows/test_scan.py",
+    "browser",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: begun last, one such file is what all the others wait for in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(tuple(f"tests/{path}" for path in LONG)))
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[ValkeyServer]:
     """A server of its own for this run; nothing else is configured."""

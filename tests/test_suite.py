@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, select, text
 
 from relay.store.engine import make_engine, reading, writing
 from relay.store.tables.base import metadata
+from tests.conftest import LONG
 from tests.postgres import KeptDatabase
 from tests.rows import a_delivery, a_stored_callback, a_stored_order, an_endpoint, an_event
 
@@ -64,6 +66,11 @@ def test_a_database_whose_tables_were_changed_is_never_given_again(database: Kep
     engine.dispose()
     database.give_back()
     assert database.take() != url
+
+
+def test_what_takes_longest_is_there() -> None:
+    """A file that was moved would begin last again, and nobody would be told."""
+    assert [path for path in LONG if not Path(__file__).parent.joinpath(path).exists()] == []
 
 
 def test_ctrl_c_is_felt_by_what_a_test_starts() -> None:
