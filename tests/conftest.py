@@ -104,6 +104,13 @@ def postgres_url(kept_database: KeptDatabase) -> Iterator[str]:
     kept_database.give_back()
 
 
+@pytest.fixture(scope="module")
+def lasting_postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """The URL of a database with our tables for all the tests of a module."""
+    with _fresh_database(postgres_server, template=postgres_template) as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with our tables and no rows, to be copied."""

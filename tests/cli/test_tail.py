@@ -44,7 +44,7 @@ def far_away(sqlite_url: str, redis_url: str) -> Iterator[str]:
     """The URL of a relay that listens."""
     runtime = build(load(ENVIRONMENT | {"DATABASE_URL": sqlite_url, "REDIS_URL": redis_url}))
     server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
