@@ -44,7 +44,7 @@ def _render(facts: Facts, said: str) -> Response:
 def site() -> Iterator[str]:
     """The pages over HTTP."""
     server = make_server("127.0.0.1", 0, pages(), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
