@@ -315,7 +315,7 @@ def test_memory_learns_of_a_crowd_though_nobody_comes_behind_it(committer: Commi
         thread.start()
     for thread in threads:
         thread.join()
-    eventually(lambda: len(memory.keys) == 3 and memory.rings > 0, within_s=5, what="memory knows the crowd")
+    eventually(lambda: len(memory.keys) == 3 and memory.rings > 0, within_s=30, what="memory knows the crowd")
 
 
 def test_a_failure_after_the_acks_harms_neither_them_nor_the_committer(engine: Engine) -> None:

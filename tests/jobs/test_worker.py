@@ -91,7 +91,7 @@ def test_a_running_job_finishes_however_often_the_stop_is_asked(house: House, tm
     (tmp_path / "overlay" / "jobs" / "probe.py").write_text(PROBE)
     trace = tmp_path / "trace"
     house.system.start("redis", "worker")
-    eventually(house.has_redis, within_s=10, what="Redis answers")
+    eventually(house.has_redis, within_s=30, what="Redis answers")
     jobs_of(house).enqueue("jobs.probe.run", 4)
     eventually(trace.exists, within_s=20, what="the job runs")
     status, took_s = end(house, "worker")
@@ -106,16 +106,16 @@ def test_deliveries_go_on_without_redis_and_with_it_again(house: House) -> None:
     house.system.start("worker")
     eventually(lambda: house.states() == ["delivered"], within_s=20, what="delivered without Redis")
     house.system.start("redis")
-    eventually(house.has_redis, within_s=10, what="Redis answers")
+    eventually(house.has_redis, within_s=30, what="Redis answers")
     eventually(lambda: bool(house.redis.zcard("rq:wip:deliver")), within_s=20, what="the resident job is RQ's")
     house.announce()
-    eventually(lambda: house.states() == ["delivered"] * 2, within_s=10, what="delivered with Redis")
+    eventually(lambda: house.states() == ["delivered"] * 2, within_s=30, what="delivered with Redis")
     house.system.kill("redis")
     house.announce()
-    eventually(lambda: house.states() == ["delivered"] * 3, within_s=10, what="delivered when Redis is gone")
+    eventually(lambda: house.states() == ["delivered"] * 3, within_s=30, what="delivered when Redis is gone")
     house.system.start("redis")
     house.announce()
-    eventually(lambda: house.states() == ["delivered"] * 4, within_s=10, what="delivered when Redis is back")
+    eventually(lambda: house.states() == ["delivered"] * 4, within_s=30, what="delivered when Redis is back")
     assert end(house, "worker")[0] == 0
     assert len(house.shop.ids) == 4
 
@@ -123,7 +123,7 @@ def test_deliveries_go_on_without_redis_and_with_it_again(house: House) -> None:
 def test_whatever_lies_on_the_queue_delays_no_delivery(house: House) -> None:
     """Unreadable jobs, jobs that are gone, unsigned ones that come before ours, and values of a wrong kind."""
     house.system.start("redis")
-    eventually(house.has_redis, within_s=10, what="Redis answers")
+    eventually(house.has_redis, within_s=30, what="Redis answers")
     house.redis.rpush("rq:queue:deliver", *(f"gone-{number}" for number in range(500)))
     house.redis.hset("rq:job:broken", mapping={"data": b"x", "status": "queued", "timeout": "-", "origin": "deliver"})
     house.redis.lpush("rq:queue:deliver", "broken")
@@ -185,7 +185,7 @@ def test_a_worker_leaves_signs_of_life(house: House) -> None:
         with reading(house.engine) as connection:
             return set(heartbeats.last_seen(connection)) == {"worker"}
 
-    eventually(seen, within_s=15, what="a heartbeat")
+    eventually(seen, within_s=30, what="a heartbeat")
 
 
 def test_a_worker_without_its_settings_says_so_and_ends(house: House) -> None:

@@ -260,9 +260,9 @@ def test_the_process_mines_by_itself_until_all_is_final(tmp_path: Path) -> None:
     try:
         eventually(is_up, within_s=20, what="the chain answers")
         sent = chain.transfer(chain.accounts[2], SHOP, 7)
-        eventually(lambda: chain.rpc("eth_getTransactionReceipt", sent) is not None, within_s=10, what="it is mined")
+        eventually(lambda: chain.rpc("eth_getTransactionReceipt", sent) is not None, within_s=30, what="it is mined")
         at = int(chain.rpc("eth_getTransactionReceipt", sent)["blockNumber"], 16)
-        eventually(lambda: chain.final >= at, within_s=10, what="it is final")
+        eventually(lambda: chain.final >= at, within_s=30, what="it is final")
         resting = chain.head
         time.sleep(0.8)
         assert chain.head == resting
