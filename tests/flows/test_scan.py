@@ -495,7 +495,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=120)
+@settings(max_examples=settings.default.max_examples * 3 // 10)  # type: ignore[union-attr]  # a profile is loaded
 @given(STEPS)
 def test_the_final_state_is_what_a_slow_oracle_finds(kept_engine: Engine, steps: list[tuple[str, int | str]]) -> None:
     """Random blocks, reorgs, outages and restarts: afterwards what stands is what the true chain holds."""
