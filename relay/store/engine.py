@@ -188,12 +188,15 @@ def take_lock(connection: Connection, lock: int) -> None:
 
 
 # Who takes a lock touches few rows, all by key. A plan made while the tables were small would go on scanning them
-# when they are large, so until this transaction ends there are only plans that use the keys.
+# when they are large, so until this transaction ends there are only plans that use the keys. For who claims
+# a row costs as much as a page, or the few attempts of a young table would be gone through, each with the whole batch.
 _ADVISORY_LOCK = text(
-    """
+    f"""
     SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
         set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
-        set_config('enable_material', 'off', true), pg_advisory_xact_lock(:lock)
+        set_config('enable_material', 'off', true),
+        set_config('cpu_tuple_cost', CASE WHEN :lock = {CLAIM_LOCK} THEN '1' ELSE current_setting('cpu_tuple_cost') END, true),
+        pg_advisory_xact_lock(:lock)
     """
 )
 

@@ -141,12 +141,14 @@ def _explained(connection: Connection, statement: Any, given: Mapping[str, Any],
 
 
 def _reads(node: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Yield what each scan of a large table read, in rows: those it passed on, and those it looked at in vain."""
+    """Yield what each scan of a large table, or of the batch, read in rows: those it passed on, and those it looked at in vain."""
     looked = sum(
         node.get(name, 0) for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
     )
-    if "Scan" in node["Node Type"] and (node.get("Relation Name") in LARGE or "Bitmap" in node["Node Type"]):
-        yield node.get("Relation Name", node.get("Index Name", "")), node["Node Type"], looked * node["Actual Loops"]
+    kind, table = node["Node Type"], node.get("Relation Name", node.get("Index Name", ""))
+    # The batch itself, spread by a function, is gone through once, and not again for each row of a table.
+    if "Scan" in kind and (table in LARGE or "Bitmap" in kind or kind == "Function Scan"):
+        yield table, kind, looked * node["Actual Loops"]
     for below in node.get("Plans", ()):
         yield from _reads(below)
 
