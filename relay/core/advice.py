@@ -47,7 +47,7 @@ _HOLDS: Mapping[str, str] = {
     "above_hourly_limit": "its source has credited more than its limit of an hour",
     "below_minimum": "the amount is below the minimum of its source",
     "conflict": "two validly signed callbacks disagree",
-    "double_claim": "the transaction that it names paid another order",
+    "double_claim": "its money is, or may be, another order's already",
     "discarded": "it was discarded, and was told paid again",
     "evidence_disagrees": "another witness contradicts the callback",
     "evidence_missing": "the evidence that its source asks for did not come",

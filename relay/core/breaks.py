@@ -245,9 +245,10 @@ _CLASSES = (
         "double_claim",
         Heading.UNBACKED,
         _ONE,
-        "the order's witnesses name a transaction whose money belongs to other orders",
+        "the order's witnesses name a transaction whose money belongs to other orders; or they name none, and the same sum was "
+        "credited to its user without an order in the 25 h before",
         _HOLD,
-        "transaction, the orders that name it or were paid by it",
+        "transaction, the orders that name it or were paid by it; or the credit before",
         "another transaction is named, or one of its transfers pays the order",
         "Ask the provider which of the orders was paid. Take the other's credit back in your service and press Accept.",
     ),

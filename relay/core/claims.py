@@ -26,6 +26,11 @@ class Claim:
     contract: str = ""
 
 
+def claim_of(orderid: str) -> Mapping[str, str]:
+    """Return the evidence against an order whose money may be what was credited before as another: nobody named a transaction."""
+    return {"credited_before": orderid, "names": "no transaction"}
+
+
 def trouble(claim: Claim, order_chain: str | None) -> tuple[str, Mapping[str, str]] | None:
     """Return the class of the break and its evidence; None while nothing is known against the claim."""
     told = {"tx_hash": claim.tx_hash}

@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 from relay.core.amounts import format_micros
 from relay.core.backing import backing
 from relay.core.callbacks import Callback, Origin, Status
+from relay.core.claims import claim_of
 from relay.core.evidence import NOTHING, Facts, Standing, weigh
 from relay.core.orders import DISCARDED, Change, Finding, Order, Ruling, State, Verdict
 from relay.core.policies import Outcome, Received, assess, received, scale_error
 from relay.core.repeats import contradicted, is_forged, is_repeat
 from relay.core.sources import Source
+from relay.core.unordered import Unordered, twin
 
 # Nothing was paid yet, as far as we know; CREATING because a callback may overtake the answer to our request.
 UNPAID = frozenset({State.CREATING, State.CREATED, State.PENDING})
@@ -28,13 +30,15 @@ _AMOUNT_FLAGS = frozenset({"partial", "overpaid"})
 class Moment:
     """What is known beside the order itself: the time, whether its source is paused, what witnesses say.
 
-    `credited_micros` is what the source credited in the hour before, read only where it has a limit for that.
+    `credited_micros` is what the source credited in the hour before, read only where it has a limit for that; `unordered` are the
+    credits without an order that nothing explains yet, of everybody.
     """
 
     now: datetime
     paused: bool = False
     facts: Facts = NOTHING
     credited_micros: int = 0
+    unordered: tuple[Unordered, ...] = ()
 
 
 def rule(callback: Callback, source: Source, *, order: Order | None, known: Sequence[Callback], at: Moment) -> Ruling:
@@ -62,7 +66,7 @@ def reconsider(order: Order, source: Source, *, known: Sequence[Callback], at: M
     if order.state != State.CONFIRMING or not paid:
         return Ruling()
     callback = paid[-1]
-    ruling = _credit(source, order, order, received(callback, known, source), at)
+    ruling = _credit(source, order, order, received(callback, known, source), _for(callback, at))
     return replace(ruling, origin=callback.origin, occurred_at=callback.occurred_at)
 
 
@@ -203,7 +207,12 @@ def _paid(callback: Callback, source: Source, before: Order, found: Received, at
         return _held(before, told, DISCARDED)
     if _is_too_old(callback, source, at.now):
         return _held(before, told, "too_old")
-    return _credit(source, before, told, found, at)
+    return _credit(source, before, told, found, _for(callback, at))
+
+
+def _for(callback: Callback, at: Moment) -> Moment:
+    """Whoever names a transaction is the late word of that one alone."""
+    return replace(at, unordered=()) if at.unordered and callback.tx_hash is not None else at
 
 
 def _proposed(callback: Callback, before: Order, told: Order, found: Received) -> Ruling:
@@ -246,18 +255,24 @@ def _confirm(source: Source, before: Order, told: Order, found: Received, at: Mo
         finding = _finding("evidence_conflict", 1, told, weighed.notes)
         return _held(before, told, "evidence_disagrees", finding=finding)
     if weighed.standing is Standing.AGREES:
-        return _backed(before, told, found, at.facts)
+        return _backed(before, told, found, at)
     if before.state == State.CONFIRMING:
         return Ruling(order=None if told == before else told)
     return Ruling(order=replace(told, state=State.CONFIRMING, version=before.version + 1))
 
 
-def _backed(before: Order, told: Order, found: Received, facts: Facts) -> Ruling:
-    """Credit it, unless the money of the transaction that its witnesses name is another order's already."""
-    stands_on = backing(told, found, facts)
+def _backed(before: Order, told: Order, found: Received, at: Moment) -> Ruling:
+    """Credit it, unless its money is, or may be, another order's already."""
+    stands_on = backing(told, found, at.facts)
     if stands_on.taken_by:
         notes = {"tx_hash": stands_on.tx_hash, "orders": ", ".join(stands_on.taken_by)}
         return _held(before, told, "double_claim", finding=_finding("double_claim", 1, told, notes))
+    # One whose money is known to be its own is nobody's late word.
+    is_its_own = bool(stands_on.takes or at.facts.transfers)
+    before_it = None if is_its_own else twin(told, found.micros, found.unit_micros, at.unordered)
+    if before_it is not None:
+        held = _held(before, told, "double_claim", finding=_finding("double_claim", 1, told, claim_of(before_it)))
+        return replace(held, claims=before_it)
     credited = replace(
         told, state=State.SUCCEEDED, version=before.version + 1, credited_micros=found.micros, held_reason=None
     )

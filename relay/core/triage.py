@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from relay.core.amounts import format_micros
-from relay.core.claims import Claim, trouble
+from relay.core.claims import Claim, claim_of, trouble
 from relay.core.events import rfc3339
 from relay.core.witnesses import Absence
 
@@ -41,7 +41,8 @@ class Story:
     those whose block is not final yet. `refused` counts requests that were
     refused and named the order, `dead` deliveries that were given up, `untold_since`
     the moment since which a service that may still be told has not acknowledged one. `claim` is the transaction that witnesses
-    name where nothing of it has come to the order. `absence` is what nodes
+    name where nothing of it has come to the order, `claims` the credit without an order that it
+    may be the late word of. `absence` is what nodes
     confirm of an order that was credited without a transfer.
     """
 
@@ -80,6 +81,7 @@ class Story:
     dead: int = 0
     untold_since: datetime | None = None
     claim: Claim | None = None
+    claims: str | None = None
     absence: Absence | None = None
 
     @property
@@ -279,6 +281,8 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
 
 
 def _claimed(story: Story, terms: Terms) -> Iterator[Found]:
+    if story.claims is not None and story.state == "held":
+        yield _found("double_claim", story.said_at, 0, _said(story), claim_of(story.claims))
     is_believed = story.credited_micros or _said(story) is not None
     found = trouble(story.claim, story.chain) if is_believed and story.claim is not None else None
     if found is not None:

@@ -5,10 +5,13 @@ The order's number follows from the transfer, so that it is made once whoever ma
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from relay.core.callbacks import Origin
 from relay.core.facts import TransferKey
+from relay.core.matching import OPEN, TAIL
 from relay.core.orders import Order, Ruling, State
 from relay.core.sources import Source
 from relay.core.strays import Stray
@@ -19,6 +22,28 @@ FLAG = "unordered"
 PROPOSABLE = ("orphan_transfer", "ambiguous_match")
 # What a wish about a transfer begins with.
 PREFIX = "transfer:"
+# So long a callback may come after such a credit, or before its transfer was seen, and be the word of the same money: as long as
+# the ladder takes an order without an end to be open.
+NEAR = OPEN + TAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Unordered:
+    """Money that was credited to its owner without an order lately, and that no callback explains yet."""
+
+    namespace: str
+    orderid: str
+    user_ref: str
+    amount_micros: int
+
+
+def twin(order: Order, micros: int, unit_micros: int, unexplained: Iterable[Unordered]) -> str | None:
+    """Return the credit that an order of the same user and sum may be the late word of, None where there is none."""
+    for one in unexplained:
+        is_its_user = (one.namespace, one.user_ref) == (order.namespace, order.user_ref)
+        if is_its_user and abs(one.amount_micros - micros) < unit_micros:
+            return one.orderid
+    return None
 
 
 def orderid_of(key: TransferKey) -> str:

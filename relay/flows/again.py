@@ -36,11 +36,11 @@ def judge_again(
     if not keys:
         return 0
     with writing(engine) as connection:
-        known, feed = store.open_orders(connection, keys)
+        known, feed = store.open_orders(connection, keys, now=now)
         ledger = Ledger(known, feed, now=now, new_id=new_id)
         found = [(known.orders[key], sources.get(known.orders[key].source)) for key in keys if key in known.orders]
         concerned = {source.name: source for _, source in found if source is not None}
-        surroundings = Surroundings(connection, concerned, feed.paused, now=now)
+        surroundings = Surroundings(connection, concerned, feed, now=now)
         surroundings.read_facts(
             (order.key, source, known.callbacks.get(order.key, ())) for order, source in found if source is not None
         )

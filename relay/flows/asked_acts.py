@@ -51,7 +51,7 @@ def ask_release(
     """Ask for the end of a hold. Refused at once when it could not be done now, or when somebody has asked already."""
     namespace = namespace_of(sources, source)
     with writing(engine, lock=FEED_LOCK) as connection:
-        known, _ = intake.open_orders(connection, [(namespace, orderid)])
+        known, _ = intake.open_orders(connection, [(namespace, orderid)], now=now)
         order = known.orders.get((namespace, orderid))
         if order is None:
             raise NotFound("no such order")

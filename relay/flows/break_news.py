@@ -22,7 +22,7 @@ def tell(
     most = min(room, len(settled.fresh) + len(settled.cleared))
     if not most:
         return 0
-    known, feed = intake.open_orders(connection, [])
+    known, feed = intake.open_orders(connection, [], now=now)
     ledger = Ledger(known, feed, now=now, new_id=new_id)
     worst_first = sorted(settled.fresh, key=lambda one: (one.severity, -(one.amount_micros or 0)))
     for finding in worst_first[:most]:

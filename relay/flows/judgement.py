@@ -83,9 +83,9 @@ class Judgement:
             self._keep_rejected(engine)
             return
         with writing(engine) as connection:
-            known, feed = store.open_feed(connection, arrived)
+            known, feed = store.open_feed(connection, arrived, now=self._now)
             ledger = Ledger(known, feed, now=self._now, new_id=self._new_id)
-            surroundings = Surroundings(connection, self._sources(), feed.paused, now=self._now)
+            surroundings = Surroundings(connection, self._sources(), feed, now=self._now)
             surroundings.read_facts(
                 (one.callback.key, one.source, (one.callback, *known.callbacks.get(one.callback.key, ())))
                 for one in self._batch

@@ -48,7 +48,7 @@ def _open(desk: Desk, fresh: Sequence[Finding], now: datetime) -> None:
     """Only what is new takes the feed's lock: callbacks wait for it."""
     with writing(desk.engine, lock=FEED_LOCK) as connection:
         reconciling.open_breaks(connection, [break_values(found, now) for found in fresh])
-        known, feed = intake.open_orders(connection, [])
+        known, feed = intake.open_orders(connection, [], now=now)
         ledger = Ledger(known, feed, now=now, new_id=desk.new_id)
         for found in fresh:
             ledger.announce_break(found)

@@ -95,7 +95,7 @@ def _brake(bench: Bench, source: Source, due: list[RowMapping], now: datetime) -
         if count + len(due) <= brake.count and micros + total <= brake.micros:
             return False
         recoveries.move(connection, {(row["namespace"], row["orderid"]) for row in due}, "stopped", since="due")
-        known, feed = intake.open_orders(connection, [])
+        known, feed = intake.open_orders(connection, [], now=now)
         ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
         ledger.announce_operation("relay.alert", _pulled(source, due, total))
         ledger.write(connection)

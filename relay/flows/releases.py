@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Engine, RowMapping
 from relay.core.actors import Actor
 from relay.core.evidence import NOTHING
 from relay.core.orders import Order
-from relay.core.releases import Release
+from relay.core.releases import Act, Release
 from relay.core.releases import release as judge
 from relay.core.sources import Source
 from relay.errors import NotFound
 from relay.flows.ledger import Ledger
 from relay.flows.timeline import Key, namespace_of, namespaces_in_scope
-from relay.store import asked_acts, audit, break_list, evidence, orders
+from relay.store import asked_acts, audit, break_list, evidence, orders, unordered
 from relay.store import intake as store
 from relay.store import releases as statements
 from relay.store.engine import reading, writing
@@ -72,7 +72,7 @@ def within(
     scope = namespaces_in_scope(sources, by.actor)
     if scope is not None and key[0] not in scope:
         raise NotFound("no such order")
-    known, feed = store.open_orders(connection, [key])
+    known, feed = store.open_orders(connection, [key], now=now)
     order = known.orders.get(key)
     if order is None:
         raise NotFound("no such order")
@@ -80,6 +80,8 @@ def within(
     ledger = Ledger(known, feed, now=now, new_id=new_id)
     facts = evidence.facts_of(connection, [order.key])
     ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
+    if wish.act is Act.CREDIT:
+        unordered.forget(connection, key)
     for row in _settle(connection, order, wish, by=by, now=now):
         ledger.announce_resolved(row)
     ledger.write(connection)

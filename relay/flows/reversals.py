@@ -85,7 +85,7 @@ def _testimonies(court: Court, lost: Sequence[Suspect]) -> dict[TransferKey, str
 def _judge(court: Court, key: Key, words: Mapping[TransferKey, str], now: datetime) -> bool:
     """Judge one order with what holds under the feed lock; whoever was faster leaves nothing to do."""
     with writing(court.engine) as connection:
-        known, feed = intake.open_orders(connection, [key])
+        known, feed = intake.open_orders(connection, [key], now=now)
         order = known.orders.get(key)
         mine = [one for one in store.suspects(connection) if one.key == key]
         lost = [one for one in mine if one.moved.key in words and _due(court, one, now) == REVERSED]

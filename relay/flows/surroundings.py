@@ -20,6 +20,7 @@ from relay.core.orders import Ruling
 from relay.core.rules import Moment
 from relay.core.sources import Source
 from relay.store import evidence as store
+from relay.store.intake import Feed
 
 Key = tuple[str, str]
 HOUR = timedelta(hours=1)
@@ -28,17 +29,16 @@ HOUR = timedelta(hours=1)
 class Surroundings:
     """What holds while one transaction under the feed lock judges."""
 
-    def __init__(
-        self, connection: Connection, sources: Mapping[str, Source], paused: set[str], *, now: datetime
-    ) -> None:
+    def __init__(self, connection: Connection, sources: Mapping[str, Source], feed: Feed, *, now: datetime) -> None:
         self._connection = connection
         self._now = now
-        self._paused = paused
+        self._paused = feed.paused
+        self._unordered = feed.unordered
         limited = sorted(name for name, one in sources.items() if one.hold_above_hourly_micros is not None)
         self._credited = store.credited_since(connection, limited, now - HOUR) if limited else {}
         self._facts: Mapping[Key, Facts] = {}
         self._taken: dict[TransferKey, str] = {}
-        self._plain = {is_paused: Moment(now=now, paused=is_paused) for is_paused in (False, True)}
+        self._plain = {one: Moment(now=now, paused=one) for one in (False, True)}
 
     def read_facts(self, asked: Iterable[tuple[Key, Source, Iterable[Callback]]]) -> None:
         """Read what witnesses say of the orders whose sources ask for more than a signature, or whose money a chain shows.
@@ -58,13 +58,14 @@ class Surroundings:
             return self._plain[False]
         is_paused = source.name in self._paused
         facts = self._less_taken(self._facts.get(key, NOTHING))
-        if facts is NOTHING and source.name not in self._credited:
+        if facts is NOTHING and source.name not in self._credited and not self._unordered:
             return self._plain[is_paused]
         return Moment(
             now=self._now,
             paused=is_paused,
             facts=facts,
             credited_micros=self._credited.get(source.name, 0),
+            unordered=self._unordered,
         )
 
     def transfers(self, key: Key) -> tuple[Transfer, ...]:
@@ -79,8 +80,10 @@ class Surroundings:
         return replace(facts, named=tuple(named))
 
     def note(self, ruling: Ruling) -> None:
-        """Count a credit of this very transaction, and what it takes."""
+        """Count a credit of this very transaction, what it takes, and what it may be the word of."""
         order = ruling.order
+        if ruling.claims is not None:
+            self._unordered = tuple(one for one in self._unordered if one.orderid != ruling.claims)
         if order is not None:
             self._taken.update(dict.fromkeys(ruling.takes, order.orderid))
         if ruling.announce == "recharge.succeeded" and order is not None and order.source in self._credited:

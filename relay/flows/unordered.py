@@ -16,7 +16,7 @@ from relay.errors import Conflict, NotFound
 from relay.flows.ledger import Ledger
 from relay.flows.reconcile import Bench
 from relay.flows.settling import finding
-from relay.store import audit, break_list, claims, evidence, intake, matching, strays
+from relay.store import audit, break_list, claims, evidence, intake, matching, strays, unordered
 
 
 def proposal(connection: Connection, bench: Bench, key: TransferKey) -> Order:
@@ -47,11 +47,14 @@ def credit_within(
     ruling = _judged(connection, bench, key)
     order = ruling.order
     assert order is not None  # noqa: S101  # as above
-    known, feed = intake.open_orders(connection, [order.key])
+    known, feed = intake.open_orders(connection, [order.key], now=now)
     if order.key in known.orders or not matching.claim(connection, key, order.key, now=now):
         raise Conflict("this money has an order meanwhile")
     if credited := claims.credited_by_name(connection, key[1]):
         raise Conflict(f"{', '.join(credited)}: credited already, and names this transaction")
+    if credited := unordered.credited_unbacked(connection, key, order, around=ruling.occurred_at or now):
+        raise Conflict(f"{', '.join(credited)}: credited already to this user, and this may be its money")
+    unordered.add(connection, order, now=now)
     ledger = Ledger(known, feed, now=now, new_id=bench.new_id)
     ledger.follow(ruling, transfers=evidence.facts_of(connection, [order.key]).get(order.key, NOTHING).transfers)
     closed = {"state": "resolved", "resolved_at": now, "resolved_by": actor.id, "note": wish["reason"]}

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, bindparam, insert, text, update
 from relay.core.callbacks import Callback
 from relay.core.facts import TransferKey
 from relay.core.orders import FLAGS, Finding, Order
-from relay.store import matching
+from relay.core.unordered import NEAR, Unordered
+from relay.store import matching, unordered
 from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
 from relay.store.engine import FEED_LOCK, Asked, lock_for, together, with_commit
 from relay.store.rows import (
@@ -64,37 +65,40 @@ class Batch:
     events: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[Key] = field(default_factory=list)
     taken: list[tuple[TransferKey, Key]] = field(default_factory=list)
+    claimed: list[tuple[Key, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Where the feed stands: its newest sequence, and the sources that a person has paused."""
+    """Where the feed stands: its newest sequence, the sources that a person has paused, and credits that no order explains yet."""
 
     sequence: int
     paused: set[str]
+    unordered: tuple[Unordered, ...] = ()
 
 
-def open_feed(connection: Connection, arrived: Sequence[Callback]) -> tuple[Known, Feed]:
+def open_feed(connection: Connection, arrived: Sequence[Callback], *, now: datetime) -> tuple[Known, Feed]:
     """Take the feed lock and read what a batch touches, all in one round trip.
 
     Until the transaction ends nobody else numbers events or changes orders.
     """
-    return _open(connection, _keys(arrived))
+    return _open(connection, _keys(arrived), now)
 
 
-def open_orders(connection: Connection, keys: Sequence[Key]) -> tuple[Known, Feed]:
+def open_orders(connection: Connection, keys: Sequence[Key], *, now: datetime) -> tuple[Known, Feed]:
     """Take the feed lock as `open_feed` does, and read these orders with their callbacks."""
     nothing = {"source": None, "signature": None}
-    return _open(connection, [{"namespace": namespace, "orderid": orderid, **nothing} for namespace, orderid in keys])
+    named = [{"namespace": namespace, "orderid": orderid, **nothing} for namespace, orderid in keys]
+    return _open(connection, named, now)
 
 
-def _open(connection: Connection, keys: list[dict[str, Any]]) -> tuple[Known, Feed]:
+def _open(connection: Connection, keys: list[dict[str, Any]], now: datetime) -> tuple[Known, Feed]:
     *_, kept, found, head = together(
         connection,
         *lock_for(connection, FEED_LOCK),
         (_CALLBACKS.on(connection), given(keys)),
         (_ORDERS.on(connection), given(keys)),
-        (_FEED_HEAD, {}),
+        (_FEED_HEAD, {"since": now - NEAR}),
     )
     orders_found = [order_from(row) for row in found]
     known = _known(kept)
@@ -110,8 +114,8 @@ def known_callbacks(connection: Connection, arrived: Sequence[Callback]) -> Know
 
 def last_sequence(connection: Connection) -> int:
     """Return the newest sequence of the feed; true only under the feed lock."""
-    (head,) = together(connection, (_FEED_HEAD, {}))
-    return _feed(head).sequence
+    (head,) = together(connection, (_LAST, {}))
+    return int(head[0]["sequence"])
 
 
 def _keys(arrived: Sequence[Callback]) -> list[dict[str, Any]]:
@@ -129,7 +133,11 @@ def _known(rows: Sequence[Mapping[str, Any]]) -> Known:
 
 
 def _feed(rows: Sequence[Mapping[str, Any]]) -> Feed:
-    return Feed(max(row["sequence"] for row in rows), {row["name"] for row in rows if row["name"] is not None})
+    return Feed(
+        max(row["sequence"] for row in rows),
+        {row["name"] for row in rows if row["name"] is not None},
+        tuple(unordered.read(row) for row in rows if row["orderid"] is not None),
+    )
 
 
 def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
@@ -142,6 +150,7 @@ def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
         *_inserting(connection, _UPDATE_ORDERS, _stamped(batch.changed, now)),
         *_announcing(connection, batch.events, now),
         *matching.taking(connection, batch.taken, now=now),
+        *unordered.claiming(connection, batch.claimed),
         # Last, for the credit that a conflict stops may have come in this very batch.
         *_inserting(connection, STOP, stopped),
     )
@@ -197,12 +206,15 @@ _CALLBACKS = with_rows(
     _KEY_TYPES,
     occurred_at=callbacks.c.occurred_at.type,
 )
+_LAST = text("SELECT coalesce(max(sequence), 0) AS sequence FROM events")
+# Nearly always one row; what is asked beside the sequence is empty or a few rows, and costs no exchange of its own.
 _FEED_HEAD = text(
+    f"""
+    SELECT NULL AS name, coalesce(max(sequence), 0) AS sequence, {unordered.NOTHING} FROM events
+    UNION ALL SELECT name, 0, {unordered.NOTHING} FROM source_states WHERE paused_at IS NOT NULL
+    UNION ALL {unordered.OPEN}
     """
-    SELECT NULL AS name, coalesce(max(sequence), 0) AS sequence FROM events
-    UNION ALL SELECT name, 0 FROM source_states WHERE paused_at IS NOT NULL
-    """
-)
+).bindparams(bindparam("since", type_=events.c.created_at.type))
 _INSERT_CALLBACKS = insert_rows(callbacks)
 _INSERT_EVENTS = insert_rows(events)
 _INSERT_ORDERS = insert_rows(orders)

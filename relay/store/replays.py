@@ -63,6 +63,7 @@ def send(connection: Connection, replay: Mapping[Any, Any], sequences: Sequence[
         sent += connection.execute(_AGAIN.on(connection), parameters).rowcount
     if replay["which"] != "failed":
         sent += connection.execute(_MISSING.on(connection), given(sequences, **told)).rowcount
+        connection.execute(_MARK.on(connection), given(sequences))
     return sent
 
 
@@ -114,6 +115,13 @@ _AGAIN = with_ids(
     """
 )
 _MISSING = with_ids(f"{NEW_DELIVERY} AND {_WHOSE} WHERE e.sequence IN (SELECT id FROM {{rows}} AS g) AND {_UNSENT}")
+# What is to be told from now on is late from now on; of a delivery that is sent again a trigger says so.
+_MARK = with_ids(
+    """
+    INSERT INTO dirty (namespace, orderid) SELECT e.namespace, e.orderid FROM events e
+    WHERE e.sequence IN (SELECT id FROM {rows} AS g) AND e.orderid IS NOT NULL
+    """
+)
 _COUNT_AGAIN = text(
     f"""
     SELECT count(*) FROM events e JOIN deliveries d ON d.event_sequence = e.sequence AND {_ENDED}

@@ -54,6 +54,7 @@ matches: Table = tables.Match.__table__  # type: ignore[attr-defined]  # as abov
 testimonies: Table = tables.Testimony.__table__  # type: ignore[attr-defined]  # as above
 inquiries: Table = tables.Inquiry.__table__  # type: ignore[attr-defined]  # as above
 address_scans: Table = tables.AddressScan.__table__  # type: ignore[attr-defined]  # as above
+unordered_credits: Table = tables.UnorderedCredit.__table__  # type: ignore[attr-defined]  # as above
 users: Table = tables.User.__table__  # type: ignore[attr-defined]  # as above
 sessions: Table = tables.Session.__table__  # type: ignore[attr-defined]  # as above
 day_closes: Table = tables.DayClose.__table__  # type: ignore[attr-defined]  # as above

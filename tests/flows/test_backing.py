@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
 
+from relay.core.releases import wish_of
 from relay.errors import Conflict
 from relay.flows import asked_acts as flow
 from relay.flows.break_release import release_break
 from relay.flows.confirmation import reconsider
 from relay.flows.matching import match
+from relay.flows.releases import release
 from relay.flows.surroundings import Surroundings
 from relay.store.engine import make_engine, reading
 from relay.store.rows import breaks, chains, events, matches
@@ -74,6 +77,59 @@ def test_a_callback_that_names_credited_money_is_held(engine: Engine) -> None:
     house.go()
     assert ids == {house.row("double_claim")["id"]}
     assert house.row("double_claim")["state"] == "open"
+
+
+def test_a_callback_without_a_name_may_be_the_word_of_credited_money(engine: Engine) -> None:
+    """The first of the same user and sum is held, and a run says so too; the next one is another payment, as is another sum."""
+    house = a_credited_orphan(engine)
+    for orderid, changes in (("sh-0", {"amount_micros": 3_100_000}), ("sh-1", {}), ("sh-2", {})):
+        assert call_back(house, orderid, tx_hash=None, **changes) == "accepted"
+    stand = {orderid: house.order(orderid)["state"] for orderid in ("sh-0", "sh-1", "sh-2")}
+    assert stand == {"sh-0": "succeeded", "sh-1": "held", "sh-2": "succeeded"}
+    assert "double_claim" in house.go()
+    row = house.row("double_claim")
+    assert (row["orderid"], row["evidence"]) == ("sh-1", {"credited_before": AUTO, "names": "no transaction"})
+
+
+@pytest.mark.parametrize(("act", "state"), [("credit", "succeeded"), ("discard", "failed")])
+def test_a_person_says_whether_it_was_its_word(engine: Engine, act: str, state: str) -> None:
+    """What was money of its own leaves the credit unexplained, and the next one is held for it."""
+    house = a_credited_orphan(engine)
+    call_back(house, "sh-1", tx_hash=None)
+    release(
+        engine,
+        house.bench.sources,
+        "crossing",
+        "sh-1",
+        wish_of(act, "seen", None),
+        actor=AL,
+        now=LATER,
+        new_id=house.new_id,
+    )
+    call_back(house, "sh-2", tx_hash=None)
+    assert house.order("sh-1")["state"] == state
+    assert house.order("sh-2")["state"] == ("held" if act == "credit" else "succeeded")
+    assert "double_claim" in house.go() if act == "credit" else house.go() <= {"delivery_gap"}
+
+
+def test_old_credits_and_other_users_hold_nobody(engine: Engine) -> None:
+    """A day and an hour later a callback is money of its own; so is one that names another transaction at once."""
+    house = a_credited_orphan(engine)
+    call_back(house, "sh-1", tx_hash=None, user_ref="13")
+    call_back(house, "sh-2", tx_hash="0x" + "7" * 64)
+    house.at = LATER + timedelta(hours=25)
+    call_back(house, "sh-3", tx_hash=None)
+    assert {house.order(one)["state"] for one in ("sh-1", "sh-2", "sh-3")} == {"succeeded"}
+
+
+def test_money_of_a_credited_order_is_not_credited_without_one(engine: Engine) -> None:
+    """A callback that came first, named nothing and found no transfer is its word; whoever proposes it is told which."""
+    house, break_id = an_orphan_read(engine)
+    act_id = propose(house, break_id)
+    call_back(house, tx_hash=None)
+    with pytest.raises(Conflict, match="sh-1: credited already to this user"):
+        flow.agree(till(house), act_id, actor=AL, now=LATER)
+    assert house.count(events, type=SUCCEEDED) == 1
 
 
 def test_a_credited_callback_takes_its_transfer(engine: Engine) -> None:

@@ -31,6 +31,7 @@ from relay.store.rows import (
     deliveries,
     dirty,
     dirty_work,
+    endpoints,
     events,
     match_states,
     orders,
@@ -224,7 +225,8 @@ def test_a_service_that_acknowledges_nothing_in_time_is_behind(engine: Engine) -
     a_stored_order(engine, "sh-1", credited_micros=3_000_000)
     an_event(engine, 1)
     owed = a_delivery(engine, 1, an_endpoint(engine), created_at=LATER)
-    a_delivery(engine, 1, an_endpoint(engine, deleted_at=LATER), state="paused", created_at=NOON)
+    given_up = an_endpoint(engine)
+    a_delivery(engine, 1, given_up, state="paused", created_at=LATER)
     house.run()
     assert [row.verdict for row in house.states()] == ["matched"]
     house.at = LATER + timedelta(seconds=house.source.deliver_within_s)
@@ -234,8 +236,13 @@ def test_a_service_that_acknowledges_nothing_in_time_is_behind(engine: Engine) -
         with writing(engine) as connection:
             acknowledged = {"state": "delivered", "finished_at": LATER + timedelta(seconds=waited_s)}
             connection.execute(update(deliveries).where(deliveries.c.id == owed).values(state="sending"))
+            connection.execute(dirty.delete())
             connection.execute(update(deliveries).where(deliveries.c.id == owed).values(acknowledged))
         assert house.count(dirty) == is_looked_at
+    house.run()
+    assert house.open() == {"delivery_gap"}
+    with writing(engine) as connection:
+        connection.execute(update(endpoints).where(endpoints.c.id == given_up).values(deleted_at=house.at))
     house.run()
     assert house.open() == set()
 

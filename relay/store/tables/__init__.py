@@ -52,7 +52,17 @@ from relay.store.tables.operations import (
     Mark,
     SourceState,
 )
-from relay.store.tables.orders import Address, Creation, Order, Pace, Poll, ProviderAnswer, ProviderFact, Statement
+from relay.store.tables.orders import (
+    Address,
+    Creation,
+    Order,
+    Pace,
+    Poll,
+    ProviderAnswer,
+    ProviderFact,
+    Statement,
+    UnorderedCredit,
+)
 from relay.store.tables.people import Session, SignInFailure, User
 from relay.store.tables.reconciliation import DayLook, Dirty, DirtyStray, DirtyWork, MatchState, Recovery, Run
 from relay.store.tables.triggers import create as make_triggers
@@ -117,6 +127,7 @@ __all__ = [
     "Testimony",
     "TokenEvent",
     "Transfer",
+    "UnorderedCredit",
     "User",
     "Workbook",
     "WorkbookPart",

@@ -81,6 +81,23 @@ class Creation(SQLModel, table=True):
     answered_at: datetime | None = None
 
 
+class UnorderedCredit(SQLModel, table=True):
+    """Money that was credited to its owner without an order; `claimed_by` is the order that may be the word of it that came later."""
+
+    __tablename__ = "unordered_credits"
+    __table_args__ = (
+        partial("ix_unordered_credits_open", "credited_at", where="claimed_by IS NULL"),
+        partial("ix_unordered_credits_claimed", "namespace", "claimed_by", where="claimed_by IS NOT NULL"),
+    )
+
+    namespace: str = Field(primary_key=True)
+    orderid: str = Field(primary_key=True)
+    user_ref: str
+    amount_micros: int = Field(sa_type=BigInteger)
+    credited_at: datetime
+    claimed_by: str | None = None
+
+
 # What no scan watches yet, of what scans watch: all but strangers' addresses.
 UNWATCHED = "NOT is_watched AND role <> 'external'"
 

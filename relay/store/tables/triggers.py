@@ -27,6 +27,11 @@ _ORDER_CHANGES = (
 _MATCH_CHANGES = ("namespace", "orderid", "final_at", "reversed_at")
 _MOVED = "SELECT m.namespace, m.orderid FROM matches m WHERE m.chain = {0}chain AND m.tx_hash = {0}tx_hash AND m.log_index = {0}log_index"
 _TOLD = "SELECT e.namespace, e.orderid FROM events e WHERE e.sequence = NEW.event_sequence AND e.orderid IS NOT NULL"
+# An endpoint that is deleted is owed nothing any more.
+_NO_LONGER = (
+    "SELECT e.namespace, e.orderid FROM deliveries d JOIN events e ON e.sequence = d.event_sequence"
+    " WHERE d.endpoint_id = NEW.id AND d.state NOT IN ('delivered', 'held') AND e.orderid IS NOT NULL"
+)
 # A request that was refused may name no order; nothing that the log wants may keep a callback from being stored.
 _OF_ORDER = "{0}namespace IS NOT NULL AND {0}orderid IS NOT NULL AND {0}verdict <> 'rejected'"
 _NEW = "VALUES (NEW.namespace, NEW.orderid)"
@@ -41,10 +46,13 @@ def _sqlite(name: str, on: str, values: str, when: str = "") -> str:
     return f"CREATE TRIGGER {name} AFTER {on} FOR EACH ROW{condition} BEGIN INSERT INTO dirty (namespace, orderid) {values}; END"
 
 
-# A delivery was given up, or is sent again; or it was acknowledged late enough to have been a break before. What a source may
-# call late begins at 60 s; clocks of two machines may differ by the rest.
+# A delivery was given up, held, let go, or is sent again; or it was acknowledged late enough to have been a break before. What a
+# source may call late begins at 60 s; clocks of two machines may differ by the rest.
 _GIVEN_UP = "OLD.state <> NEW.state AND 'dead' IN (OLD.state, NEW.state)"
-_AT_LAST = "OLD.state <> NEW.state AND ('dead' IN (OLD.state, NEW.state) OR NEW.state = 'delivered' AND {0})"
+_AT_LAST = (
+    "OLD.state <> NEW.state AND (OLD.state IN ('dead', 'held', 'delivered') OR NEW.state IN ('dead', 'held')"
+    " OR NEW.state = 'delivered' AND {0})"
+)
 _LATE_SQLITE = "julianday(NEW.finished_at) - julianday(coalesce(NEW.owed_since, NEW.created_at)) > 45 / 86400.0"
 _LATE_POSTGRES = "NEW.finished_at - coalesce(NEW.owed_since, NEW.created_at) > interval '45 seconds'"
 SQLITE = (
@@ -136,20 +144,22 @@ def create(connection: Connection) -> None:
 
 
 def create_deliveries(connection: Connection, *, by_time: bool = True) -> None:
-    """Make the trigger of deliveries; one not `by_time` knows only of those that are given up, and needs no `owed_since`."""
-    if connection.dialect.name == "sqlite":
-        when = _AT_LAST.format(_LATE_SQLITE) if by_time else _GIVEN_UP
-        connection.exec_driver_sql(_sqlite("dirty_deliveries", "UPDATE ON deliveries", _TOLD, when))
-        return
-    for statement in _each(
-        "dirty_deliveries", "deliveries", _TOLD, _AT_LAST.format(_LATE_POSTGRES) if by_time else _GIVEN_UP
-    ):
-        connection.exec_driver_sql(statement)
+    """Make the triggers of deliveries; not `by_time` it is one, knows only of those that are given up, and needs no `owed_since`."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    late = _AT_LAST.format(_LATE_SQLITE if is_sqlite else _LATE_POSTGRES) if by_time else _GIVEN_UP
+    deleted = f"OLD.deleted_at {'IS NOT' if is_sqlite else _DISTINCT} NEW.deleted_at"
+    wanted = [("deliveries", _TOLD, late)] + ([("endpoints", _NO_LONGER, deleted)] if by_time else [])
+    for table, values, when in wanted:
+        name = f"dirty_{table}"
+        made = [_sqlite(name, f"UPDATE ON {table}", values, when)] if is_sqlite else _each(name, table, values, when)
+        for statement in made:
+            connection.exec_driver_sql(statement)
 
 
 def drop_deliveries(connection: Connection) -> None:
-    """Take that trigger away."""
+    """Take those triggers away."""
     _drop(connection, "deliveries", "deliveries")
+    _drop(connection, "endpoints", "endpoints")
 
 
 def create_strays(connection: Connection) -> None:
@@ -184,10 +194,10 @@ def drop(connection: Connection) -> None:
 
 def _drop(connection: Connection, name: str, table: str) -> None:
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"DROP TRIGGER dirty_{name}")
+        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS dirty_{name}")
     else:
-        connection.exec_driver_sql(f"DROP TRIGGER dirty_{name} ON {table}")
-        connection.exec_driver_sql(f"DROP FUNCTION dirty_{name}()")
+        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS dirty_{name} ON {table}")
+        connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS dirty_{name}()")
 
 
 @event.listens_for(metadata, "after_create")
