@@ -58,7 +58,10 @@ def parse_sources(text: str, variable: Callable[[str], str], faults: list[str]) 
         return {}
     every = Section(tables, "sources", faults)
     found = {name: _source(name, every.section(name), preset_tables()) for name in every}
-    return {} if len(faults) > before else found
+    if len(faults) > before:
+        return {}
+    seen = {source.namespace for source in found.values() if source.chains}
+    return {name: replace(source, is_beside_chains=source.namespace in seen) for name, source in found.items()}
 
 
 @cache

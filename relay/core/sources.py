@@ -28,7 +28,8 @@ class Source:
 
     `evidence` names the witnesses that must agree before a credit, `recover`
     those that a recovery would ask; `base_url` has no slash at its end, and
-    `account` holds what calls to the provider name as `account.…`.
+    `account` holds what calls to the provider name as `account.…`. It `is_beside_chains`
+    when a source of its namespace, itself or another, has a chain: orders and money are theirs in common.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     statement: StatementMap | None = None
     upstream_handler: str = ""
     chains: tuple[str, ...] = ()
+    is_beside_chains: bool = False
     address_kind: str = "dedicated"
     allow_ips: tuple[str, ...] = ()
     max_age_s: int = 0

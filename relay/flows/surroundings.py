@@ -47,7 +47,7 @@ class Surroundings:
         """
         told: dict[Key, set[str]] = {}
         for key, source, callbacks in asked:
-            if source.needs_evidence or source.chains:
+            if source.needs_evidence or source.chains or source.is_beside_chains:
                 told.setdefault(key, set()).update(hashes(one.tx_hash for one in callbacks))
         if told:
             self._facts = store.facts_of(self._connection, sorted(told), told)

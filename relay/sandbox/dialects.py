@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,11 @@ DIALECTS = {
     "shkeeper": "shkeeper",
     "btcpay": "btcpay",
 }
+# Spoken in one story alone: it tells refunds, as none of the others does.
+REFUNDING = "refunding"
+VOICES = {**DIALECTS, REFUNDING: "coinpayments-v1"}
+# A word for a status that no adapter has.
+UNMAPPED = "7"
 STORE = "sandbox"
 
 _ADAPTERS = Path(__file__).resolve().parents[2] / "config" / "adapters.toml"
@@ -50,7 +55,7 @@ Find = Callable[[str], Entry | None]
 @cache
 def adapter(dialect: str) -> Adapter:
     """Return the preset by which a dialect is spoken."""
-    name = DIALECTS[dialect]
+    name = VOICES[dialect]
     return parse_adapter(name, tomllib.loads(_ADAPTERS.read_text())[name])
 
 
@@ -59,15 +64,17 @@ def address_for(appid: str, orderid: str) -> str:
     return "0x" + hashlib.sha256(f"{appid}/{orderid}".encode()).hexdigest()[:40]
 
 
-def spell_callback(account: Account, entry: Entry, *, now: datetime) -> Rendered:
+def spell_callback(account: Account, entry: Entry, *, now: datetime, status: Status = Status.SUCCEEDED) -> Rendered:
     """Return body, content type and headers of the callback for a payment; ten times too much of one that is scaled."""
-    payment = entry.payment
+    payment, spoken = entry.payment, adapter(entry.dialect)
+    if status is Status.UNKNOWN:
+        spoken = replace(spoken, statuses={UNMAPPED: Status.UNKNOWN})
     micros = entry.amount * UNIT_MICROS
     paid = Callback(
         source=entry.dialect,
         namespace=entry.dialect,
         orderid=entry.orderid,
-        status=Status.SUCCEEDED,
+        status=status,
         amount_micros=micros * 10 if entry.scaled else micros,
         amount_raw="",
         unit_micros=UNIT_MICROS,
@@ -77,7 +84,7 @@ def spell_callback(account: Account, entry: Entry, *, now: datetime) -> Rendered
         tx_hash=payment.tx_hash if payment else None,
         occurred_at=datetime.fromtimestamp(payment.at_s, UTC) if payment else now,
     )
-    return render(adapter(entry.dialect), account.secret, paid, now, address=entry.address)
+    return render(spoken, account.secret, paid, now, address=entry.address)
 
 
 def routes(account: Account, place: Place, find: Find) -> dict[str, Handler]:

@@ -9,102 +9,27 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from relay.sandbox.book import UNIT_MICROS, V1, V2
+from relay.sandbox.book import UNIT_MICROS, V2
 from relay.sandbox.chain import FINE, LAG, MAKER
 from relay.sandbox.chain.driver import ChainAway, SandboxChain
-from relay.sandbox.dialects import address_for
+from relay.sandbox.dialects import REFUNDING, address_for
 from relay.sandbox.loopback import ask
-from relay.sandbox.plan import ABROAD, CHAIN, FOREIGN, SOURCE, Plan
-from relay.sandbox.shop import Order, Shop, shop_of
+from relay.sandbox.plan import ABROAD, CAREFUL, CHAIN, FOREIGN, TILL, Plan
+from relay.sandbox.shop import shop_of
+from relay.sandbox.stage import AMOUNT, WITHIN_S, NotMade, Stage, commands_of
 
-AMOUNT = 300_000
 # A USDT, in base units.
 USDT = 1_000_000
 # More base units than any account of the chain holds.
 TOO_MUCH = 10**18
-WITHIN_S = 20.0
 EXPIRES_IN_S = 3.0
 # A dialect whose orders are made elsewhere.
 OTHER = "epusdt"
 # More blocks than the chain will have, and longer than its finality may take: window and grace.
 STILL, STILL_S = 10**9, 120.0
-
-
-class NotMade(Exception):
-    """A part of the sandbox does not answer, or refuses; the text says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What stories are played with: the shop, its chain, the provider's controls. No other user pays from `actor`."""
-
-    shop: Shop
-    chain: SandboxChain
-    plan: Plan
-
-    @property
-    def actor(self) -> str:
-        """The account that stories pay from."""
-        return self.chain.accounts[-1]
-
-    def order(self, *tricks: str, dialect: str = V1, expires_at: str = "") -> Order:
-        """Have an order of thirty USDT made, which the provider will play tricks with."""
-        order = self.shop.order(dialect, amount=AMOUNT, expires_at=expires_at)
-        if order is None:
-            raise NotMade("the order was not made")
-        for trick in tricks:
-            self.control("arm", {"knob": trick, "orderid": order.orderid})
-        return order
-
-    def pay(self, order: Order, *, units: int = AMOUNT) -> str:
-        """Pay an order, thirty USDT unless told otherwise; return the transaction's hash once it is in a block."""
-        return self.send(order.address, units * UNIT_MICROS)
-
-    def send(self, address: str, base_units: int) -> str:
-        """Move tokens; return the transaction's hash once it is in a block."""
-        return self.mined(self.chain.transfer(self.actor, address, base_units))
-
-    def book(self, address: str, role: str, **about: str) -> str:
-        """Enter an address into the relay's book; return it."""
-        if not self.shop.tell("/v1/addresses/import", {"chain": CHAIN, "address": address, "role": role, **about}):
-            raise NotMade("the address was not booked")
-        return address
-
-    def nobodys(self) -> str:
-        """An address of a user's own that no order names, in the book."""
-        return self.book(
-            address_for(self.plan.appid, f"nobody's at {time.time()}"), "deposit", owner="12", source=SOURCE
-        )
-
-    def measured(self) -> str:
-        """An address of the book that holds something, whose balance was measured and is not in doubt."""
-        for line in self.shop.list(f"/v1/balances?chain={CHAIN}&limit=250"):
-            if line["verdict"] in ("proved", "unprovable") and float(line["measured"] or 0) >= 1:
-                return str(line["address"])
-        raise NotMade("no balance was measured yet; they are measured every five minutes")
-
-    def mined(self, tx_hash: str) -> str:
-        """Wait until a transaction is in a block; return its hash."""
-        self.until(lambda: self.chain.block_of(tx_hash) is not None, what="a block")
-        return tx_hash
-
-    def control(self, route: str, value: dict[str, Any]) -> None:
-        """Turn one of the provider's knobs."""
-        if ask(f"{self.plan.provider_url}/{route}", value, timeout_s=WITHIN_S) is None:
-            raise NotMade(f"the provider does not {route}")
-
-    def until(self, holds: Callable[[], bool], *, what: str) -> None:
-        """Wait for something."""
-        deadline = time.monotonic() + WITHIN_S
-        while not holds():
-            if time.monotonic() > deadline:
-                raise NotMade(f"no {what} within {WITHIN_S:.0f} s")
-            time.sleep(0.1)
 
 
 def _paid_with(*tricks: str) -> Callable[[Stage], str]:
@@ -120,7 +45,7 @@ def _paid_with(*tricks: str) -> Callable[[Stage], str]:
 
 def _phantom_credit(stage: Stage) -> str:
     order = stage.order()
-    stage.control("confirm", {"orderid": order.orderid, "tx_hash": f"0x{int(time.time()):064x}"})
+    stage.control("confirm", {"orderid": order.orderid, "tx_hash": _nothing()})
     return order.orderid
 
 
@@ -192,13 +117,7 @@ def _asset_or_network_mismatch(stage: Stage) -> str:
     """An order is to be paid on another network; its provider takes a payment on this one for it."""
     tx_hash = stage.send(stage.nobodys(), AMOUNT * UNIT_MICROS)
     orderid = f"abroad-{tx_hash[2:12]}"
-    if not stage.shop.tell(
-        "/v1/orders/import", {"source": ABROAD, "orderid": orderid, "chain": FOREIGN, "amount": "30"}
-    ):
-        raise NotMade("the order was not registered")
-    callback_url = f"{stage.plan.relay_url}/callbacks/{ABROAD}"
-    asked = {"dialect": V2, "orderid": orderid, "user": "12", "amount": AMOUNT, "callback_url": callback_url}
-    stage.control("orders", asked)
+    stage.elsewhere(ABROAD, orderid, dialect=V2, chain=FOREIGN)
     stage.control("confirm", {"orderid": orderid, "tx_hash": tx_hash})
     return orderid
 
@@ -253,6 +172,80 @@ def _reorged_out(stage: Stage) -> str:
     return order.orderid
 
 
+def _second_payment(stage: Stage) -> str:
+    """BTCPay counts each payment by itself; the second one comes when the order is credited."""
+    order = stage.order("again", dialect="btcpay")
+    stage.pay(order)
+    return order.orderid
+
+
+def _told_later(trick: str) -> Callable[[Stage], str]:
+    """The story of an order of V2 that is told something else once it was paid: V2 names statuses."""
+
+    def play(stage: Stage) -> str:
+        order = stage.order(trick, dialect=V2)
+        stage.pay(order)
+        return order.orderid
+
+    return play
+
+
+def _refund_amount(stage: Stage) -> str:
+    """Of the provider's dialects only this one tells refunds."""
+    orderid = f"refunded-{time.time():.0f}"
+    stage.elsewhere(REFUNDING, orderid, dialect=REFUNDING, tricks=["refund"])
+    stage.control("confirm", {"orderid": orderid, "tx_hash": _nothing()})
+    return orderid
+
+
+def _evidence_missing(stage: Stage) -> str:
+    """A source that believes a callback only when the chain shows its money, and none comes."""
+    orderid = f"unseen-{time.time():.0f}"
+    stage.elsewhere(CAREFUL, orderid, dialect=V2, chain=CHAIN, address=address_for(stage.plan.appid, orderid))
+    stage.control("confirm", {"orderid": orderid, "tx_hash": _nothing()})
+    return orderid
+
+
+def _evidence_conflict(stage: Stage) -> str:
+    """There the chain shows more than the callback tells."""
+    orderid = f"contradicted-{time.time():.0f}"
+    address = address_for(stage.plan.appid, orderid)
+    stage.elsewhere(CAREFUL, orderid, dialect=V2, tricks=["claim"], chain=CHAIN, address=address)
+    stage.send(address, 2 * AMOUNT * UNIT_MICROS)
+    return orderid
+
+
+def _nothing() -> str:
+    """The hash of a transaction that no chain has."""
+    return f"0x{int(time.time()):064x}"
+
+
+def _delivery_gap(stage: Stage) -> str:
+    """A service acknowledges the credit with its third attempt only, five minutes later."""
+    order = stage.order()
+    told = {"name": "ledger", "orderid": order.orderid, "attempts": 2}
+    if ask(f"{stage.plan.subscribers_url}/ignore", told, timeout_s=WITHIN_S) is None:
+        raise NotMade("the subscribers do not answer")
+    stage.pay(order)
+    return order.orderid
+
+
+def _prior_period_change(stage: Stage) -> str:
+    """A statement tells of a payment on a day that was sealed."""
+    today = datetime.now(UTC).date()
+    days = ((today - timedelta(days=back)).isoformat() for back in range(1, 10))
+    sealed = next(
+        (day for day in days if stage.shop.get(f"/v1/reconciliation/days/{day}").get("state") == "sealed"), None
+    )
+    if sealed is None:
+        raise NotMade("no day is sealed yet; close the first of the last three under /finance")
+    orderid = f"late-{time.time():.0f}"
+    stage.command(
+        ("statement", "import", "-", "--source", TILL), f"Order,Amount,Paid at\n{orderid},7,{sealed}T12:00:00Z\n"
+    )
+    return orderid
+
+
 STORIES: dict[str, Callable[[Stage], str]] = {
     "missing_callback": _paid_with("lose"),
     "paid_unannounced": _paid_with("lose", "hide"),
@@ -278,6 +271,14 @@ STORIES: dict[str, Callable[[Stage], str]] = {
     "balance_gap": _balance_gap,
     "non_transfer_move": _non_transfer_move,
     "double_claim": _double_claim,
+    "second_payment": _second_payment,
+    "status_regression": _told_later("regress"),
+    "unknown_status": _told_later("puzzle"),
+    "refund_amount": _refund_amount,
+    "evidence_missing": _evidence_missing,
+    "evidence_conflict": _evidence_conflict,
+    "delivery_gap": _delivery_gap,
+    "prior_period_change": _prior_period_change,
     "reorged_out": _reorged_out,
 }
 
@@ -290,7 +291,8 @@ def main() -> None:
     given = parser.parse_args()
     plan = Plan.read(given.plan)
     try:
-        made = STORIES[given.story](Stage(shop_of(given.plan), SandboxChain(plan.chain_url), plan))
+        stage = Stage(shop_of(given.plan), SandboxChain(plan.chain_url), plan, commands_of(given.plan))
+        made = STORIES[given.story](stage)
     except (NotMade, ChainAway) as error:
         raise SystemExit(f"not made: {error}; is the sandbox running there?") from error
     sys.stdout.write(f"{given.story}: {made}\n")

@@ -19,7 +19,7 @@ from typing import Self
 from relay.core.webhooks import new_secret
 from relay.sandbox.book import V1, V2
 from relay.sandbox.chain import CHAIN_ID, CONTRACT, FINE
-from relay.sandbox.dialects import DIALECTS, STORE, Account
+from relay.sandbox.dialects import DIALECTS, REFUNDING, STORE, VOICES, Account
 
 SOURCE = V1
 CHAIN = "sandbox"
@@ -27,9 +27,13 @@ CHAIN = "sandbox"
 TILL = "till"
 # Whose orders are to be paid on a network that nobody here reads.
 ABROAD, FOREIGN = "abroad", "ethereum"
+# Whose callbacks credit only what the chain shows too.
+CAREFUL = "careful"
 SUBSCRIBERS = ("wallet", "ledger", "billing")
 HOLD_ABOVE_USDT = "1000"
 GRACE_S = 15
+# The least that a source takes for late.
+DELIVER_WITHIN_S = 60
 # Two persons, because a day needs two; each by role.
 PEOPLE = {"pat": "preparer", "alex": "approver"}
 
@@ -52,6 +56,12 @@ status = "data.status"
 amount = "data.amount"
 tx_hash = "data.txid"
 occurred_at = "data.t"
+"""
+_STATEMENT = f"""
+[sources.{TILL}.statement]
+columns = {{ orderid = "Order", amount = "Amount", occurred_at = "Paid at" }}
+status = "succeeded"
+amount = {{ form = "decimal", unit_micros = 1 }}
 """
 # The watched addresses grow with every order, so all transfers of the token are read, and sorted by the relay.
 _CHAIN = f"""
@@ -130,7 +140,10 @@ class Plan:
             "RELAY_SOURCES": "\n".join(map(self._source, DIALECTS))
             + _QUERY
             + self._blind(TILL, V1)
-            + self._blind(ABROAD, V2),
+            + _STATEMENT
+            + self._blind(ABROAD, V2)
+            + self._blind(REFUNDING, REFUNDING)
+            + self._blind(CAREFUL, V2, evidence=f'["signature", "chain"]\nchains = ["{CHAIN}"]'),
             "RELAY_CHAINS": _CHAIN,
             f"CHAIN_{CHAIN.upper()}_RPC_URLS": self.chain_url,
             # For the greeting alone.
@@ -150,17 +163,18 @@ account = {{ username = "sandbox", store = "{STORE}", api_key = "{self.source_se
 chains = ["{CHAIN}"]
 evidence = ["signature"]
 grace_s = {GRACE_S}
+deliver_within_s = {DELIVER_WITHIN_S}
 hold_above = "{HOLD_ABOVE_USDT}"
 """
 
-    def _blind(self, name: str, dialect: str) -> str:
-        """A source with neither provider to ask nor chain."""
+    def _blind(self, name: str, dialect: str, *, evidence: str = '["signature"]') -> str:
+        """A source with no provider to ask, and no chain unless its evidence names one."""
         return f"""
 [sources.{name}]
-adapter = "{DIALECTS[dialect]}"
+adapter = "{VOICES[dialect]}"
 appid = "{self.appid}"
 secrets = ["{self.source_secret}"]
-evidence = ["signature"]
+evidence = {evidence}
 recover = "off"
 grace_s = {GRACE_S}
 hold_above = "{HOLD_ABOVE_USDT}"

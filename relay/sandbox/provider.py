@@ -17,16 +17,26 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from relay.core.callbacks import Status
 from relay.sandbox.book import UNIT_MICROS, V1, Entry, Payment, Sent
-from relay.sandbox.dialects import DIALECTS, Account, address_for, spell_callback
+from relay.sandbox.dialects import VOICES, Account, address_for, spell_callback
 from relay.sandbox.loopback import Call, Handler, Reply
 from relay.sandbox.shelf import Shelf
 
 # The next callback is not sent, sent three times at once, or says ten times too much.
 KNOBS = ("lose", "repeat", "scale")
-# For one order alone: it is not confirmed to who asks, or denied; signed with another key; called back once more with another
-# amount; told with the amount that was asked for, whatever was paid; dated an hour ahead; told with another transaction.
-TRICKS = (*KNOBS, "hide", "deny", "garble", "contradict", "claim", "hurry", "misname")
+# What is told of one order after its callback: another amount, another payment of it, that it failed, that half of it was given
+# back, or a word that nobody has mapped.
+AFTERWARDS = {
+    "contradict": (2.0, Status.SUCCEEDED),
+    "again": (1.0, Status.SUCCEEDED),
+    "regress": (1.0, Status.FAILED),
+    "refund": (0.5, Status.REFUNDED),
+    "puzzle": (1.0, Status.UNKNOWN),
+}
+# For one order alone: it is not confirmed to who asks, or denied; signed with another key; told with the amount that was asked
+# for, whatever was paid; dated an hour ahead; told with another transaction; told something else afterwards.
+TRICKS = (*KNOBS, "hide", "deny", "garble", "claim", "hurry", "misname", *AFTERWARDS)
 HURRY_S = 3_600
 ANOTHER_TX = "0x" + "e" * 64
 REPEATS = 3
@@ -142,8 +152,8 @@ class Provider:
         if entry.lost:
             return
         self._send_all(entry, self._spelled(entry, tricks), REPEATS if is_repeated else 1)
-        if "contradict" in tricks:
-            self._send_all(entry, self._spelled(replace(entry, amount=entry.amount * 2), tricks), 1)
+        for trick in tricks & AFTERWARDS.keys():
+            self._send_all(entry, self._afterwards(entry, trick), 1)
 
     def forge(self) -> Entry | None:
         """Play the thief: move the last digit of a paying user into the order number, and keep the signature.
@@ -198,6 +208,13 @@ class Provider:
             entry = replace(entry, payment=replace(entry.payment, at_s=entry.payment.at_s + HURRY_S))
         return Request(entry.callback_url, *spell_callback(account, entry, now=datetime.now(UTC)))
 
+    def _afterwards(self, entry: Entry, trick: str) -> Request:
+        share, status = AFTERWARDS[trick]
+        told = replace(entry, amount=int(entry.amount * share))
+        if trick == "again" and told.payment is not None:
+            told = replace(told, payment=replace(told.payment, tx_hash=ANOTHER_TX))
+        return Request(entry.callback_url, *spell_callback(self.account, told, now=datetime.now(UTC), status=status))
+
     def _send_all(self, entry: Entry, request: Request, copies: int) -> None:
         # The copies race each other, as those of a provider with several senders do.
         with ThreadPoolExecutor(copies) as senders:
@@ -228,8 +245,8 @@ def routes(provider: Provider) -> dict[str, Handler]:
 
     def place(call: Call) -> Reply:
         asked = call.value()
-        if asked.get("dialect") not in DIALECTS:
-            return Reply(422, {"error": f"one of {', '.join(DIALECTS)}"})
+        if asked.get("dialect") not in VOICES:
+            return Reply(422, {"error": f"one of {', '.join(VOICES)}"})
         order = Entry(asked["orderid"], asked["user"], asked["amount"], dialect=asked["dialect"])
         order.callback_url = asked.get("callback_url", "")
         placed = provider.place(order)

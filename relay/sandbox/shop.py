@@ -96,8 +96,12 @@ class Shop:
 
     def list(self, path: str) -> list[dict[str, Any]]:
         """Return a page of a list of the relay's API; an empty one where it does not answer."""
+        return list(self.get(path).get("data", ()))
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return what the relay's API tells; nothing where it does not answer."""
         answer = ask(f"{self._plan.relay_url}{path}", timeout_s=ANSWER_WITHIN_S, headers=self._headers)
-        return answer["data"] if isinstance(answer, dict) else []
+        return answer if isinstance(answer, dict) else {}
 
     @property
     def _headers(self) -> dict[str, str]:

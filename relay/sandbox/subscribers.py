@@ -132,6 +132,7 @@ class Subscriber:
         self._lock = threading.Lock()
         self._met: set[str] = set()
         self._down = 0
+        self._ignored: dict[str, int] = {}
         self._is_unwell = name == "billing"
         self._chance = chance
         self._sleep = sleep
@@ -143,7 +144,7 @@ class Subscriber:
         except Refused as error:
             self.ledger.refused += 1
             return Reply(401, {"error": str(error)})
-        if self._is_failing(webhook_id):
+        if self._is_failing(webhook_id, call.body):
             return Reply(503, {"error": "billing is being restarted"})
         with self._lock:
             self.ledger.take(webhook_id, call.body)
@@ -153,9 +154,16 @@ class Subscriber:
         """Refuse the first attempt of that many webhooks to come."""
         self._down = max(0, webhooks)
 
-    def _is_failing(self, webhook_id: str) -> bool:
-        """Only first attempts fail, so that the next one on the schedule shows the recovery."""
+    def ignore(self, orderid: str, attempts: int) -> None:
+        """Refuse that many attempts to tell of an order's credit."""
+        self._ignored[orderid] = max(0, attempts)
+
+    def _is_failing(self, webhook_id: str, body: bytes) -> bool:
+        """Only first attempts fail, so that the next one on the schedule shows the recovery, but for orders that are ignored."""
         with self._lock:
+            if self._ignored and self._is_ignored(json.loads(body)):
+                self._met.add(webhook_id)
+                return True
             if webhook_id in self._met:
                 return False
             self._met.add(webhook_id)
@@ -167,6 +175,13 @@ class Subscriber:
         if self._chance() < SLOW_SHARE:
             self._sleep(SLOW_S)
         return self._chance() < SICK_SHARE
+
+    def _is_ignored(self, event: Mapping[str, Any]) -> bool:
+        orderid = str(event["data"].get("orderid"))
+        if event.get("type") != "recharge.succeeded" or not self._ignored.get(orderid):
+            return False
+        self._ignored[orderid] -= 1
+        return True
 
 
 def routes(subscribers: Mapping[str, Subscriber]) -> dict[str, Handler]:
@@ -180,8 +195,13 @@ def routes(subscribers: Mapping[str, Subscriber]) -> dict[str, Handler]:
         subscribers[asked["name"]].go_down(int(asked["webhooks"]))
         return Reply(200, {"ok": True})
 
+    def ignore(call: Call) -> Reply:
+        asked = call.value()
+        subscribers[asked["name"]].ignore(asked["orderid"], int(asked["attempts"]))
+        return Reply(200, {"ok": True})
+
     hooks: dict[str, Handler] = {f"POST /hooks/{name}": subscriber.receive for name, subscriber in subscribers.items()}
-    return {**hooks, "GET /ledgers": view, "POST /down": down}
+    return {**hooks, "GET /ledgers": view, "POST /down": down, "POST /ignore": ignore}
 
 
 def main() -> None:

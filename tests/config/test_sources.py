@@ -38,6 +38,15 @@ def crossing(**lines: str) -> tuple[Source | None, list[str]]:
     return sources.get("crossing"), faults
 
 
+def test_sources_of_a_namespace_have_their_chains_in_common():
+    """One that names none is beside those of the others, and one of another namespace is not."""
+    minimal = "\n".join(f"{key} = {value}" for key, value in MINIMAL.items())
+    more = {"one": 'namespace = "shop"\nchains = ["tron"]', "two": 'namespace = "shop"', "three": ""}
+    sources, faults = parse("\n".join(f"[sources.{name}]\n{minimal}\n{added}" for name, added in more.items()))
+    assert not faults
+    assert {name for name, source in sources.items() if source.is_beside_chains} == {"one", "two"}
+
+
 def test_a_source_needs_three_lines():
     """The rest is at its default."""
     source, faults = crossing()

@@ -168,6 +168,14 @@ def test_an_order_takes_what_came_to_its_own_address(engine: Engine) -> None:
     assert credited_of(engine) == [(AUTO, 0), ("sh-2", 1)]
 
 
+def test_a_source_without_chains_sees_those_of_its_namespace(engine: Engine) -> None:
+    """Its callback names money that was credited as another's order."""
+    house = a_credited_orphan(engine)
+    house.source = replace(SOURCE, name="beside", chains=(), is_beside_chains=True)
+    call_back(house, source="beside")
+    assert house.order("sh-1")["state"] == "held"
+
+
 def test_nobody_waits_for_a_chain_that_has_not_read_it_yet(engine: Engine) -> None:
     """The callback is credited at once, and the transfer finds it by its name."""
     add(engine, chains, name="ethereum", chain_id=1, scanned_at=LATER, head_number=10)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from relay.core.breaks import CLASSES
+from relay.core.callbacks import Status
 from relay.sandbox import make
 from relay.sandbox.book import Entry
 from relay.sandbox.chain import FINE
@@ -20,11 +23,12 @@ from relay.sandbox.chain.driver import SandboxChain
 from relay.sandbox.chain.evm import EVM
 from relay.sandbox.chain.rpc import routes as chain_routes
 from relay.sandbox.loopback import Call, Reply, serve
-from relay.sandbox.make import STORIES, NotMade, Stage
+from relay.sandbox.make import STORIES
 from relay.sandbox.numbers import Numbers
-from relay.sandbox.plan import ABROAD, FOREIGN, Plan, prepare
+from relay.sandbox.plan import ABROAD, CAREFUL, FOREIGN, TILL, Plan, prepare
 from relay.sandbox.provider import ANOTHER_TX, Provider
 from relay.sandbox.shop import Shop
+from relay.sandbox.stage import NotMade, Stage, commands_of
 from relay.sandbox.watch import Watcher, server
 from tests.sandbox.door import Door
 from tests.sandbox.served import serving
@@ -47,13 +51,19 @@ class Scene:
         self.measured = ""
         paths = frozenset({"/v1/orders", "/v1/orders/import", "/v1/addresses/import"})
         served = {f"POST {path}": self._take for path in paths} | {"GET /v1/balances": self._balances}
+        self.days = {"state": "open"}
+        self.ignored: list[Any] = []
+        served["GET /v1/reconciliation/days/*"] = lambda _: Reply(200, self.days)
+        subscribers = serve({"POST /ignore": self._ignore}, port=plan.subscribers_port)
+        open_until.enter_context(serving(subscribers))
         relay = serve(served, port=0, open_paths=paths)
         relay_url = open_until.enter_context(serving(relay))
         self.chain = SandboxChain(plan.chain_url)
         shop = Shop(
             replace(plan, relay_url=relay_url), key="k", numbers=Numbers(folder / "orders"), dice=random.Random(7)
         )
-        self.stage = Stage(shop, self.chain, plan)
+        self.commands: list[tuple[Sequence[str], str]] = []
+        self.stage = Stage(shop, self.chain, plan, lambda words, given: self.commands.append((words, given)))
         self._watcher = Watcher(self.provider, self.chain, lambda act, orderid: act(orderid))
 
     def live(self, ended: threading.Event) -> None:
@@ -75,6 +85,10 @@ class Scene:
         lines = [{"address": self.measured, "verdict": "unprovable", "measured": "30.000000"}] if self.measured else []
         unproven = {"address": "0x0", "verdict": "unprovable", "measured": None}
         return Reply(200, {"data": [unproven, *lines], "next": None})
+
+    def _ignore(self, call: Call) -> Reply:
+        self.ignored.append(call.value())
+        return Reply(200, {"ok": True})
 
     def _take(self, call: Call) -> Reply:
         told = call.value()
@@ -116,6 +130,21 @@ ENDS: dict[str, tuple[list[int | None], list[int], int, str]] = {
     "reorged_out": ([200], [30], 0, "paid"),
     "clock_anomaly": ([200], [30], 30, "paid"),
     "unfinal_credit": ([200], [30], 30, "paid"),
+    "second_payment": ([200, 200], [30, 30], 30, "paid"),
+    "status_regression": ([200, 200], [30, 30], 30, "paid"),
+    "unknown_status": ([200, 200], [30, 30], 30, "paid"),
+    "refund_amount": ([200, 200], [30, 15], 0, "paid"),
+    "evidence_missing": ([200], [30], 0, "paid"),
+    "evidence_conflict": ([200], [30], 60, "paid"),
+    "delivery_gap": ([200], [30], 30, "paid"),
+}
+
+
+# The last word, where it is another than that it was paid.
+AFTERWARDS = {
+    "status_regression": Status.FAILED,
+    "unknown_status": Status.UNKNOWN,
+    "refund_amount": Status.REFUNDED,
 }
 
 
@@ -147,6 +176,32 @@ def test_a_story_of_one_order_ends_as_its_class_says(
         one.occurred_at - datetime.now(UTC) for one in scene.door.accepted if one.orderid == orderid and one.occurred_at
     ]
     assert any(one > timedelta(minutes=50) for one in ahead) == (story == "clock_anomaly")
+    last = AFTERWARDS.get(story, Status.SUCCEEDED)
+    accepted = [one for one in scene.door.accepted if one.orderid == orderid]
+    assert [one.status for one in accepted][-1:] == [last] * bool(amounts)
+    assert {one.source for one in accepted} == (
+        {CAREFUL} if story.startswith("evidence") else {one.source for one in accepted}
+    )
+    assert [one["orderid"] for one in scene.ignored] == ([orderid] if story == "delivery_gap" else [])
+    scene.ignored.clear()
+
+
+def test_a_statement_tells_of_a_sealed_day(scene: Scene) -> None:
+    """Once somebody has closed one."""
+    with pytest.raises(NotMade, match="no day is sealed"):
+        STORIES["prior_period_change"](scene.stage)
+    scene.days = {"state": "sealed"}
+    orderid = STORIES["prior_period_change"](scene.stage)
+    ((words, given),) = scene.commands
+    assert words == ("statement", "import", "-", "--source", TILL)
+    (row,) = csv.DictReader(given.splitlines())
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert row == {"Order": orderid, "Amount": "7", "Paid at": f"{yesterday}T12:00:00Z"}
+
+
+def test_every_class_has_its_story() -> None:
+    """But for those that need an input which nobody gives yet."""
+    assert set(STORIES) == {name for name, one in CLASSES.items() if one.by != "needs"}
 
 
 def test_money_of_nobody_arrives_at_an_address_of_the_book(scene: Scene) -> None:
@@ -251,4 +306,4 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with ExitStack() as stack:
         scene = Scene(plan, tmp_path, open_until=stack)
         with pytest.raises(NotMade, match="does not arm"):
-            Stage(scene.stage.shop, scene.chain, elsewhere).order("lose")
+            Stage(scene.stage.shop, scene.chain, elsewhere, commands_of(tmp_path / "plan.json")).order("lose")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from config.settings import load
 from relay.sandbox.chain import CHAIN_ID, CONTRACT, FINE
-from relay.sandbox.dialects import DIALECTS
-from relay.sandbox.plan import ABROAD, TILL, Plan, free_port, prepare
+from relay.sandbox.dialects import DIALECTS, VOICES
+from relay.sandbox.plan import ABROAD, CAREFUL, TILL, Plan, free_port, prepare
 
 
 def test_keys_are_made_once_and_are_the_owners_alone(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_settings_of_the_sandbox_are_settings_of_the_relay(tmp_path: Path) -
     assert settings.sources["crossing"].grace_s == 15
     assert settings.admin_key == plan.admin_key
     assert settings.public_url == plan.relay_url
-    assert set(settings.sources) == {*DIALECTS, TILL, ABROAD}
+    assert set(settings.sources) == {*VOICES, TILL, ABROAD, CAREFUL}
     assert {(settings.sources[name].namespace, settings.sources[name].base_url) for name in DIALECTS} == {
         ("crossing", plan.provider_url)
     }

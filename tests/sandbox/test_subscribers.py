@@ -136,10 +136,12 @@ def test_billing_fails_only_first_attempts() -> None:
 
 
 def test_a_healthy_service_goes_down_when_told() -> None:
-    """For as many webhooks as were asked for."""
+    """For as many webhooks as were asked for, or for as many attempts to tell of one order."""
     wallet = Subscriber("wallet", SECRET)
     wallet.go_down(1)
     assert [wallet.receive(call("evt_1")).status, wallet.receive(call("evt_2")).status] == [503, 200]
+    wallet.ignore("sh-1", 2)
+    assert [wallet.receive(call("evt_3")).status for _ in range(3)] == [503, 503, 200]
 
 
 def test_a_bad_signature_is_401_and_counted() -> None:
