@@ -127,7 +127,7 @@ class Ruling:
     what that event says of money already credited. `origin` and
     `occurred_at` tell who brought the fact, and of when it is, where it was
     not the callback that was judged. `takes` are the transfers that a
-    credit stands on and that had no order yet, `claims` is the credit
+    credit stands on and that had no order yet, `word_of` is the credit
     without an order that it may be the late word of.
     """
 
@@ -140,4 +140,4 @@ class Ruling:
     origin: Origin = Origin.CALLBACK
     occurred_at: datetime | None = None
     takes: tuple[TransferKey, ...] = ()
-    claims: str | None = None
+    word_of: str | None = None

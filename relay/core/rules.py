@@ -272,7 +272,7 @@ def _backed(before: Order, told: Order, found: Received, at: Moment) -> Ruling:
     before_it = None if is_its_own else twin(told, found.micros, found.unit_micros, at.unordered)
     if before_it is not None:
         held = _held(before, told, "double_claim", finding=_finding("double_claim", 1, told, claim_of(before_it)))
-        return replace(held, claims=before_it)
+        return replace(held, word_of=before_it)
     credited = replace(
         told, state=State.SUCCEEDED, version=before.version + 1, credited_micros=found.micros, held_reason=None
     )

@@ -39,11 +39,12 @@ class Story:
     `told_*` are the callbacks that say paid, `provider_*` the provider's
     answers, `final_*` the matched transfers in final blocks, `open_count`
     those whose block is not final yet. `refused` counts requests that were
-    refused and named the order, `dead` deliveries that were given up, `untold_since`
-    the moment since which a service that may still be told has not acknowledged one. `claim` is the transaction that witnesses
-    name where nothing of it has come to the order, `claims` the credit without an order that it
-    may be the late word of. `absence` is what nodes
-    confirm of an order that was credited without a transfer.
+    refused and named the order, `dead` deliveries that were given up;
+    `untold_since` is the moment since which a service that may still be told
+    has not acknowledged one. `claim` is the transaction that witnesses name
+    where nothing of it has come to the order, `word_of` the credit without an
+    order that it may be the late word of, `absence` what nodes confirm of an
+    order that was credited without a transfer.
     """
 
     namespace: str
@@ -81,7 +82,7 @@ class Story:
     dead: int = 0
     untold_since: datetime | None = None
     claim: Claim | None = None
-    claims: str | None = None
+    word_of: str | None = None
     absence: Absence | None = None
 
     @property
@@ -281,8 +282,8 @@ def _unbacked(story: Story, terms: Terms) -> Iterator[Found]:
 
 
 def _claimed(story: Story, terms: Terms) -> Iterator[Found]:
-    if story.claims is not None and story.state == "held":
-        yield _found("double_claim", story.said_at, 0, _said(story), claim_of(story.claims))
+    if story.word_of is not None and story.state == "held":
+        yield _found("double_claim", story.said_at, 0, _said(story), claim_of(story.word_of))
     is_believed = story.credited_micros or _said(story) is not None
     found = trouble(story.claim, story.chain) if is_believed and story.claim is not None else None
     if found is not None:

@@ -56,8 +56,8 @@ class Ledger:
         is_new = before is None or order.key in self.rows.born
         (self.rows.born if is_new else self.rows.changed)[order.key] = order
         self.known.orders[order.key] = order
-        if ruling.claims is not None:
-            self.rows.claimed.append((order.key, ruling.claims))
+        if ruling.word_of is not None:
+            self.rows.claimed.append((order.key, ruling.word_of))
         self.rows.taken += [(transfer, order.key) for transfer in ruling.takes]
         if ruling.announce is not None:
             delta = order.credited_micros - (0 if before is None else before.credited_micros)

@@ -82,8 +82,8 @@ class Surroundings:
     def note(self, ruling: Ruling) -> None:
         """Count a credit of this very transaction, what it takes, and what it may be the word of."""
         order = ruling.order
-        if ruling.claims is not None:
-            self._unordered = tuple(one for one in self._unordered if one.orderid != ruling.claims)
+        if ruling.word_of is not None:
+            self._unordered = tuple(one for one in self._unordered if one.orderid != ruling.word_of)
         if order is not None:
             self._taken.update(dict.fromkeys(ruling.takes, order.orderid))
         if ruling.announce == "recharge.succeeded" and order is not None and order.source in self._credited:

@@ -59,10 +59,10 @@ class Kept:
 def stories(connection: Connection, keys: Collection[Key]) -> tuple[list[Story], Kept]:
     """Return what the witnesses of orders say, and what is kept of them."""
     asked = given(_named(keys))
-    statements = (_ORDERS, _TOLD, _MOVED, _UNTOLD, _CLAIMS, _BREAKS, _STOOD, _CONFIRMED)
+    statements = (_ORDERS, _TOLD, _MOVED, _UNTOLD, _WORD_OF, _BREAKS, _STOOD, _CONFIRMED)
     found = together(connection, *((one.on(connection), asked) for one in statements))
-    rows, told, moved, untold, claims, known, stood, heard = found
-    witnesses = (_by_key(told), _by_key(moved), _by_key(untold), _by_key(claims), _absences(heard))
+    rows, told, moved, untold, words, known, stood, heard = found
+    witnesses = (_by_key(told), _by_key(moved), _by_key(untold), _by_key(words), _absences(heard))
     kept = Kept({row["id"]: row for row in known}, _by_key(stood), _by_key(heard).keys())
     return [_story(row, *witnesses) for row in rows], kept
 
@@ -239,9 +239,9 @@ _UNTOLD = with_rows(
     _KEY,
     untold_since=_TIME,
 )
-_CLAIMS = with_rows(
+_WORD_OF = with_rows(
     """
-    SELECT u.namespace, u.claimed_by AS orderid, min(u.orderid) AS claims FROM {rows} AS g
+    SELECT u.namespace, u.claimed_by AS orderid, min(u.orderid) AS word_of FROM {rows} AS g
     JOIN unordered_credits u ON u.namespace = g.namespace AND u.claimed_by = g.orderid AND u.claimed_by IS NOT NULL
     GROUP BY u.namespace, u.claimed_by
     """,
