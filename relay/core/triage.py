@@ -39,12 +39,9 @@ class Story:
     `told_*` are the callbacks that say paid, `provider_*` the provider's
     answers, `final_*` the matched transfers in final blocks, `open_count`
     those whose block is not final yet. `refused` counts requests that were
-    refused and named the order, `dead` deliveries that were given up;
-    `untold_since` is the moment since which a service that may still be told
-    has not acknowledged one. `claim` is the transaction that witnesses name
-    where nothing of it has come to the order, `word_of` the credit without an
-    order that it may be the late word of, `absence` what nodes confirm of an
-    order that was credited without a transfer.
+    refused and named the order, `dead` deliveries that were given up; since `untold_since` a service has not acknowledged one.
+    `claim` is the transaction that witnesses name where nothing of it has come to the order, `word_of` the credit without an
+    order that it may be the late word of, `absence` what nodes confirm of an order that was credited without a transfer.
     """
 
     namespace: str
@@ -338,8 +335,8 @@ def _beside(story: Story, terms: Terms) -> Iterator[Found]:
     if story.dead or story.untold_since is not None:
         waits = "none" if story.untold_since is None else rfc3339(story.untold_since)
         told = {"given_up": str(story.dead), "waits_since": waits}
-        owed = story.untold_since or story.created_at
-        since, wait_s = (story.created_at, 0) if story.dead else (owed, terms.deliver_within_s)
+        wait_s = 0 if story.dead else terms.deliver_within_s
+        since = story.created_at if story.dead else story.untold_since or story.created_at
         yield _found("delivery_gap", since, wait_s, story.credited_micros or None, told)
     if story.told_at is not None and story.told_occurred is not None and story.told_occurred - story.told_at > AHEAD:
         told = {"told": rfc3339(story.told_occurred), "arrived": rfc3339(story.told_at)}
