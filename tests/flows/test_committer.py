@@ -367,9 +367,11 @@ def test_connections_that_the_server_cut_cost_nobody_an_answer(postgres_url: str
 
 def test_a_repeat_that_memory_knows_writes_nothing(engine: Engine, committer: Committer, memory: FakeMemory) -> None:
     """One indexed read, no transaction that writes."""
-    submit(committer, a_callback())
+    again = arrival(a_callback(signature="again"))
+    committer.commit([arrival(a_callback())])
     with round_trips_of(engine) as sent:
-        assert submit(committer, a_callback(signature="again")) is Verdict.DUPLICATE
+        committer.commit([again])
+    assert again.verdict is Verdict.DUPLICATE
     assert sent in (["SELECT"], ["1 together"])
     assert memory.repeated == ["crossing:succeeded:sh-1"]
 
