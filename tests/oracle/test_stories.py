@@ -65,6 +65,10 @@ AHEAD: tuple[dict[str, Any], list[tuple[Any, ...]]] = (
     {"recover": "provider", "reads_chain": False, "lifetime_s": None},
     [("answer", ("one", "succeeded", 3_000_000), {"tx": None, "skew_s": 7_200})],
 )
+HELD: tuple[dict[str, Any], list[tuple[Any, ...]]] = (
+    {"recover": "provider", "reads_chain": True, "lifetime_s": None},
+    [("call", ("one", 3_000_000), {"skew_s": 0}), ("stall", ("one",), {})],
+)
 
 
 def told(world: World, steps: list[tuple[Any, ...]]) -> None:
@@ -95,6 +99,7 @@ def test_the_reconciler_and_the_oracle_agree(engine: Engine) -> None:
     @settings(max_examples=settings.default.max_examples // 10, suppress_health_check=list(HealthCheck))  # type: ignore[union-attr]  # a profile is loaded
     @given(WORLDS, STEPS)
     @example(*AHEAD)
+    @example(*HELD)
     def try_it(terms: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
         world = World(stage, **terms)
         told(world, steps)
