@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, text
 
 from relay.core.health import PROBED_AT
 from relay.core.retries import Step
-from relay.store.bulk import given, with_ids, with_rows
+from relay.store.bulk import Statement, given, with_ids, with_rows
 from relay.store.engine import is_sqlite, together
 from relay.store.health import Report, noted
 from relay.store.rows import deliveries
@@ -229,15 +229,29 @@ _EXPIRED = (
     .bindparams(bindparam("now", type_=_TIME))
     .columns(**_HEALTH)
 )
-_CLOSE_ATTEMPTS = with_rows(
-    """
+_CLOSE_ATTEMPT = """
     UPDATE attempts SET finished_at = g.finished_at, outcome = g.outcome, status = g.status,
         error = g.error, latency_ms = g.latency_ms, answer = g.answer
-    FROM {rows} AS g
-    WHERE attempts.delivery_id = g.delivery_id AND attempts.number = g.number
-        AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')
-    """,
-    _OUTCOME_TYPES,
+    FROM {found} AS g
+    WHERE {is_it} AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')
+    """
+# Postgres must come to the attempts from the batch, whatever it believes of a table that was empty when it was looked at last:
+# the other way round, each attempt there is would go through the whole batch. Their place does not change under the claim lock.
+_BY_PLACE = """(
+        SELECT g.*, a.place FROM {rows} AS g CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM attempts WHERE delivery_id = g.delivery_id AND number = g.number OFFSET 0
+        ) AS a
+    )"""
+_CLOSE_ATTEMPTS = Statement(
+    sqlite=with_rows(
+        _CLOSE_ATTEMPT.format(
+            found="{rows}", is_it="attempts.delivery_id = g.delivery_id AND attempts.number = g.number"
+        ),
+        _OUTCOME_TYPES,
+    ).sqlite,
+    postgres=with_rows(
+        _CLOSE_ATTEMPT.format(found=_BY_PLACE, is_it="attempts.ctid = g.place"), _OUTCOME_TYPES
+    ).postgres,
 )
 # The coalesce keeps SQLite from walking the index on state where the primary key is the way.
 _CLOSE_DELIVERIES = with_rows(
