@@ -17,7 +17,7 @@ from relay.core.retries import after_unknown, next_step
 from relay.flows.health import Told, announcements, reports_of, send_what_waited, turn_at
 from relay.ports import Answer
 from relay.store import outbox
-from relay.store.engine import FEED_LOCK, reading, writing
+from relay.store.engine import CLAIM_LOCK, FEED_LOCK, reading, writing
 from relay.store.intake import announce, last_sequence
 from relay.store.outbox import Claim, Settlement
 
@@ -84,7 +84,7 @@ def reclaim(engine: Engine, *, now: datetime, new_id: NewId) -> int:
         settle_loudly(engine, loud, now=now, new_id=new_id)
     quiet = [one for one in abandoned if not is_loud(one)]
     if quiet:
-        with writing(engine) as connection:
+        with writing(engine, lock=CLAIM_LOCK) as connection:
             settle_quietly(connection, quiet)
     if abandoned:
         log.warning("attempts_reclaimed", extra={"count": len(abandoned)})

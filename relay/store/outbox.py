@@ -236,7 +236,8 @@ _CLOSE_ATTEMPT = """
     WHERE {is_it} AND (attempts.outcome IS NULL OR attempts.outcome = 'unknown')
     """
 # Postgres must come to the attempts from the batch, whatever it believes of a table that was empty when it was looked at last:
-# the other way round, each attempt there is would go through the whole batch. Their place does not change under the claim lock.
+# the other way round, each attempt there is would go through the whole batch. Quiet outcomes are written under the claim lock;
+# of two who close one attempt at once, one loudly, the later leaves the attempt as it is and closes the delivery all the same.
 _BY_PLACE = """(
         SELECT g.*, a.place FROM {rows} AS g CROSS JOIN LATERAL (
             SELECT ctid AS place FROM attempts WHERE delivery_id = g.delivery_id AND number = g.number OFFSET 0
