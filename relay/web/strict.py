@@ -1,7 +1,7 @@
 """Own what the models of the API's routes cannot see: what came twice, what no route asked for, and JSON that is none.
 
 Each is refused by name, as an unknown field is; a wish that is ignored is a
-surprise later.
+surprise later. Pages have no models: of their fields nothing holds a NUL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from relay.core.json_text import is_too_deep
 from relay.errors import Unprocessable
 from relay.web.api.common import Input, OptionalBody
-from relay.web.auth import READING_METHODS
+from relay.web.auth import READING_METHODS, is_page
 from relay.web.problems import invalid_input, pointer
 from relay.web.requests import is_import
 
@@ -33,11 +33,13 @@ class NoBody(OptionalBody):
 
 
 def be_strict(app: Flask) -> None:
-    """Refuse what a route of the API would not notice; registered behind the guard: who may not call is told nothing else."""
+    """Refuse what a route would not notice; registered behind the guard: who may not call is told nothing else."""
     app.json = StrictJSON(app)
 
     @app.before_request
     def _check() -> Response | None:
+        if request.endpoint is not None and is_page(app):
+            _check_fields()
         if not request.path.startswith("/v1/") or "actor" not in g or request.endpoint is None:
             return None
         reads = app.view_functions[request.endpoint].__annotations__
@@ -48,6 +50,14 @@ def be_strict(app: Flask) -> None:
         except ValidationError as error:
             return invalid_input(error)
         return None
+
+
+def _check_fields() -> None:
+    """Postgres holds no NUL in a text, and would call it our own failure."""
+    for given in (request.args, request.form):
+        for name, value in given.items(multi=True):
+            if "\0" in value:
+                raise Unprocessable("must not hold a NUL character", pointer=pointer([name]))
 
 
 def _check_query(*, is_read: bool) -> None:

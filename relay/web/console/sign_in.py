@@ -82,7 +82,11 @@ def landing_of(person: Actor) -> str:
 
 def local(path: str, landing: str) -> str:
     """Return where to go after signing in: a path of ours, never another host's."""
-    parts = urlsplit(path.replace("\\", "/"))
+    try:
+        parts = urlsplit(path.replace("\\", "/"))
+    except ValueError:
+        # Brackets that hold no address.
+        return landing
     is_ours = path.startswith("/") and not parts.scheme and not parts.netloc and path.isprintable()
     return path if is_ours and path != "/" else landing
 
