@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.core.advice import next_step as step_of_break
 from relay.core.advice import why_held
 from relay.core.amounts import grouped
 
@@ -84,13 +85,15 @@ def difference(sides: Sequence[Side], credited_micros: int) -> str:
     return f"{said}; credited are {grouped(credited_micros)}: {grouped(most[1] - credited_micros)} USDT apart."
 
 
-def next_step(state: str, held_reason: str | None) -> str:
-    """Say what a person can do about an order now."""
+def next_step(state: str, held_reason: str | None, open_breaks: Sequence[str] = ()) -> str:
+    """Say what a person can do about an order now; `open_breaks` are the classes of what is disputed, the worst first."""
     match state:
         case "held":
             return f"Held: {why_held(held_reason)}. Ask below for what is to become of it; an approver does it."
         case "confirming":
             return "Another witness is awaited; after the source's grace it is held."
+        case _ if open_breaks:
+            return step_of_break(open_breaks[0])
         case "created" | "creating" | "pending":
             return "Nothing to do: the payment is awaited."
         case _:

@@ -55,11 +55,16 @@ def story_of(engine: Engine, sources: Mapping[str, Source], key: Key, *, actor: 
         sides=[*sides, _relay(order)],
         lines=compared([*sides, _relay(order)]),
         difference=difference(sides, order["credited_micros"]),
-        next_step=next_step(order["state"], order["held_reason"]),
+        next_step=next_step(order["state"], order["held_reason"], _open_classes(disputed)),
         breaks=[{**row, "why": why(row["kind"], json.loads(row["evidence"] or "{}"))} for row in disputed],
         deliveries=sent,
         steps=steps,
     )
+
+
+def _open_classes(disputed: Sequence[Mapping[Any, Any]]) -> list[str]:
+    standing = [row for row in disputed if row["state"] == "open"]
+    return [row["kind"] for row in sorted(standing, key=lambda row: row["severity"])]
 
 
 def _callback(heard: Sequence[Mapping[Any, Any]]) -> Side:

@@ -56,8 +56,10 @@ def test_the_difference_is_said_in_one_sentence(sides: list[Side], credited: int
 
 
 def test_the_next_step_is_said_in_plain_words() -> None:
-    """What is held needs an approver; most orders need nobody."""
+    """What is held needs an approver, what is disputed what its worst break asks for; most orders need nobody."""
     assert next_step("held", "above_limit").startswith("Held: the amount is above the limit of its source. Ask below")
     assert "awaited" in next_step("confirming", None)
     assert next_step("pending", None) == "Nothing to do: the payment is awaited."
     assert next_step("succeeded", None) == "Nothing to do."
+    assert next_step("succeeded", None, ["delivery_gap", "clock_anomaly"]).startswith("Mend the service")
+    assert next_step("created", None, ["missing_callback"]).startswith("Wait for the next run")
