@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from relay.errors import RelayError, TooMany, Unavailable, Unprocessable
 from relay.web.auth import is_page
 from relay.web.pages import page
+from relay.web.problem_codes import CODES
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ def _answer(
 ) -> Response:
     if not is_page(current_app):
         return problem(status, code, detail, headers=headers, errors=errors)
-    shown = page("problem.html", status, code=code, detail=detail, instance=g.get("request_id"))
+    shown = page(
+        "problem.html", status, code=code, detail=detail, explained=code in CODES, instance=g.get("request_id")
+    )
     shown.headers.extend(headers or {})
     return shown

@@ -196,6 +196,10 @@ def test_refused_requests_are_grouped_with_a_hint(runtime: Runtime, operator: Vi
     ):
         assert words in text
     assert "it is signed as <strong>crossingpay-v1</strong>" in operator.read("/console/callbacks/1", probe="1")
+    claims = a_stored_callback(runtime.engine, reason="forgery", namespace="crossing", orderid="9sh-1")
+    for path in ("/console/callbacks", f"/console/callbacks/{claims}"):
+        assert 'href="/console/search?q=9sh-1"' in operator.read(path), "nobody vouches for such an order"
+    assert "content-type: application/x-www-form-urlencoded" in operator.read(f"/console/callbacks/{claims}")
 
 
 def test_a_refused_request_is_tried_and_then_reprocessed(runtime: Runtime, operator: Visitor) -> None:

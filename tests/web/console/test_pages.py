@@ -170,6 +170,7 @@ def test_people_read_faults_as_a_page(runtime: Runtime, app: OpenAPI) -> None:
     for accepts in ("text/html,*/*;q=0.8", "text/html,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"):
         lost = visitor.client.get("/nowhere", headers={"Accept": accepts})
         assert (lost.status_code, lost.content_type) == (404, "text/html; charset=utf-8")
+        assert 'href="/problems/not_found"' in lost.text
     assert visitor.client.get("/nowhere").content_type == "application/problem+json"
 
 

@@ -72,6 +72,7 @@ def test_several_are_listed_with_the_way_they_were_found(visitor: Visitor, told:
     text = visitor.read("/console/search", q="3.00")
     assert "2 orders are found by “3.00”." in text
     assert text.index("sh-43") < text.index("sh-41")
+    assert text.count('data-label="Expected"') == 2
     assert "Nothing is called “sh-4”." in visitor.read("/console/search", q="sh-4")
     assert "Find any order by what you have of it." in visitor.read("/console/search", q=" ")
     for wrong in ("x" * 501, "a\0b"):
