@@ -21,6 +21,7 @@ from relay.cli.shell import Shell, pass_shell
 from relay.core.chains import Chain
 from relay.core.multicall import BLOCK_NUMBER
 from relay.core.ranges import Range, covered_to, gaps
+from relay.core.schemes import separates
 from relay.core.sources import Source
 from relay.edge.node_loading import nodes_of
 from relay.edge.redis import connect, eviction_policy
@@ -196,7 +197,8 @@ def _public_url(settings: Settings) -> Iterator[Check]:
 
 def _doubts(source: Source, settings: Settings) -> Iterator[Check]:
     what = f"source {source.name}"
-    if not source.adapter.scheme.joiner and source.unknown_orders == "accept":
-        yield Check(what, "warning", "signs without separators and credits orders that nobody registered")
+    is_believed = source.credits and not source.needs_evidence and source.unknown_orders == "accept"
+    if is_believed and not separates(source.adapter.scheme):
+        yield Check(what, "warning", "signs without separators, and its signature alone credits what nobody registered")
     if source.allow_ips and not settings.trusted_proxy_hops:
         yield Check(what, "warning", "allow_ips with TRUSTED_PROXY_HOPS 0: behind a proxy every address is the proxy's")

@@ -65,7 +65,8 @@ class Door:
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", "POST"))
         start_response(f"{status} {_PHRASES.get(status, '')}", headers)
-        return [payload]
+        # A body after the head that HEAD asked for would be taken for the next answer of the connection.
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [payload]
 
     def _answer(self, environ: Environ, name: str, named: str) -> Answer:
         """The source's own ack for an accepted or repeated callback, 4xx for a refused one, 503 for our failures.

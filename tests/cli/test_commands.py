@@ -300,7 +300,7 @@ def test_the_audit_is_verified(relay: CommandLine, engine: Engine) -> None:
     relay("sources", "pause", "crossing")
     relay("sources", "resume", "crossing")
     newest, first = relay.json("audit", "list", "--json")
-    assert f"2 acts, whole; head {newest['sequence'] and ''}" in relay("audit", "verify").stdout
+    assert f"2 acts, whole; head {newest['hash']}" in relay("audit", "verify").stdout
     with reading(engine) as connection:
         head = audit.head(connection).hash
     relay("audit", "verify", "--head", head)
@@ -360,14 +360,17 @@ def test_the_doctor_doubts_how_the_world_reaches_us(
     assert verdicts(relay, code=0)[what] == "warning"
 
 
-def test_the_doctor_doubts_addresses_behind_a_proxy(relay: CommandLine, engine: Engine) -> None:
-    """`allow_ips` sees the proxy where hops are not counted."""
+def test_the_doctor_doubts_what_a_source_believes(relay: CommandLine, engine: Engine) -> None:
+    """`allow_ips` sees the proxy where hops are not counted; digits wander where nothing parts fields and nobody else is asked."""
     for kind in ("worker", "clock"):
         a_heartbeat(engine, kind, datetime.now(UTC))
     relay.environment["RELAY_SOURCES"] = SOURCES.replace("[]", '["203.0.113.0/24"]')
-    assert "allow_ips" not in relay("doctor").stdout
+    told = relay("doctor").stdout
+    assert ("without separators" in told, "allow_ips" in told) == (True, False)
+    relay.environment["RELAY_SOURCES"] += 'evidence = ["signature", "chain"]\nchains = ["tron"]\n'
     relay.environment["TRUSTED_PROXY_HOPS"] = "0"
-    assert "allow_ips" in relay("doctor").stdout
+    told = relay("doctor").stdout
+    assert ("without separators" in told, "allow_ips" in told) == (False, True)
 
 
 def test_the_doctor_names_a_namespace_that_moved(relay: CommandLine) -> None:

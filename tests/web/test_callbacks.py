@@ -132,10 +132,12 @@ def test_a_provider_may_call_with_a_get_that_is_all_query(client: FlaskClient, r
     assert (one.verdict, one.query) == ("accepted", query)
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_only_post_calls_back(client: FlaskClient, method: str) -> None:
-    """A browser that follows the URL learns that it is the wrong way."""
-    assert client.open("/callbacks/crossing", method=method).status_code == 405
+    """A browser that follows the URL learns that it is the wrong way; who asks for the head alone gets no more."""
+    answer = client.open("/callbacks/crossing", method=method)
+    assert (answer.status_code, answer.headers["Content-Length"]) == (405, "18")
+    assert answer.data == (b"" if method == "HEAD" else b"method_not_allowed")
 
 
 OBSERVED = 'mode = "observe"\nupstream_handler = "https://shop.example/pay"\n'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 from relay.bootstrap import desk_of, now
@@ -17,7 +16,7 @@ from relay.flows.close import open_items
 from relay.flows.days import day_named, statement_of
 from relay.store import closes, day_figures, runs
 from relay.store.engine import snapshot
-from relay.web.api.common import Input, Shape, Words, part
+from relay.web.api.common import Input, Moment, Shape, Words, part, shown
 from relay.web.auth import role
 from relay.web.context import runtime
 
@@ -46,10 +45,10 @@ class DayShape(Shape):
     state: str
     version: int | None
     manifest_sha256: str | None
-    computed_at: datetime | None
+    computed_at: Moment | None
     ages: dict[str, SumShape]
     turning_today: SumShape
-    last_complete_run: datetime | None
+    last_complete_run: Moment | None
     figures: dict[str, Any]
 
 
@@ -74,7 +73,7 @@ def show_day(path: DayPath) -> dict[str, Any]:
     verdict = judge(told, moment, today.date)
     figures = manifest_of(told, items, version=0, files={}, previous=None, decisions=())
     left_out = ("version", "files", "previous", "decisions", "format", "day")
-    return {
+    answer = {
         "day": day.name,
         "verdict": verdict.tone,
         "sentence": verdict.sentence,
@@ -87,3 +86,4 @@ def show_day(path: DayPath) -> dict[str, Any]:
         "last_complete_run": checked_at,
         "figures": {name: value for name, value in json.loads(figures).items() if name not in left_out},
     }
+    return shown(DayShape, answer)

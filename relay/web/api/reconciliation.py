@@ -93,9 +93,8 @@ def _open_kind(name: str, one: Mapping[str, int]) -> dict[str, Any]:
 @role(*FINANCE)
 def list_runs(query: RunQuery) -> dict[str, Any]:
     """List runs that ended, the newest first; one that died left none, and one that found nothing new moved `last_checked`."""
-    after = None if query.after is None else int(query.after)
     with reading(runtime().engine) as connection:
-        page = store.page(connection, after=after, limit=query.limit, kind=query.kind)
+        page = store.page(connection, **query.model_dump())
     return listed(RunShape, page.rows, page.next)
 
 

@@ -114,8 +114,11 @@ def _plan(query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _moment(text: str, name: str) -> datetime | None:
-    """Read a moment in UTC, as the browser's field writes it."""
+    """Read a moment in UTC, as the browser's field writes it; one that names its zone is that moment."""
+    if not text:
+        return None
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
-    except ValueError:
+        at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Unprocessable("must be a moment such as 2026-11-23T12:00", pointer=f"/{name}") from None

@@ -212,9 +212,11 @@ def test_a_month_is_the_chain_of_its_closed_days(runtime: Runtime, pat: Visitor,
 
 
 def test_a_day_for_programs(admin: Caller) -> None:
-    """Also one on which nothing happened; one that is none is not found."""
+    """Also one on which nothing happened, with its times as everywhere; one that is none is not found."""
+    run = admin.post("/v1/reconciliation/runs")["run"]
     told = admin.get("/v1/reconciliation/days/2026-11-20")
     assert (told["state"], told["version"], told["figures"]["bridge"]["lines"]) == ("open", None, {})
+    assert (told["computed_at"], told["last_complete_run"]) == (None, run["last_checked"])
     assert admin("GET", "/v1/reconciliation/days/monday").status_code == 404
 
 
