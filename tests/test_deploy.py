@@ -6,12 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 import yaml
+
+from relay.edge.redis import connect
+from relay.store.engine import make_engine
 
 ROOT = Path(__file__).parent.parent
 PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
@@ -50,6 +54,7 @@ def test_a_button_makes_every_process_and_asks_for_settings_that_exist() -> None
     assert app["formation"].keys() == PROCFILE.keys() - {"release"}
     assert app["env"].keys() <= settings_of_the_readme()
     assert all(size["size"] != "eco" for size in app["formation"].values()), "eco sleeps, and callbacks with it"
+    assert app["success_url"] == "/setup", "whoever pressed the button signs in next"
 
 
 def test_the_keys_of_dokku_are_in_a_file_of_their_own() -> None:
@@ -93,6 +98,37 @@ def test_the_alert_rules_are_rules() -> None:
         ["promtool", "check", "rules", "deploy/alerts.yml"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_docs_say_the_same_things_of_every_platform() -> None:
+    """How it is provided for, configured, migrated, reached, watched, mended and taken back; the untried ones too."""
+    docs = (ROOT / "docs/deploy.md").read_text()
+    asked = ("provision", "environment", "migrate", "a command", "are all alive?", "a worker is silent", "roll back")
+    for platforms in (("Heroku", "Dokku", "Render", "Docker"), ("Fly", "Railway", "CapRover")):
+        table = docs.partition(f"| | {' | '.join(platforms)} |")[2].partition("\n\n")[0]
+        told = {cells[1].strip(): cells[2:-1] for cells in (line.split("|") for line in table.splitlines()[2:])}
+        assert [row for row in asked if not all(cell.strip() for cell in told.get(row, [""]))] == []
+        assert {len(cells) for cells in told.values()} == {len(platforms)}
+
+
+def test_the_docs_count_connections_as_pools_do() -> None:
+    """No process opens more than its pools hold; the sums are those of the table."""
+    docs = (ROOT / "docs/deploy.md").read_text().partition("## Connections")[2].partition("\n\nThe smallest")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in docs.splitlines() if line.startswith("| ")]
+    counted = {name: [sum(map(int, cell.split("+"))) for cell in cells] for name, *cells in rows[1:]}
+    in_sql, in_redis = (
+        signature(make_engine).parameters["pool_size"].default,
+        signature(connect).parameters["max_connections"].default,
+    )
+    assert counted["a web process"] == counted["a clock"] == [in_sql, in_redis]
+    worker = counted["a worker: its heartbeat, the deliverer, one job at a time"]
+    for webs, row in (
+        (2, "two web processes, a worker, a clock"),
+        (1, "one web process (`WEB_CONCURRENCY=1`), a worker, a clock"),
+    ):
+        assert counted[row] == [
+            (webs + 1) * own + of_worker for own, of_worker in zip((in_sql, in_redis), worker, strict=True)
+        ]
 
 
 def test_no_secret_is_written_in_what_platforms_read() -> None:

@@ -111,6 +111,23 @@ def test_a_rule_calls_somebody_and_says_where_to_read_on() -> None:
         headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
         anchors = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
         assert anchor == "" or anchor in anchors, rule["alert"]
+        assert anchor != "what-to-do-when", "it leads to the runbook itself, not to the list of all"
+
+
+def test_what_goes_wrong_has_a_runbook() -> None:
+    """Under a heading of its own, so that an alert can lead to it."""
+    told = (ROOT / "docs/operations.md").read_text().partition("## What to do when")[2].partition("\n## ")[0]
+    runbooks = dict(one.split("\n", 1) for one in told.split("\n### ")[1:])
+    assert {name for name, text in runbooks.items() if text.strip()} >= {
+        "Rotate `SECRET_KEY`",
+        "Rotate an endpoint's secret",
+        "The provider is down",
+        "A chain's nodes are down",
+        "Redis is full, flushed or gone",
+        "A queue is stuck",
+        "A provider changed how it signs",
+        "A database was restored from a backup",
+    }
 
 
 def test_every_figure_is_in_the_docs(told_once: dict[str, set[str]]) -> None:
