@@ -42,6 +42,8 @@ PAGES = (
         "/finance/audit",
         "/account",
     ),
+    *(f"/console/{page}" for page in ("events", "deliveries", "deliveries/1", "dead", "endpoints", "replays")),
+    *("/console/callbacks", "/console/callbacks/1", "/console/callbacks/rejected"),
     *("/v1/endpoints", "/v1/events", "/v1/deliveries", "/v1/callbacks", "/v1/sources", "/v1/orders", "/v1/replays"),
     "/v1/orders/crossing/sh-canary",
 )

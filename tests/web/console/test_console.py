@@ -152,14 +152,18 @@ def test_the_landing_page_counts_what_waits(runtime: Runtime, operator: Visitor)
     assert "No worker has been heard of" not in text
 
 
-def test_a_silent_process_is_named_with_its_command(runtime: Runtime, operator: Visitor) -> None:
-    """On every page, those of finance too."""
+def test_a_silent_process_is_named_with_its_command(runtime: Runtime, app: OpenAPI, operator: Visitor) -> None:
+    """On every page that one may sign in to, those of finance too."""
     with runtime.engine.begin() as connection:
         connection.execute(rows.heartbeats.delete())
-    for path in ("/console/events", "/finance/orders", "/account"):
-        text = operator.read(path)
-        assert "No worker has been heard of yet" in text
-        assert "<code>python -m jobs.clock</code>" in text
+    rules = [rule for rule in app.url_map.iter_rules() if not rule.arguments and "GET" in (rule.methods or ())]
+    mine = [rule.rule for rule in rules if rule.rule.startswith(("/console", "/finance", "/account"))]
+    told = {path: operator.get(path) for path in (*mine, "/console/deliveries/1", "/console/endpoints/ep_1")}
+    pages = {path: one.text for path, one in told.items() if (one.status_code, one.mimetype) == (200, "text/html")}
+    assert len(pages) > 15
+    for path, text in pages.items():
+        assert "No worker has been heard of yet" in text, path
+        assert "<code>python -m jobs.clock</code>" in text, path
 
 
 def test_a_worker_that_is_missed_beside_others_is_named(runtime: Runtime, operator: Visitor) -> None:
