@@ -94,8 +94,9 @@ def _of_http(error: HTTPException) -> Response:
 
 
 def _code_of(status: int) -> str:
-    # Python renames a phrase now and then; a code stays.
-    return {413: "too_large"}.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    # Python renames a phrase now and then; a code stays, and has a page: what nobody has explained is a bad request.
+    code = {413: "too_large"}.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    return code if code in CODES else "bad_request"
 
 
 def _of_nobody(error: Exception) -> Response:

@@ -120,9 +120,12 @@ def test_a_body_that_does_not_fit_is_explained(
         assert [one["pointer"] for one in answer.get_json()["errors"]] == pointers
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/livez", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/livez", 405), ("GET", "/static/relay.css", 416)]
+)
 def test_the_framework_s_errors_have_the_same_shape(app: OpenAPI, method: str, path: str, status: int) -> None:
-    """And keep the headers that belong to them."""
-    answer = app.test_client().open(path, method=method)
+    """And keep the headers that belong to them; each has a code that a page explains."""
+    answer = app.test_client().open(path, method=method, headers={"Range": "bytes=9999999-"})
     assert (answer.status_code, answer.get_json()["status"]) == (status, status)
+    assert app.test_client().get(answer.get_json()["type"]).status_code == 200
     assert status != 405 or "GET" in answer.headers["Allow"]
