@@ -185,6 +185,11 @@ class Listed(BaseModel, Generic[Item]):
     data: list[Item]
     next: int | str | None
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Name the page of a shape as people say it: `EventList`."""
+        return f"{params[0].__name__.removesuffix('Shape')}List"
+
 
 class Shape(BaseModel):
     """How a row is shown."""
