@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
 
+from relay.store.callbacks import NOT_ACCEPTED
 from relay.store.halving import first_since
 from relay.store.rows import attempts, callbacks, deliveries, marks
 
@@ -31,7 +32,8 @@ def empty_callbacks(connection: Connection, *, before: datetime, most: int) -> i
 def drop_rejected(connection: Connection, *, before: datetime, most: int) -> int:
     """Delete the next refused requests from before a moment; return how many there were."""
     end = first_since(connection, callbacks.c.id, callbacks.c.received_at, before)
-    ids = select(callbacks.c.id).where(callbacks.c.verdict == "rejected", callbacks.c.id < end).limit(most)
+    refused = (callbacks.c.verdict == "rejected", NOT_ACCEPTED, callbacks.c.id < end)
+    ids = select(callbacks.c.id).where(*refused).order_by(callbacks.c.id).limit(most)
     return connection.execute(delete(callbacks).where(callbacks.c.id.in_(ids))).rowcount
 
 

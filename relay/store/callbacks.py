@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, select, text
 
 from relay.store.paging import Cursor, Page, read_page
 from relay.store.rows import callbacks
 
+# Word for word the condition of the index that lists what was not accepted: SQLite looks for nothing less.
+NOT_ACCEPTED = text("callbacks.verdict <> 'accepted'")
 # Raw requests are only read one at a time.
 _SUMMARY = [column for column in callbacks.columns if column.name not in ("body", "headers", "query")]
 
@@ -23,8 +26,7 @@ def page(
     source: str | None = None,
 ) -> Page:
     """List requests without their bytes, newest first."""
-    wanted = {callbacks.c.verdict: verdict, callbacks.c.reason: reason, callbacks.c.source: source}
-    query = select(*_SUMMARY).where(*(column == value for column, value in wanted.items() if value is not None))
+    query = _which(select(*_SUMMARY), verdict=verdict, reason=reason, source=source)
     return read_page(connection, query, callbacks.c.id, after=after, limit=limit)
 
 
@@ -37,10 +39,16 @@ def rejected(
     connection: Connection, *, after: Cursor | None, limit: int, reason: str | None, source: str | None
 ) -> Page:
     """List rejected requests with their bytes, oldest first."""
-    wanted = {callbacks.c.reason: reason, callbacks.c.source: source}
-    query = select(callbacks).where(callbacks.c.verdict == "rejected")
-    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    query = _which(select(callbacks), verdict="rejected", reason=reason, source=source)
     return read_page(connection, query, callbacks.c.id, after=after, limit=limit, newest_first=False)
+
+
+def _which(query: Select[Any], *, verdict: str | None, reason: str | None, source: str | None) -> Select[Any]:
+    # Only what was refused has a reason.
+    verdict = "rejected" if verdict is None and reason is not None else verdict
+    wanted = {callbacks.c.verdict: verdict, callbacks.c.reason: reason, callbacks.c.source: source}
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    return query if verdict in (None, "accepted") else query.where(NOT_ACCEPTED)
 
 
 def rejected_kinds(connection: Connection, *, most: int) -> list[RowMapping]:

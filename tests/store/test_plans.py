@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from psycopg import ClientCursor
 from psycopg.rows import dict_row
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 from relay.flows.committer import Committer
 from relay.flows.outcomes import settlement_of
 from relay.ports import Answer
+from relay.store import ageing, callbacks, events, outbox
 from relay.store import engine as store
-from relay.store import outbox
 from relay.store.engine import make_engine, reading, writing
 from relay.store.outbox import Claim, Settlement
 from tests.builders import NOON, a_callback
 from tests.fakes import FakeMemory, numbered_ids
 from tests.flows.test_committer import arrival, subscribe
+from tests.rows import a_stored_callback
 
-BATCH, BEFORE, ENDPOINTS = 5, 3_000, 3
+BATCH, BEFORE, ENDPOINTS, LEASE = 5, 3_000, 3, timedelta(seconds=45)
 # A batch meets every endpoint, and every source that is paused; those are few.
 LARGE = {"callbacks", "orders", "events", "deliveries", "attempts", "dirty"}
 
@@ -103,10 +104,25 @@ def a_settlement(claim: Claim) -> Settlement:
     return settlement_of(claim, Answer(status=200, error=None, latency_ms=1), now=NOON, jitter=0.5)
 
 
+def test_what_vanished_is_found_among_what_is_on_its_way(filled: Engine, mode: str) -> None:
+    """Whatever waits or has ended beside it is not read."""
+    with writing(filled) as connection:
+        for kind, until in (("id BETWEEN 4 AND 20", NOON + LEASE), ("id <= 3", NOON - LEASE)):
+            leased = f"UPDATE deliveries SET state = 'sending', attempts = 1, lease_until = :until WHERE {kind}"
+            connection.execute(text(leased), {"until": until})
+    read: Reads = []
+    with reading(filled) as connection:
+        found = _explained(connection, outbox._EXPIRED, {"now": NOON, "most": 500}, mode, read)
+        assert sorted(row["delivery_id"] for row in found) == [1, 2, 3]
+        assert [one.delivery_id for one in outbox.expired(connection, now=NOON)] == [1, 2, 3]
+    assert {table for table, *_ in read} >= {"deliveries", "events"}
+    assert [one for one in read if one[2] > 20] == []
+
+
 def test_sqlite_finds_what_it_claims_by_key(sqlite_url: str) -> None:
     """No statement of a claim or of its outcomes walks a table, or an index, from end to end."""
     engine = make_engine(sqlite_url)
-    asked = (outbox._SQLITE_FREE, outbox._SQLITE_DUE, outbox._LEASE, outbox._OPEN, outbox._CLAIMED)
+    asked = (outbox._SQLITE_FREE, outbox._SQLITE_DUE, outbox._LEASE, outbox._OPEN, outbox._CLAIMED, outbox._EXPIRED)
     with reading(engine) as connection:
         for statement in (*asked, outbox._CLOSE_ATTEMPTS, outbox._CLOSE_DELIVERIES):
             spelled = str(getattr(statement, "sqlite", statement))
@@ -114,6 +130,57 @@ def test_sqlite_finds_what_it_claims_by_key(sqlite_url: str) -> None:
             walked = [step for *_, step in steps if re.match(r"SCAN (?!endpoints|p\b|json_each|g\b|\()", step)]
             assert walked == [], spelled
     engine.dispose()
+
+
+# What is looked for among many others that are not it.
+LISTS: dict[str, Callable[[Connection], object]] = {
+    "what was refused": lambda one: callbacks.page(one, after=None, limit=BATCH, verdict="rejected"),
+    "what contradicts": lambda one: callbacks.page(one, after=None, limit=BATCH, verdict="conflict"),
+    "what was refused so": lambda one: callbacks.page(one, after=None, limit=BATCH, reason="forgery"),
+    "what is reprocessed": lambda one: callbacks.rejected(one, after=None, limit=BATCH, reason=None, source=None),
+    "what was refused long ago": lambda one: ageing.drop_rejected(one, before=NOON + LEASE, most=BATCH),
+    "what no service was told": lambda one: events.page(one, scope=None, after=50, limit=BATCH, unsent=True),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_what_is_rare_is_found_without_the_rest(filled: Engine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Not even a stretch of events is longer than the page says, and its deliveries are bounded with it."""
+    monkeypatch.setattr(events, "LOOKED_THROUGH", BATCH)
+    for _ in range(BATCH):
+        a_stored_callback(filled)
+    with filled.connect() as connection:
+        read = [
+            one
+            for statement, given in _asked(connection, LISTS[name])
+            for ((plans,),) in [connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", given)]
+            for one in _reads(plans[0]["Plan"])
+        ]
+    assert read
+    assert [one for one in read if one[2] > BATCH * ENDPOINTS] == []
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_sqlite_finds_what_is_rare_by_its_own_index(sqlite_url: str, name: str) -> None:
+    """No walk of a table, nor of its first or last so many rows."""
+    engine = make_engine(sqlite_url)
+    a_stored_callback(engine)
+    with engine.connect() as connection:
+        for statement, given in _asked(connection, LISTS[name]):
+            steps = [step for *_, step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)]
+            assert [
+                step for step in steps if re.match(r"SCAN (callbacks|events|deliveries)|.*[( ]rowid<", step)
+            ] == [], statement
+    engine.dispose()
+
+
+def _asked(connection: Connection, act: Callable[[Connection], object]) -> list[tuple[str, Any]]:
+    """Return what an act asks of the database; what it changed is undone."""
+    asked: list[tuple[str, Any]] = []
+    event.listen(connection, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    act(connection)
+    connection.rollback()
+    return asked[:]
 
 
 def _nothing(spelled: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class CallbackRow(SQLModel, table=True):
         ),
         partial("uq_callbacks_signature", "source", "signature", where="verdict <> 'rejected'", unique=True),
         partial("ix_callbacks_rejected", "source", "reason", "address_group", "id", where="verdict = 'rejected'"),
+        partial("ix_callbacks_not_accepted", "verdict", "id", where="verdict <> 'accepted'"),
         Index("ix_callbacks_order", "namespace", "orderid"),
         partial("ix_callbacks_tx_hash", "tx_hash", where="tx_hash IS NOT NULL AND verdict <> 'rejected'"),
         CheckConstraint("verdict IN ('accepted', 'conflict', 'rejected')", name="verdict"),
