@@ -39,12 +39,19 @@ secrets = ["{SECRET}"]
 """
 
 
+# Bound to the ports that were given out, and silent: as long as this process lives the system gives none of them to anybody else,
+# not even as the near end of a connection, while who asks for reuse, as every server does, may listen there.
+_RESERVED: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that is the caller's."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _RESERVED.append(reserved)
+    port: int = reserved.getsockname()[1]
+    return port
 
 
 def eventually(holds: Callable[[], bool], *, within_s: float, what: str) -> None:

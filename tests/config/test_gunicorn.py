@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.system import free_port
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
 SECRET = "a-secret-key-of-more-than-thirty-two-characters"
@@ -73,9 +75,7 @@ class Server:
 @contextmanager
 def serving(tmp_path: Path, *arguments: str, **environ: str) -> Iterator[Server]:
     """Run gunicorn with our file and the application above until the block ends; then it must end well."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     said = tmp_path / "said"
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", *arguments]
     database = f"sqlite:///{tmp_path}/relay.db"
