@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,20 +25,21 @@ from relay.store.engine import reading, writing
 log = logging.getLogger(__name__)
 
 EXCHANGE_S = 5.0
-# How far a turn may be: another source may be asked meanwhile. What awaits an answer waits longer than whoever makes an order at
-# that account does (3 s), so that a busy shop does not keep its own payments from being recovered.
-TURN_WITHIN, URGENT_WITHIN = timedelta(seconds=1.5), timedelta(seconds=3.3)
+# How far a turn may be. Whoever makes an order takes one 3 s ahead at most, so the next free one is never farther than that and
+# one more: what awaits an answer always gets its turn, however busy the shop.
+TURN_WITHIN, URGENT_WITHIN = timedelta(seconds=1.5), creation.TURN_WITHIN + rules.APART
 # Whoever has taken an order and says nothing for so long has died.
 LOST_AFTER = timedelta(seconds=60)
 # Nothing can be learnt any more of an order that stands elsewhere.
 OPEN = frozenset({State.CREATING, State.CREATED, State.PENDING, State.CONFIRMING})
 # Money that is there is asked about whatever the order's time says.
 OWED = OPEN | {State.EXPIRED, State.FAILED}
-# Seconds until the second question, and between the later ones at most.
+# Seconds until the second question, and between the later ones at most. About money that is there it is asked so often for as long
+# as it is asked at all, so that a late word is heard within the promise of two minutes.
 _PACES = {"unpaid": (60, 3600), "transfer": (5, 30)}
 _SOON = (5, 300)
-# So many questions about money that is there, an hour of them, before they become fewer: within it the promise of two minutes holds.
-_EAGER = 120
+# Providers that are asked at once.
+MOST_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,33 +59,42 @@ class Asked:
 
 
 def poll(poller: Poller, *, for_s: float) -> int:
-    """Ask what is due, source by source in turns, for `for_s` seconds at most; return how many orders changed by it."""
+    """Ask what is due for `for_s` seconds at most; return how many orders changed by it.
+
+    Each provider is asked in a thread of its own: one that answers slowly costs no other account its turns.
+    """
     creator = poller.creator
-    waiting = deque(source for source in creator.sources.values() if source.adapter.query and source.base_url)
-    for source in waiting:
+    asked = [source for source in creator.sources.values() if source.adapter.query and source.base_url]
+    for source in asked:
         with writing(creator.engine) as connection:
             polls.enrol(connection, source, now=creator.clock())
-    end, changed = creator.clock() + timedelta(seconds=for_s), 0
-    while waiting and creator.clock() < end:
-        source = waiting.popleft()
-        row = _turn(creator, source)
-        if row is not None:
-            changed += ask(poller, source, (row["namespace"], row["orderid"])).changed
-            _plan_next(creator, row)
-            waiting.append(source)
+    end = creator.clock() + timedelta(seconds=for_s)
+    with ThreadPoolExecutor(MOST_AT_ONCE) as threads:
+        return sum(threads.map(lambda source: _poll_source(poller, source, end), asked))
+
+
+def _poll_source(poller: Poller, source: Source, end: datetime) -> int:
+    """Ask one provider until nothing is due or the round is over."""
+    creator, changed = poller.creator, 0
+    while creator.clock() < end and (taken := _turn(creator, source)) is not None:
+        row, until = taken
+        changed += ask(poller, source, (row["namespace"], row["orderid"])).changed
+        _plan_next(creator, row, until)
     return changed
 
 
-def _turn(creator: Creator, source: Source) -> RowMapping | None:
-    """Wait for the account's turn and take an order to ask about; None when there is none, or the turn is far."""
+def _turn(creator: Creator, source: Source) -> tuple[RowMapping, datetime] | None:
+    """Wait for the account's turn and take an order to ask about, until when; None when there is none, or the turn is far."""
     with reading(creator.engine) as connection:
-        reason = polls.next_reason(connection, source.name, now=creator.clock())
-    within = TURN_WITHIN if reason == "unpaid" else URGENT_WITHIN
-    if reason is None or not wait_turn(creator, source, within=within):
+        is_urgent = polls.is_next_urgent(connection, source.name, now=creator.clock())
+    within = URGENT_WITHIN if is_urgent else TURN_WITHIN
+    if is_urgent is None or not wait_turn(creator, source, within=within):
         return None
     now = creator.clock()
+    until = now + LOST_AFTER
     with writing(creator.engine) as connection:
-        return polls.take(connection, source.name, now=now, until=now + LOST_AFTER)
+        row = polls.take(connection, source.name, now=now, until=until)
+    return None if row is None else (row, until)
 
 
 def wait_turn(creator: Creator, source: Source, *, within: timedelta = TURN_WITHIN) -> bool:
@@ -168,19 +178,20 @@ def _settle_request(creator: Creator, source: Source, key: creations.Key, answer
     creation.settle_asked(creator, source, row, told)
 
 
-def _plan_next(creator: Creator, row: RowMapping) -> None:
+def _plan_next(creator: Creator, row: RowMapping, until: datetime) -> None:
+    """Plan the next question, unless somebody had a reason of his own to ask while this one was under way."""
     now = creator.clock()
     with writing(creator.engine) as connection:
         order = orders.find(connection, row["namespace"], row["orderid"])
         worth_it = OWED if row["reason"] == "transfer" else OPEN
         if order is None or order["state"] not in worth_it or now - row["created_at"] > polls.LONGEST:
-            polls.drop(connection, row["source"], row["orderid"])
+            polls.drop(connection, row, until=until)
             return
         wait = timedelta(seconds=wait_s(row["reason"], row["tries"]))
-        polls.put_off(connection, row["source"], row["orderid"], due_at=now + wait)
+        polls.put_off(connection, row, until=until, due_at=now + wait)
 
 
 def wait_s(reason: str, tries: int) -> int:
     """Return the seconds until an order is asked about again, by why and how often it was."""
-    first, most = _PACES.get(reason, _SOON) if tries < _EAGER else _SOON
+    first, most = _PACES.get(reason, _SOON)
     return min(most, first << min(tries, 10))

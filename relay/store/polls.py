@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, text, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, text, update
 
 from relay.core.sources import Source
 from relay.store.rows import polls
@@ -12,12 +12,15 @@ from relay.store.rows import polls
 # An order that nobody paid for this long is not asked about any more, and an older one is not begun with.
 LONGEST = timedelta(days=7)
 MOST = 200
+# So often an order whose money is there comes before all others, an hour long; then it takes its turn among them, so that what a
+# provider never calls paid does not keep it from being asked about anything else.
+EAGER = 120
 
 
 def request_poll(
     connection: Connection, source: Source, orderid: str, *, reason: str, due_at: datetime, now: datetime
 ) -> None:
-    """Have an order's provider asked at `due_at`, or sooner when that was planned; the reason is the newest one."""
+    """Have an order's provider asked at `due_at`, or sooner when that was planned; the reason is the newest one, and counts from now."""
     asked = {"source": source.name, "namespace": source.namespace, "orderid": orderid, "reason": reason}
     connection.execute(_REQUEST, asked | {"due_at": due_at, "now": now})
 
@@ -31,26 +34,31 @@ def enrol(connection: Connection, source: Source, *, now: datetime) -> int:
     return unpaid + connection.execute(_ENROL_CONFIRMING, bounds).rowcount
 
 
-def next_reason(connection: Connection, source: str, *, now: datetime) -> str | None:
-    """Return why a source's provider is to be asked now, None where it is not."""
-    reason: str | None = connection.scalar(_NEXT_REASON, {"source": source, "now": now})
-    return reason
+def is_next_urgent(connection: Connection, source: str, *, now: datetime) -> bool | None:
+    """Tell whether the order that a source's provider is to be asked about now awaits its word; None where there is none."""
+    found = connection.execute(_NEXT_IS, {"source": source, "now": now}).one()
+    return bool(found.is_urgent) if found.is_due else None
 
 
 def take(connection: Connection, source: str, *, now: datetime, until: datetime) -> RowMapping | None:
-    """Take the order that has been due the longest, one that nobody has paid yet last; nobody else gets it before `until`."""
+    """Take the order that has been due the longest of those that await the provider's word, else of all; nobody else gets it before `until`."""
     return connection.execute(_TAKE, {"source": source, "now": now, "until": until}).mappings().first()
 
 
-def put_off(connection: Connection, source: str, orderid: str, *, due_at: datetime) -> None:
-    """Ask again later."""
-    mine = (polls.c.source == source, polls.c.orderid == orderid)
-    connection.execute(update(polls).where(*mine).values(due_at=due_at, tries=polls.c.tries + 1))
+def put_off(connection: Connection, taken: RowMapping, *, until: datetime, due_at: datetime) -> None:
+    """Ask again later about an order that was taken `until` then; what was requested meanwhile stands."""
+    connection.execute(update(polls).where(*_as_taken(taken, until)).values(due_at=due_at, tries=polls.c.tries + 1))
 
 
-def drop(connection: Connection, source: str, orderid: str) -> None:
-    """Ask no more."""
-    connection.execute(delete(polls).where(polls.c.source == source, polls.c.orderid == orderid))
+def drop(connection: Connection, taken: RowMapping, *, until: datetime) -> None:
+    """Ask no more about an order that was taken `until` then; what was requested meanwhile stands."""
+    connection.execute(delete(polls).where(*_as_taken(taken, until)))
+
+
+def _as_taken(taken: RowMapping, until: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The row, while nobody has asked for a question since: that names its reason, and may bring it forward."""
+    same = (polls.c[name] == taken[name] for name in ("source", "orderid", "reason"))
+    return (*same, polls.c.due_at == until)
 
 
 _TIME = polls.c.due_at.type
@@ -58,7 +66,7 @@ _REQUEST = text(
     """
     INSERT INTO polls (source, orderid, namespace, reason, tries, due_at, created_at)
     VALUES (:source, :orderid, :namespace, :reason, 0, :due_at, :now)
-    ON CONFLICT (source, orderid) DO UPDATE SET reason = excluded.reason, tries = 0,
+    ON CONFLICT (source, orderid) DO UPDATE SET reason = excluded.reason, tries = 0, created_at = excluded.created_at,
         due_at = CASE WHEN excluded.due_at < polls.due_at THEN excluded.due_at ELSE polls.due_at END
     """
 ).bindparams(bindparam("due_at", type_=_TIME), bindparam("now", type_=_TIME))
@@ -82,13 +90,16 @@ _ENROL_UNPAID = text(
 # What awaits the provider's word comes before what only may have been paid: however many of those there are, they make it wait
 # for one question. Two look-ups, so that neither reads more than it returns.
 _DUE = "FROM polls WHERE source = :source AND due_at <= :now"
-_NEXT = "coalesce((SELECT {0} {1} AND reason <> 'unpaid' ORDER BY due_at LIMIT 1), (SELECT {0} {1} ORDER BY due_at LIMIT 1))"
-_NEXT_REASON = text(f"SELECT {_NEXT.format('reason', _DUE)}").bindparams(bindparam("now", type_=_TIME))
+_URGENT = f"{_DUE} AND reason <> 'unpaid' AND tries < {EAGER}"
+_NEXT = f"coalesce((SELECT orderid {_URGENT} ORDER BY due_at LIMIT 1), (SELECT orderid {_DUE} ORDER BY due_at LIMIT 1))"
+_NEXT_IS = text(f"SELECT EXISTS (SELECT 1 {_URGENT}) AS is_urgent, EXISTS (SELECT 1 {_DUE}) AS is_due").bindparams(
+    bindparam("now", type_=_TIME)
+)
 # `due_at` is compared once more outside: of two takers the later one looks at the row again as the first one left it.
 _TAKE = (
     text(
         f"""
-    UPDATE polls SET due_at = :until WHERE source = :source AND due_at <= :now AND orderid = {_NEXT.format("orderid", _DUE)}
+    UPDATE polls SET due_at = :until WHERE source = :source AND due_at <= :now AND orderid = {_NEXT}
     RETURNING source, orderid, namespace, reason, tries, created_at
     """
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,16 +12,19 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from relay.core import creations as rules
-from relay.flows.polling import Poller, poll
+from relay.flows import creation
+from relay.flows.polling import Poller, poll, wait_s
 from relay.ports import Reply
 from relay.store import paces, polls, provider_answers, rows
 from relay.store.engine import reading, writing
 from tests.builders import NOON
+from tests.edge.providers import FakeProvider
 from tests.fakes import numbered_ids
 from tests.flows.creating import World, a_world
-from tests.rows import a_stored_order, add
+from tests.rows import a_stored_order
 
 BROKEN = (502, b"")
+GRACE = timedelta(seconds=400)
 
 
 @pytest.fixture
@@ -77,33 +81,98 @@ def test_it_is_asked_about_less_and_less_often(world: World) -> None:
 
 @pytest.mark.parametrize("state", ["created", "expired"])
 def test_money_that_is_there_is_asked_about_every_half_minute(world: World, state: str) -> None:
-    """Whatever the order's time says, so that a provider's late word is heard within the promise of two minutes."""
+    """Whatever the order's time says, and however often it was, so that a late word is heard within the promise of two minutes."""
     world.create()
     with writing(world.engine) as connection:
-        now = world.clock.now()
         connection.execute(update(rows.orders).values(state=state))
-        polls.request_poll(connection, world.source, "sh-1", reason="transfer", due_at=now, now=now)
+    wish_to_ask(world, "sh-1", "transfer")
     waits = []
     for _ in range(5):
         polled(world)
         waits.append((world.one(rows.polls, "sh-1")["due_at"] - world.clock.now()).total_seconds())
         world.clock.pass_by(waits[-1])
     assert waits == [5, 10, 20, 30, 30]
+    assert wait_s("transfer", 10_000) == 30
+
+
+def wish_to_ask(world: World, orderid: str, reason: str, *, since_s: float = 0, **columns: Any) -> None:
+    """Have a question due, as whoever has a reason to ask does."""
+    now = world.clock.now()
+    with writing(world.engine) as connection:
+        due_at = now - timedelta(seconds=since_s)
+        polls.request_poll(connection, world.source, orderid, reason=reason, due_at=due_at, now=now)
+        if columns:
+            connection.execute(update(rows.polls).where(rows.polls.c.orderid == orderid).values(**columns))
 
 
 def test_money_that_is_there_comes_before_what_only_may_be_paid(world: World) -> None:
-    """However long the others wait, and though whoever makes orders at that account has taken the turns of the next 3 s."""
-    now = world.clock.now()
-    waiting = {"sh-1": ("unpaid", 900), "sh-2": ("transfer", 1), "sh-3": ("unpaid", 800)}
-    for orderid in waiting:
+    """However long the others wait; what was asked about for an hour in vain takes its turn among them."""
+    waiting = {"sh-1": ("unpaid", 900), "sh-2": ("transfer", 1), "sh-3": ("transfer", 850), "sh-4": ("unpaid", 800)}
+    for orderid, (reason, since_s) in waiting.items():
         a_stored_order(world.engine, orderid, state="created")
-    add(world.engine, rows.paces, name=rules.pace_name(world.source), next_at=now + timedelta(seconds=3.2))
-    with writing(world.engine) as connection:
-        for orderid, (reason, waits_s) in waiting.items():
-            due_at = now - timedelta(seconds=waits_s)
-            polls.request_poll(connection, world.source, orderid, reason=reason, due_at=due_at, now=now)
+        wish_to_ask(world, orderid, reason, since_s=since_s, **({"tries": polls.EAGER} if orderid == "sh-3" else {}))
     polled(world, for_s=4)
-    assert asked(world) == ["sh-2", "sh-1"]
+    assert asked(world) == ["sh-2", "sh-1", "sh-3", "sh-4"]
+
+
+def test_a_busy_shop_does_not_keep_its_own_payments_from_being_recovered(world: World) -> None:
+    """Whoever makes orders at that account has taken every turn that he may; a question has the one behind it."""
+    a_stored_order(world.engine, "sh-1", state="created")
+    wish_to_ask(world, "sh-1", "transfer")
+    now, ahead = world.clock.now(), creation.TURN_WITHIN
+    with writing(world.engine) as connection:
+        name = rules.pace_name(world.source)
+        while paces.reserve(connection, name, now=now, latest=now + ahead, apart=rules.APART):
+            pass
+    polled(world)
+    assert asked(world) == ["sh-1"]
+    assert world.clock.now() - now <= ahead + rules.APART
+
+
+def test_a_wish_that_comes_while_the_question_is_under_way_stands(world: World) -> None:
+    """The answer to an old question puts off no new one, and lets none go: here money came while the provider said that none had."""
+    a_stored_order(world.engine, "sh-1", state="created")
+    for state in ("created", "expired"):
+        wish_to_ask(world, "sh-1", "unpaid", tries=9)
+        with writing(world.engine) as connection:
+            connection.execute(update(rows.orders).values(state=state))
+        world.provider.before = lambda _: wish_to_ask(world, "sh-1", "transfer", since_s=-15)
+        polled(world, for_s=1)
+        waiting = world.one(rows.polls, "sh-1")
+        assert (waiting["reason"], waiting["tries"]) == ("transfer", 0)
+        assert waiting["due_at"] <= world.clock.now() + timedelta(seconds=15)
+
+
+def test_money_that_comes_late_is_asked_about_a_week_from_then(world: World) -> None:
+    """However long its order has been asked about before."""
+    a_stored_order(world.engine, "sh-1", state="created")
+    wish_to_ask(world, "sh-1", "unpaid", created_at=world.clock.now() - polls.LONGEST)
+    wish_to_ask(world, "sh-1", "transfer")
+    polled(world)
+    assert world.one(rows.polls, "sh-1")["tries"] > 0
+
+
+def test_a_slow_provider_costs_no_other_account_its_turns(world: World) -> None:
+    """It answers when the other one was asked about everything."""
+    other = FakeProvider()
+    beside = replace(world.source, name="beside", base_url=other.url)
+    for number in range(3):
+        a_stored_order(world.engine, f"be-{number}", source="beside", state="created", updated_at=NOON - GRACE)
+    a_stored_order(world.engine, "sh-1", state="created", updated_at=NOON - GRACE)
+    all_asked = threading.Event()
+
+    def answer(_: str) -> None:
+        if len(other.asked) == 3:
+            all_asked.set()
+
+    def wait(_: str) -> None:
+        assert all_asked.wait(4)
+
+    other.before, world.provider.before = answer, wait
+    sources = {"crossing": world.source, "beside": beside}
+    poll(Poller(creator=replace(world.creator, sources=sources), new_id=numbered_ids()), for_s=8)
+    other.close()
+    assert (len(other.asked), asked(world)) == (3, ["sh-1"])
 
 
 def test_the_same_word_again_is_no_change(world: World) -> None:
