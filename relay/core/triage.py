@@ -98,6 +98,12 @@ class Story:
         return self.provider_status == "succeeded" and self.provider_micros is not None
 
     @property
+    def awaits_word(self) -> bool:
+        """Final money is there, and neither a callback nor the provider speaks of it."""
+        is_open = self.state in _LATE_STATES and not self.credited_micros
+        return bool(self.final_count) and is_open and self.told_micros is None and not self.is_provider_paid
+
+    @property
     def named_tx(self) -> str | None:
         """The transaction that a witness names and nothing of which has come to the order, in the witness's spelling."""
         return None if self.final_count or self.open_count else self.told_tx or self.provider_tx

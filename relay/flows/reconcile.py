@@ -224,11 +224,14 @@ def _recovery(story: Story, judged: Judged, now: datetime) -> dict[str, Any]:
 
 
 def _ask(connection: Connection, bench: Bench, judged: Sequence[tuple[Story, Judged]], now: datetime) -> None:
-    """Money is there and nobody has said so: the provider is asked `late_after_s` after it was final, not in its turn."""
+    """Money is there and nobody has said so: the provider is asked `late_after_s` after it was final, not in its turn.
+
+    Also where that is a break already, such as money that came too late: the provider may count it yet.
+    """
     for story, one in judged:
         source = bench.sources.get(story.source)
-        is_owed = story.final_count and story.told_micros is None and not story.is_provider_paid
-        if is_owed and one.verdict == "pending" and source is not None and source.adapter.query and source.base_url:
+        is_owed = story.awaits_word and one.verdict != "observed"
+        if is_owed and source is not None and source.adapter.query and source.base_url:
             late = (story.settled_at or now) + timedelta(seconds=source.late_after_s)
             polls.request_poll(connection, source, story.orderid, reason="transfer", due_at=late, now=now)
 

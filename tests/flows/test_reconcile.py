@@ -145,9 +145,13 @@ def test_a_missing_callback_is_recovered_once(engine: Engine) -> None:
 
 
 def test_a_provider_is_asked_when_money_is_there_and_no_callback(engine: Engine) -> None:
-    """`late_after_s` after the transfer was final; nobody is asked where there is no query."""
+    """`late_after_s` after the transfer was final, also where it came too late; nobody is asked where there is no query."""
     asking = replace(LIVE, adapter=preset("btcpay"), base_url="https://provider.example", late_after_s=30)
-    a_match(engine, a_stored_transfer(engine, 1, "0x" + "a" * 40), an_unpaid(engine, 1), final_at=NOON)
+    for number in (1, 2):
+        a_match(engine, a_stored_transfer(engine, number, "0x" + "a" * 40), an_unpaid(engine, number), final_at=NOON)
+    with writing(engine) as connection:
+        too_late = {"state": "expired", "expires_at": NOON - timedelta(hours=1)}
+        connection.execute(update(orders).where(orders.c.orderid == "lost-2").values(**too_late))
     House(engine).run()
     assert House(engine).count(polls) == 0
     with writing(engine) as connection:
@@ -156,8 +160,11 @@ def test_a_provider_is_asked_when_money_is_there_and_no_callback(engine: Engine)
     house.at = NOON + timedelta(seconds=5)
     house.run()
     with reading(engine) as connection:
-        (asked,) = connection.execute(select(polls)).mappings()
-    assert (asked["orderid"], asked["reason"], asked["due_at"]) == ("lost-1", "transfer", NOON + timedelta(seconds=30))
+        asked = connection.execute(
+            select(polls.c.orderid, polls.c.reason, polls.c.due_at).order_by(polls.c.orderid)
+        ).all()
+    assert "late_payment" in house.open()
+    assert list(map(tuple, asked)) == [(one, "transfer", NOON + timedelta(seconds=30)) for one in ("lost-1", "lost-2")]
 
 
 def test_nothing_is_recovered_before_its_time_or_without_evidence(engine: Engine) -> None:
