@@ -39,6 +39,10 @@ def settle(
     """
     changed = [one for one in found if not _stands(known.get(one.id), one)]
     fresh = [one for one in changed if _is_closed(known.get(one.id))]
+    early = _too_early(fresh)
+    if early:
+        changed, fresh = ([one for one in some if one not in early] for some in (changed, fresh))
+        store.mark(connection, {_key(one) for one in early})
     wanted = {one.id for one in found}
     cleared = [
         row for row in known.values() if row["kind"] in derived and row["state"] == "open" and row["id"] not in wanted
@@ -65,9 +69,23 @@ def _stands(before: Row | None, found: Finding) -> bool:
     return bool(before["evidence"] == spelled(found.evidence) and before["amount_micros"] == found.amount_micros)
 
 
+def _too_early(fresh: Sequence[Finding]) -> list[Finding]:
+    """What this very run holds is nobody's delay; whether something else is late the next run sees."""
+    doubted = _doubted(fresh)
+    return [one for one in fresh if one.kind == "delivery_gap" and _key(one) in doubted]
+
+
+def _doubted(fresh: Sequence[Finding]) -> set[store.Key]:
+    return {_key(one) for one in fresh if one.kind in HOLDING}
+
+
+def _key(one: Finding) -> store.Key:
+    return (one.key[0] or "", one.key[1] or "")
+
+
 def _stop_and_let_go(connection: Connection, fresh: Sequence[Finding], cleared: Sequence[Row], now: datetime) -> None:
     """What no subscriber was sent yet waits while a class that holds is open; agreement lets it go."""
-    doubted = {(one.key[0] or "", one.key[1] or "") for one in fresh if one.kind in HOLDING}
+    doubted = _doubted(fresh)
     if doubted:
         store.stop(connection, doubted)
     agreed = {(row["namespace"], row["orderid"]) for row in cleared if row["kind"] in HOLDING}

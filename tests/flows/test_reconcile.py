@@ -254,6 +254,24 @@ def test_a_service_that_acknowledges_nothing_in_time_is_behind(engine: Engine) -
     assert house.open() == set()
 
 
+def test_what_a_run_holds_is_no_service_s_delay(engine: Engine) -> None:
+    """It is told of no gap, not for one run long; what had not arrived before is found by the next one."""
+    house = House(engine, replace(LIVE, recover="off"))
+    for sequence, state in ((1, "pending"), (2, "paused")):
+        orderid = f"sh-{sequence}"
+        a_stored_order(engine, orderid, credited_micros=3_000_000)
+        a_provider_fact(engine, orderid, status="failed")
+        an_event(engine, sequence, orderid=orderid)
+        a_delivery(engine, sequence, an_endpoint(engine), state=state, created_at=NOON - timedelta(hours=1))
+    house.run()
+    assert house.open() == {"status_conflict"}
+    assert house.count(deliveries, state="held") == 1
+    house.run()
+    with reading(engine) as connection:
+        late = connection.scalars(select(breaks.c.orderid).where(breaks.c.kind == "delivery_gap")).all()
+    assert late == ["sh-2"]
+
+
 def test_a_run_without_change_writes_nothing(engine: Engine) -> None:
     """But its lease and when it looked."""
     house = House(engine, replace(LIVE, recover="off"))
