@@ -270,11 +270,13 @@ _FAN_OUT = text(f"{NEW_DELIVERY} WHERE e.sequence BETWEEN :first AND :last ORDER
 
 
 def open_break(connection: Connection, finding: Finding, *, now: datetime) -> bool:
-    """Open the break of a finding, or note that it was seen again; tell whether it is new."""
-    seen = connection.execute(update(breaks).where(breaks.c.id == finding.id).values(last_seen=now, state="open"))
-    if seen.rowcount:
+    """Open the break of a finding, or note that it was seen again; tell whether it is news: it is new, or was over."""
+    mine, values = update(breaks).where(breaks.c.id == finding.id), break_values(finding, now)
+    if connection.execute(mine.where(breaks.c.state == "open").values(last_seen=now)).rowcount:
         return False
-    connection.execute(insert(breaks), break_values(finding, now))
+    again = {name: values[name] for name in ("state", "evidence", "amount_micros", "last_seen")}
+    if not connection.execute(mine.values(again | {"resolved_at": None, "resolved_by": None})).rowcount:
+        connection.execute(insert(breaks), values)
     return True
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from relay.errors import Conflict, NotFound, Unprocessable
 from relay.flows import breaks as flow
-from relay.store import audit, break_list
+from relay.store import audit, break_list, rows
 from relay.store.engine import reading
-from tests.builders import NOON
+from tests.builders import NOON, a_callback
 from tests.fakes import numbered_ids
+from tests.flows.test_reconcile import House
 from tests.rows import a_break, a_person
 
 
@@ -55,6 +56,29 @@ def test_a_difference_may_be_accepted(engine: Engine) -> None:
     assert (row["state"], row["resolved_by"], act["act"]) == ("resolved", "user:pat", "break.accept")
     with pytest.raises(Unprocessable):
         flow.accept(engine, "b1", "", actor=pat, now=NOON, new_id=numbered_ids("act"))
+
+
+def test_a_break_that_was_over_and_is_found_again_is_told_again(engine: Engine) -> None:
+    """With the values of now, and no longer as somebody's who resolved it."""
+    house = House(engine)
+    for micros in (3_000_000, 4_000_000):
+        house.door.accept(a_callback(amount_micros=micros, signature=str(micros)), house.source)
+    with reading(engine) as connection:
+        break_id = connection.scalar(select(rows.breaks.c.id))
+    flow.resolve(
+        engine, str(break_id), "a test", actor=a_person(engine, "pat", "preparer"), now=NOON, new_id=house.new_id
+    )
+    for micros in (5_000_000, 6_000_000):
+        house.door.accept(a_callback(amount_micros=micros, signature=str(micros)), house.source)
+    with reading(engine) as connection:
+        row = connection.execute(select(rows.breaks)).mappings().one()
+    assert (row["state"], row["resolved_at"], row["resolved_by"], row["amount_micros"]) == (
+        "open",
+        None,
+        None,
+        5_000_000,
+    )
+    assert len(house.bodies("%break.opened")) == 2
 
 
 def test_what_makes_no_sense_changes_nothing(engine: Engine) -> None:
