@@ -23,6 +23,7 @@ from relay.store.rows import (
     endpoints,
     events,
     matches,
+    named_transactions,
     orders,
     provider_facts,
     testimonies,
@@ -49,6 +50,8 @@ KNOWN = frozenset(
         "rejected_callback_paid",
         "unfinal_credit",
         "clock_anomaly",
+        "wrong_token",
+        "reverted_tx",
     }
 )
 Row = dict[str, Any]
@@ -89,6 +92,7 @@ class Case:
             }
             mine = {tuple(row[name] for name in ("chain", "tx_hash", "log_index")): row for row in rows(matches)}
             told = {row["sequence"] for row in self.events}
+            self.receipts = {row["tx_hash"]: row["said"] for row in _all(connection, named_transactions)}
             self.is_confirmed = any(row["state"] == "confirmed" for row in rows(testimonies))
             self.read_until: Any = max((row["final_time"] for row in _all(connection, chains)), default=None)
             alive = {row["id"] for row in _all(connection, endpoints) if row["deleted_at"] is None}
@@ -179,6 +183,7 @@ class Oracle:
             if apart >= told.unit:
                 yield "amount_mismatch", max(told.callback_at, told.word_at), apart
         yield from self._sums(told, grace)
+        yield from self._named(case, told, grace)
         if told.ahead > AHEAD:
             yield "clock_anomaly", told.callback_at, told.callback
         if gap := case.gap_since(timedelta(seconds=self.source.deliver_within_s)):
@@ -226,6 +231,15 @@ class Oracle:
                 yield "overpaid", told.final_at, -short
         if told.named_tx and told.final is not None and told.named_tx not in told.txs and len(told.txs) <= 2:
             yield "tx_mismatch", told.final_at + grace, None
+
+    def _named(self, case: Case, told: Told, grace: timedelta) -> Iterator[tuple[str, datetime, int | None]]:
+        """The transaction that is named brought the order nothing, and nodes say why."""
+        is_believed = bool(case.credited) or told.said is not None
+        if self.chain is None or case.moves or not told.named_tx or not is_believed:
+            return
+        kind = {"reverted": "reverted_tx", "foreign": "wrong_token"}.get(case.receipts.get(told.named_tx, ""))
+        if kind is not None:
+            yield kind, told.first_heard + (timedelta(0) if case.order["state"] == "held" else grace), told.said
 
 
 class Told:

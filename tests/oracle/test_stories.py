@@ -39,6 +39,7 @@ STEPS = st.lists(
         ),
         step("pay", WHO, AMOUNTS, skew_s=SKEWS),
         step("pay", WHO, AMOUNTS),
+        step("pay_wrong", WHO, fails=st.booleans()),
         step("finalise"),
         step("reorg"),
         step("mine_again"),
@@ -140,6 +141,7 @@ PAID: list[tuple[Any, ...]] = [("pay", ("one", 3_000_000), {}), ("finalise", (),
 CALLED: tuple[Any, ...] = ("call", ("one", 3_000_000), {})
 SAID: tuple[Any, ...] = ("answer", ("one", "succeeded", 3_000_000), {})
 OVER: tuple[Any, ...] = ("wait", (4_000,), {})
+NAMED: list[tuple[Any, ...]] = [CALLED, ("answer", ("one", "succeeded", 3_000_000), {"tx": 1}), ("round", (), {})]
 # A short story of each class that the oracle knows: neither of the two is blind.
 CLASSES: dict[str, list[tuple[Any, ...]]] = {
     "missing_callback": [SAID],
@@ -156,6 +158,8 @@ CLASSES: dict[str, list[tuple[Any, ...]]] = {
     "unfinal_credit": [PAID[0], CALLED],
     "clock_anomaly": [("call", ("one", 3_000_000), {"skew_s": 7_200})],
     "delivery_gap": [*PAID, CALLED, ("stall", ("one",), {})],
+    "wrong_token": [("pay_wrong", ("one",), {"fails": False}), *NAMED],
+    "reverted_tx": [("pay_wrong", ("one",), {"fails": True}), *NAMED],
 }
 
 

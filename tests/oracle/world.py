@@ -22,6 +22,7 @@ from relay.core.logs import Header
 from relay.core.ranges import Range
 from relay.core.signatures import Secret
 from relay.errors import CallbackRejected
+from relay.flows.claims import ask_nodes
 from relay.flows.committer import Committer
 from relay.flows.confirmation import end_grace, reconsider
 from relay.flows.expiry import expire
@@ -41,7 +42,8 @@ from relay.store.tables.base import metadata
 from tests.builders import NOON, a_source
 from tests.core.examples import APPID, KEY, form, preset, signed
 from tests.fakes import FakeMemory, numbered_ids
-from tests.nodes.scripted import STRANGER, USDT, a_chain
+from tests.flows.test_explaining import ReceiptNode, logs
+from tests.nodes.scripted import COUNTERFEIT, STRANGER, USDT, a_chain
 from tests.rows import an_endpoint
 
 ORDERS = ("one", "two", "three")
@@ -67,6 +69,20 @@ class Gone:
     def ask(self, calls: Any) -> list[object]:
         """Answer that there is nothing."""
         return [None for _ in calls]
+
+
+class Receipts:
+    """A node that tells what became of transactions which brought nobody anything that counts; it knows no others."""
+
+    name = "1:receipts"
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def ask(self, calls: Any) -> list[object]:
+        """Answer about the one transaction of a batch."""
+        (receipt,) = [self.known.get(given[0]) for method, given in calls if method == "eth_getTransactionReceipt"]
+        return ReceiptNode(receipt=receipt, transaction=receipt and {}).ask(calls)
 
 
 class Stage:
@@ -104,6 +120,7 @@ class World:
         self.height = self.final = 100
         self.numbers = itertools.count(1)
         self.moved: list[Transfer] = []
+        self.receipts = Receipts()
         self.credited: set[str] = set()
         self.stalled: set[str] = set()
         an_endpoint(self.engine)
@@ -181,6 +198,12 @@ class World:
         )
         self._keep(self.moved[-1:])
 
+    def pay_wrong(self, orderid: str, *, fails: bool) -> None:
+        """Let a user pay with a token that does not count, or with a transaction that fails: no scan sees either."""
+        sent = logs((STRANGER, _ADDRESSES[orderid], 3_000_000), contract=COUNTERFEIT)
+        failed = {"status": "0x0", "blockNumber": "0x3", "logs": []}
+        self.receipts.known[_hash(next(self.numbers))] = failed if fails else sent
+
     def finalise(self) -> None:
         """Let the chain call its head final."""
         self.final = self.height
@@ -257,6 +280,8 @@ class World:
         chains = {"ethereum": self.chain}
         court = Court(engine=self.engine, chains=chains, nodes_of=lambda _: [Gone()], new_id=self.new_id)
         judge_reorgs(court, now=self.at)
+        if not outage:
+            ask_nodes(self.engine, self.bench.chains, lambda _: [self.receipts], now=self.at)
         expire(self.engine, self.bench.sources, now=self.at, new_id=self.new_id)
         end_grace(self.engine, self.bench.sources, now=self.at, new_id=self.new_id)
         ended = reconcile(self.bench, now=self.at)
