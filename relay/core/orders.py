@@ -40,6 +40,8 @@ class State(StrEnum):
 FLAGS = ("clock", "conflict", "imported", "late", "observed", "overpaid", "partial", "recovered", "unordered")
 # A person threw the payment of an order away: whatever comes later waits for a person again.
 DISCARDED = "discarded"
+# The money of an order is, or may be, another's: held until it has money of its own, or a person decides.
+DOUBLE_CLAIM = "double_claim"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from relay.core.backing import backing
 from relay.core.callbacks import Callback, Origin, Status
 from relay.core.claims import claim_of
 from relay.core.evidence import NOTHING, Facts, Standing, weigh
-from relay.core.orders import DISCARDED, Change, Finding, Order, Ruling, State, Verdict
+from relay.core.orders import DISCARDED, DOUBLE_CLAIM, Change, Finding, Order, Ruling, State, Verdict
 from relay.core.policies import Outcome, Received, assess, received, scale_error
 from relay.core.repeats import contradicted, is_forged, is_repeat
 from relay.core.sources import Source
@@ -61,13 +61,22 @@ def rule(callback: Callback, source: Source, *, order: Order | None, known: Sequ
 
 
 def reconsider(order: Order, source: Source, *, known: Sequence[Callback], at: Moment) -> Ruling:
-    """Judge an order that awaits evidence again, with the facts of now; for any other order nothing follows."""
+    """Judge an order that awaits evidence, or money of its own, again with the facts of now; for any other order nothing follows."""
     paid = [one for one in known if one.key == order.key and _counts_as_paid(one)]
-    if order.state != State.CONFIRMING or not paid:
+    is_doubted = order.held_reason == DOUBLE_CLAIM and order.state == State.HELD
+    if not paid or not (order.state == State.CONFIRMING or (is_doubted and _has_its_own(order, at.facts))):
         return Ruling()
     callback = paid[-1]
     ruling = _credit(source, order, order, received(callback, known, source), _for(callback, at))
+    if is_doubted and ruling.announce != "recharge.succeeded":
+        return Ruling()
     return replace(ruling, origin=callback.origin, occurred_at=callback.occurred_at)
+
+
+def _has_its_own(order: Order, facts: Facts) -> bool:
+    """Final transfers that belong to it, and to nobody else, pay what it was said to be paid."""
+    own = sum(one.amount_micros for one in facts.transfers if one.is_final)
+    return own > 0 and own >= (order.amount_micros or 0)
 
 
 def end_grace(order: Order, source: Source | None, *, known: Sequence[Callback], at: Moment) -> Ruling:
@@ -266,12 +275,12 @@ def _backed(before: Order, told: Order, found: Received, at: Moment) -> Ruling:
     stands_on = backing(told, found, at.facts)
     if stands_on.taken_by:
         notes = {"tx_hash": stands_on.tx_hash, "orders": ", ".join(stands_on.taken_by)}
-        return _held(before, told, "double_claim", finding=_finding("double_claim", 1, told, notes))
+        return _held(before, told, DOUBLE_CLAIM, finding=_finding(DOUBLE_CLAIM, 1, told, notes))
     # One whose money is known to be its own is nobody's late word.
     is_its_own = bool(stands_on.takes or at.facts.transfers)
     before_it = None if is_its_own else twin(told, found.micros, found.unit_micros, at.unordered)
     if before_it is not None:
-        held = _held(before, told, "double_claim", finding=_finding("double_claim", 1, told, claim_of(before_it)))
+        held = _held(before, told, DOUBLE_CLAIM, finding=_finding(DOUBLE_CLAIM, 1, told, claim_of(before_it)))
         return replace(held, word_of=before_it)
     credited = replace(
         told, state=State.SUCCEEDED, version=before.version + 1, credited_micros=found.micros, held_reason=None

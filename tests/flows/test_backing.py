@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from relay.core.releases import wish_of
 from relay.errors import Conflict
@@ -19,10 +19,10 @@ from relay.flows.confirmation import reconsider
 from relay.flows.matching import match
 from relay.flows.releases import release
 from relay.flows.surroundings import Surroundings
-from relay.store.engine import make_engine, reading
-from relay.store.rows import breaks, chains, events, matches
+from relay.store.engine import make_engine, reading, writing
+from relay.store.rows import asked_acts, breaks, chains, events, matches, transfers
 from tests.builders import a_callback
-from tests.flows.test_asked_acts import AL, till
+from tests.flows.test_asked_acts import AL, PAT, till
 from tests.flows.test_explaining import ON
 from tests.flows.test_reconcile import LATER
 from tests.flows.test_strays import HERE, THERE, Treasury, an_order_for
@@ -110,6 +110,32 @@ def test_a_person_says_whether_it_was_its_word(engine: Engine, act: str, state: 
     assert house.order("sh-1")["state"] == state
     assert house.order("sh-2")["state"] == ("held" if act == "credit" else "succeeded")
     assert "double_claim" in house.go() if act == "credit" else house.go() <= {"delivery_gap"}
+
+
+def test_money_of_its_own_ends_the_doubt_by_itself(engine: Engine) -> None:
+    """Its transfer was read later: it is credited, what people asked for is over, and the next callback may be the word instead."""
+    house = a_credited_orphan(engine)
+    call_back(house, "sh-1", tx_hash=None)
+    wish = wish_of("discard", "it is the same", None)
+    flow.ask_release(engine, house.bench.sources, "crossing", "sh-1", wish, actor=PAT, now=LATER, act_id="ask_2")
+    assert "double_claim" in house.go()
+    a_stored_transfer(engine, 2, HERE, amount_micros=3_000_000, is_final=False, look_at=None)
+    a_match(engine, f"0x{2:064x}", "sh-1", final_at=None)
+    look_again: dict[str, Any] = {"now": LATER, "new_id": house.new_id}
+    assert reconsider(engine, house.bench.sources, [("crossing", "sh-1")], **look_again) == 0
+    with writing(engine) as connection:
+        connection.execute(update(transfers).values(is_final=True))
+    match(engine, house.bench.sources, **look_again)
+    order = house.order("sh-1")
+    assert (order["state"], order["held_reason"], order["credited_micros"]) == ("succeeded", None, 3_000_000)
+    assert "double_claim" not in house.go()
+    with reading(engine) as connection:
+        asked = connection.execute(
+            select(asked_acts.c.state, asked_acts.c.decided_by).where(asked_acts.c.id == "ask_2")
+        )
+        assert asked.one() == ("withdrawn", "reconciler")
+    call_back(house, "sh-2", tx_hash=None)
+    assert house.order("sh-2")["held_reason"] == "double_claim"
 
 
 def test_old_credits_and_other_users_hold_nobody(engine: Engine) -> None:
