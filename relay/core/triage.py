@@ -25,7 +25,7 @@ READING, NODES = "reading", "nodes"
 UNREAD = timedelta(minutes=1)
 # A source's clock may be ahead of ours by so much.
 AHEAD = timedelta(minutes=10)
-_LATE_STATES = frozenset({"creating", "created", "pending", "expired", "failed"})
+LATE_STATES = frozenset({"creating", "created", "pending", "expired", "failed"})
 _ENDED = frozenset({"failed", "expired"})
 # What may still turn into a break when all is right with the order's money.
 _AFTER_MONEY = frozenset({"delivery_gap"})
@@ -96,12 +96,6 @@ class Story:
     def is_provider_paid(self) -> bool:
         """The provider says paid, and how much."""
         return self.provider_status == "succeeded" and self.provider_micros is not None
-
-    @property
-    def awaits_word(self) -> bool:
-        """Final money is there, and neither a callback nor the provider speaks of it."""
-        is_open = self.state in _LATE_STATES and not self.credited_micros
-        return bool(self.final_count) and is_open and self.told_micros is None and not self.is_provider_paid
 
     @property
     def named_tx(self) -> str | None:
@@ -239,7 +233,7 @@ def _drift(story: Story) -> int | None:
 
 
 def _owed(story: Story, terms: Terms) -> Iterator[Found]:
-    if story.told_micros is not None or story.credited_micros or story.state not in _LATE_STATES:
+    if story.told_micros is not None or story.credited_micros or story.state not in LATE_STATES:
         return
     if story.is_provider_paid or (terms.recover == "chain" and story.registered and story.final_count):
         can = _wish(story, terms) is not None

@@ -15,7 +15,7 @@ from relay.core.breaks import DERIVED
 from relay.core.chains import Chain
 from relay.core.orders import Finding
 from relay.core.sources import Source
-from relay.core.triage import Judged, Story, Terms, judge
+from relay.core.triage import LATE_STATES, Judged, Story, Terms, judge
 from relay.errors import RelayError
 from relay.flows import absences, claims, strays
 from relay.flows.alarms import STALE_AFTER as SILENT_AFTER
@@ -230,10 +230,15 @@ def _ask(connection: Connection, bench: Bench, judged: Sequence[tuple[Story, Jud
     """
     for story, one in judged:
         source = bench.sources.get(story.source)
-        is_owed = story.awaits_word and one.verdict != "observed"
-        if is_owed and source is not None and source.adapter.query and source.base_url:
+        if _awaits_word(story, one) and source is not None and source.adapter.query and source.base_url:
             late = (story.settled_at or now) + timedelta(seconds=source.late_after_s)
             polls.request_poll(connection, source, story.orderid, reason="transfer", due_at=late, now=now)
+
+
+def _awaits_word(story: Story, judged: Judged) -> bool:
+    """Final money is there, and neither a callback nor the provider speaks of it."""
+    is_open = story.state in LATE_STATES and not story.credited_micros and judged.verdict != "observed"
+    return bool(story.final_count) and is_open and story.told_micros is None and not story.is_provider_paid
 
 
 def _findings(judged: Sequence[tuple[Story, Judged]]) -> list[Finding]:

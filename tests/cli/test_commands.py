@@ -526,6 +526,9 @@ def test_an_act_is_told_as_a_sentence_or_as_facts(relay: CommandLine, engine: En
     assert (told["state"], told["recovered"], told["open"]) == ("complete", 0, 1)
     assert "1 breaks are open" in relay("reconcile", "run", code=3).stdout
     assert acts(engine)[-2:] == [("reconciliation.run", "cli")] * 2
+    (found,) = relay.json("reconcile", "status", "--json")
+    assert (found["run"]["state"], found["open"]["missing_callback"]["count"]) == ("complete", 1)
+    assert "missing_callback: 1, 3.000000 USDT" in relay("reconcile", "status").stdout
 
 
 def an_unmet_promise(engine: Engine) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from relay.core.breaks import CLASSES, BreakClass, Heading
+from relay.core.break_class import BreakClass, Heading
+from relay.core.breaks import CLASSES
 
 FINANCE = (Path(__file__).parents[2] / "docs" / "finance.md").read_text()
 
 
 def test_the_docs_say_what_the_data_says() -> None:
-    """Class by class: severity, heading, rule, what happens by itself, and what ends it; what needs an input comes last."""
+    """Class by class: severity, heading, rule, what happens by itself, what is shown, what ends it; what needs an input comes last."""
     table = FINANCE.split("| class | severity |")[1].split("\n\n")[0]
     assert table.splitlines()[2:] == [row_of(one) for one in sorted(CLASSES.values(), key=place_of)]
 
@@ -21,5 +22,6 @@ def place_of(one: BreakClass) -> tuple[bool, int, int, str]:
 
 def row_of(one: BreakClass) -> str:
     action = f"needs input: {one.needs}" if one.needs else one.action
-    told = (f"`{one.name}`", str(one.severity), one.heading.value, one.rule, action, one.clears or "—")
+    shown = (action, one.evidence or "—", one.clears or "—")
+    told = (f"`{one.name}`", str(one.severity), one.heading.value, one.rule, *shown)
     return f"| {' | '.join(told)} |"

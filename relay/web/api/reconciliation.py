@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from relay.bootstrap import bench_of, now
 from relay.core.actors import FINANCE
 from relay.core.advice import heading, severity
-from relay.core.breaks import Heading
+from relay.core.break_class import Heading
 from relay.errors import NotFound
 from relay.flows import reconcile as flow
 from relay.flows.rounds import run_now
