@@ -211,7 +211,7 @@ _CLASSES = (
         "credited to its user without an order in the 25 h before",
         HOLD,
         "transaction, the orders that name it or were paid by it; or the credit before",
-        "another transaction is named, or a final transfer of its own pays the order, which is credited then",
+        "another transaction is named, or a final transfer of its own pays the order; one that named none is credited then",
         "Ask the provider which of the orders was paid. Take the other's credit back in your service and press Accept.",
     ),
     run_class(
