@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response
+from markupsafe import Markup, escape
 
 from relay.errors import NotFound
 from relay.web.auth import public
@@ -68,6 +70,12 @@ def problem_page(code: str) -> Response:
     if code not in CODES:
         raise NotFound("no error has this code")
     return page("problem_code.html", code=code, meaning=CODES[code])
+
+
+@routes.app_template_filter()
+def ticked(text: str) -> Markup:
+    """Show the names that a description has between backticks as names."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  # it is escaped
 
 
 def _operations(doc: Document, tag: str) -> Iterator[Operation]:

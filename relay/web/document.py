@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from flask import current_app
 from flask_openapi3 import OpenAPI
@@ -62,8 +64,16 @@ def _completed(app: OpenAPI) -> Document:
             access = access_of(app, endpoint)
             operation["operationId"] = endpoint.rpartition(".")[2]
             operation["x-roles"] = sorted(access.roles) if access else []
+            told = (operation.get("description"), _of_query(app.view_functions[endpoint]))
+            operation["description"] = " ".join(filter(None, told))
             _complete(doc, operation, takes=takes_key(method.upper(), path))
     return doc
+
+
+def _of_query(view: Callable[..., Any]) -> str:
+    """Return what the model of an operation's query says of its parameters, on one line."""
+    model = get_type_hints(view).get("query")
+    return " ".join((inspect.getdoc(model) or "").split()) if model is not None else ""
 
 
 def _complete(doc: Document, operation: Document, *, takes: bool) -> None:

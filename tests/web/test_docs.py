@@ -49,6 +49,8 @@ def test_every_operation_and_shape_is_on_the_page(app: OpenAPI) -> None:
     assert len(ids) == len(set(ids))
     assert {one["operationId"] for _, _, one in operations(doc)} | set(doc["components"]["schemas"]) <= set(ids)
     assert "EventList" in ids, "a page of a list is named as people say it"
+    assert "<code>after</code> is the <code>sequence</code> of the last one that was read" in page
+    assert "`" not in page
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
 
 
