@@ -13,6 +13,7 @@ again gets it back, unless the day on which it came was sealed with it meanwhile
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from sqlalchemy import Connection, Row, RowMapping, bindparam, select, text
 from relay.core.days import Day
 from relay.core.ids import time_ordered_id
 from relay.core.statement import Bridge, Line, Sum
+from relay.store.engine import in_pieces
 from relay.store.halving import first_since
 from relay.store.rows import callbacks, day_closes, events, orders
 
@@ -141,16 +143,19 @@ def items(
     reason: str | None = None,
     limit: int | None = None,
     agreeing_first: bool = False,
-) -> Iterator[RowMapping]:
-    """Yield the orders of a day, or those with one reason, by namespace and orderid; a thousand at a time."""
-    chosen = "WHERE reason = :reason" if reason else ""
-    bounded = "" if limit is None else "LIMIT :limit"
+) -> Iterator[Mapping[str, Any]]:
+    """Return the orders of a day, or those with one reason, by namespace and orderid, piece by piece."""
+    statement = _listing(chosen=reason is not None, bounded=limit is not None, agreeing_first=agreeing_first)
+    return in_pieces(connection, (statement, _bounds(connection, day) | {"reason": reason, "limit": limit}))
+
+
+@functools.cache
+def _listing(*, chosen: bool, bounded: bool, agreeing_first: bool) -> Any:
+    where = "WHERE reason = :reason" if chosen else ""
     first = "CASE reason WHEN 'agrees' THEN 0 ELSE 1 END, " if agreeing_first else ""
-    statement = _bound(f"{_ITEMS} SELECT * FROM items {chosen} ORDER BY {first}namespace, orderid {bounded}")
-    asked = _bounds(connection, day) | ({"reason": reason} if reason else {}) | ({"limit": limit} if limit else {})
-    typed = statement.columns(**dict.fromkeys(("provider_at", "relay_at", "chain_at"), _TIME))
-    with connection.execute(typed, asked, execution_options={"yield_per": 1_000}) as rows:
-        yield from rows.mappings()
+    limit = "LIMIT :limit" if bounded else ""
+    statement = _bound(f"{_ITEMS} SELECT * FROM items {where} ORDER BY {first}namespace, orderid {limit}")
+    return statement.columns(**dict.fromkeys(("provider_at", "relay_at", "chain_at"), _TIME))
 
 
 @dataclass(frozen=True, slots=True)
