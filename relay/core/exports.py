@@ -138,7 +138,7 @@ _ACTIVE = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 # So many rows are spelled at a time, column by column: calls are dear, and nobody needs a line before the others.
-_AT_ONCE = 1_000
+AT_ONCE = 1_000
 
 
 @dataclass(slots=True)
@@ -175,11 +175,18 @@ def csv_of(
     """Yield a CSV file in pieces of many lines, the header first; `fixed` are fields that all rows share."""
     yield control.add_bytes(_lines([f'"{column.name}"'] for column in columns))
     waiting, place = iter(rows), ZoneInfo(zone)
-    while piece := list(islice(waiting, _AT_ONCE)):
-        values = [_values(column, piece, fixed) for column in columns]
+    while piece := list(islice(waiting, AT_ONCE)):
+        values = [values_of(column, piece, fixed) for column in columns]
         control.add_rows(columns, values)
         cells = (_cells(column, these, place) for column, these in zip(columns, values, strict=True))
         yield control.add_bytes(_lines(cells))
+
+
+def values_of(column: Column, rows: Sequence[Mapping[Any, Any]], fixed: Mapping[str, str]) -> list[Any]:
+    """Return what a column says, row after row; `fixed` are fields that all rows share."""
+    if column.field in fixed:
+        return [fixed[column.field]] * len(rows)
+    return [row[column.field] for row in rows]
 
 
 def spelled(column: Column, value: Any, zone: str) -> str:
@@ -191,12 +198,6 @@ def defused(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula; a NUL, which no file may hold, is left out."""
     clean = text.replace("\0", "")
     return f"'{clean}" if clean.lstrip(" ").startswith(_ACTIVE) else clean
-
-
-def _values(column: Column, rows: Sequence[Mapping[Any, Any]], fixed: Mapping[str, str]) -> list[Any]:
-    if column.field in fixed:
-        return [fixed[column.field]] * len(rows)
-    return [row[column.field] for row in rows]
 
 
 def _cells(column: Column, values: Sequence[Any], place: ZoneInfo) -> list[str]:
@@ -217,7 +218,7 @@ def _quoted(text: str) -> str:
 def _lines(cells: Iterable[Sequence[str]]) -> bytes:
     """Return lines of which the cells are given column by column."""
     lines = map(",".join, zip(*cells, strict=True))
-    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
+    return "\r\n".join([*lines, ""]).encode("utf-8", "replace")
 
 
 def _plain(value: Any, _: ZoneInfo) -> str:

@@ -1,12 +1,11 @@
-"""Own how a workbook is written: XlsxWriter, row by row, so that memory stays flat; text stays text, whatever it begins with."""
+"""Own how a workbook is written: XlsxWriter, some rows at a time, so that memory stays flat; text stays text, whatever it begins with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain, count, islice
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +13,9 @@ from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
-from relay.core.exports import Column, Sheet
+from relay.core.amounts import format_micros
+from relay.core.exports import AT_ONCE, Column, Sheet, values_of
+from relay.edge.worksheet import Page
 
 # Nothing that a stranger wrote becomes a formula, a link or a number.
 _PLAIN = {
@@ -28,14 +29,12 @@ _PLAIN = {
 MOST_ROWS = 500_000
 # A cell holds 15 digits: exact to six places below a billion USDT.
 _MONEY = "#,##0.000000;[Red](#,##0.000000);-"
-_LONGEST = 32_767
 _AMOUNTS, _NOTHING = ("money", "exact"), Decimal("0.000000")
 _SHAPES = {"money": "money", "exact": "money", "number": "number", "time": "time", "local": "time"}
 # Excel counts days from here (ECMA-376, 18.17.4.1).
 _EPOCH, _DAY = datetime(1899, 12, 30, tzinfo=UTC), timedelta(days=1)
 
 Rows = Iterable[Mapping[Any, Any]]
-Write = Callable[[int, Any], None]
 Sums = dict[int, int | Decimal]
 
 
@@ -58,7 +57,8 @@ def write_workbook(path: Path, sheets: Iterable[Sheet], made_at: datetime, *, mo
         }
         for sheet in sheets:
             for name, rows in _continued(sheet, most_rows):
-                _write(book.add_worksheet(name), sheet, rows, formats)
+                page: Any = book.add_worksheet(name, worksheet_class=Page)
+                _write(page, sheet, rows, formats)
         book.close()
 
 
@@ -72,31 +72,23 @@ def _continued(sheet: Sheet, most_rows: int) -> Iterator[tuple[str, Rows]]:
         yield sheet.name if number == 1 else f"{sheet.name} {number}", chain(first, islice(rows, most_rows - 1))
 
 
-def _write(page: Any, sheet: Sheet, rows: Rows, formats: Mapping[str, Any]) -> None:
+def _write(page: Page, sheet: Sheet, rows: Rows, formats: Mapping[str, Any]) -> None:
     _head(page, sheet, formats)
     sums: Sums = {place: 0 for place, column in enumerate(sheet.columns) if column.kind in _AMOUNTS}
-    writers = [_writer(page, place, column, sheet, formats, sums) for place, column in enumerate(sheet.columns)]
-    shared = [
-        (write, sheet.fixed[at.field])
-        for write, at in zip(writers, sheet.columns, strict=True)
-        if at.field in sheet.fixed
-    ]
-    own = [(write, at.field) for write, at in zip(writers, sheet.columns, strict=True) if at.field not in sheet.fixed]
-    values_of, own_writers = itemgetter(*(name for _, name in own)), [write for write, _ in own]
-    last = 0
-    for last, values in enumerate(map(values_of, rows), start=1):
-        for write, value in shared:
-            write(last, value)
-        for write, value in zip(own_writers, values, strict=True):
-            if value is not None and value != "":
-                write(last, value)
-    if last:
-        page.autofilter(0, 0, last, len(sheet.columns) - 1)
+    waiting, following = iter(rows), 1
+    while piece := list(islice(waiting, AT_ONCE)):
+        columns = [values_of(column, piece, sheet.fixed) for column in sheet.columns]
+        for place in sums:
+            sums[place] += sum(map(Decimal, filter(None, columns[place])))
+        cells = (_cells(page, at, these, sheet, formats) for at, these in zip(sheet.columns, columns, strict=True))
+        following = page.write_columns(following, list(cells))
+    if following > 1:
+        page.autofilter(0, 0, following - 1, len(sheet.columns) - 1)
     if sheet.totals:
-        _totals(page, sheet, sums, last, formats)
+        _totals(page, sheet, sums, following - 1, formats)
 
 
-def _head(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
+def _head(page: Page, sheet: Sheet, formats: Mapping[str, Any]) -> None:
     page.freeze_panes(1, 0)
     page.set_landscape()
     page.repeat_rows(0)
@@ -106,35 +98,29 @@ def _head(page: Any, sheet: Sheet, formats: Mapping[str, Any]) -> None:
         page.write_string(0, place, column.name, formats["head"])
 
 
-def _writer(page: Any, place: int, column: Column, sheet: Sheet, formats: Mapping[str, Any], sums: Sums) -> Write:  # noqa: PLR0917  # called once for each column
-    """Return what writes a value into a column: an amount, which is summed too, a number, a time as the clocks of the column show it, or a text."""
-    shape, zone = formats[_SHAPES.get(column.kind, "text")], ZoneInfo(sheet.zone)
-
-    def money(row: int, micros: int) -> None:
-        page.write_number(row, place, Decimal(micros).scaleb(-6), shape)
-        sums[place] += micros
-
-    def exact(row: int, told: str) -> None:
-        page.write_number(row, place, Decimal(told), shape)
-        sums[place] += Decimal(told)
-
-    def number(row: int, value: int) -> None:
-        page.write_number(row, place, value, shape)
-
-    def time(row: int, at: datetime) -> None:
-        page.write_number(row, place, (at - _EPOCH) / _DAY, shape)
-
-    def local(row: int, at: datetime) -> None:
-        page.write_number(row, place, (at.astimezone(zone).replace(tzinfo=UTC) - _EPOCH) / _DAY, shape)
-
-    def text(row: int, value: object) -> None:
-        page.write_string(row, place, str(value).replace("\0", "")[:_LONGEST], shape)
-
-    kinds: Mapping[str, Write] = {"money": money, "exact": exact, "number": number, "time": time, "local": local}
-    return kinds.get(column.kind, text)
+def _cells(
+    page: Page, column: Column, values: Sequence[Any], sheet: Sheet, formats: Mapping[str, Any]
+) -> Sequence[str]:
+    """Return a cell for each value of a column: an amount, a number, a time as its clocks show it, or a text; none for what is absent."""
+    spell, style = _speller(column.kind, ZoneInfo(sheet.zone)), page.style(formats[_SHAPES.get(column.kind, "text")])
+    cell = page.text_cell if column.kind not in _SHAPES else page.number_cell
+    # Most columns say a few things over and over: each is spelled once.
+    told = {value: "" if value is None or value == "" else cell(spell(value), style) for value in set(values)}
+    return [told[value] for value in values]
 
 
-def _totals(page: Any, sheet: Sheet, sums: Sums, last: int, formats: Mapping[str, Any]) -> None:
+def _speller(kind: str, zone: ZoneInfo) -> Callable[[Any], str]:
+    spellers: Mapping[str, Callable[[Any], str]] = {
+        "money": format_micros,
+        "exact": lambda told: f"{Decimal(told):.16G}",
+        "time": lambda at: f"{(at - _EPOCH) / _DAY:.16G}",
+        "local": lambda at: f"{(at.astimezone(zone).replace(tzinfo=UTC) - _EPOCH) / _DAY:.16G}",
+        "number": str,
+    }
+    return spellers.get(kind, lambda value: str(value).replace("\0", ""))
+
+
+def _totals(page: Page, sheet: Sheet, sums: Sums, last: int, formats: Mapping[str, Any]) -> None:
     """Formulas for who goes on calculating, and below them the same as text: exact, and the control total of every other export."""
     # A row that was left cannot be written to again.
     page.write_string(last + 1, 0, f"Total of {last} rows", formats["head"])
