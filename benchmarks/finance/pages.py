@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -53,6 +54,9 @@ def main() -> None:
             people.add(connection, NAME, ["auditor"], "no password", now=datetime.now(UTC))
             people.begin(connection, NAME, hash_of(TOKEN), now=datetime.now(UTC))
     client = create_app(runtime).test_client()
+    # As the web process does before its first request.
+    gc.collect()
+    gc.freeze()
     client.set_cookie("relay", TOKEN, httponly=True, path="/")
     measured = _page(runtime.engine, client, PAGES[what]) if what in PAGES else FILES[what](runtime, client)
     print(json.dumps(measured))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -42,8 +43,8 @@ exec(Path("config/gunicorn.conf.py").read_text())
 
 
 def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Answer with who asks."""
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    """Answer with who asks, and whether what starting has made is left out of looks for garbage."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Frozen", str(gc.get_freeze_count() > 0))])
     return [environ["REMOTE_ADDR"].encode()]
 
 
@@ -116,7 +117,9 @@ def test_it_answers_on_both_families(tmp_path: Path) -> None:
 def test_the_sandbox_is_for_this_machine_only(tmp_path: Path) -> None:
     """It has no sign-in, so it listens on loopback alone; and nobody there may say where it is mounted."""
     with serving(tmp_path, RELAY_SANDBOX="1") as server:
-        assert b"200 OK" in server.get(header="SCRIPT_NAME: /elsewhere")
+        answer = server.get(header="SCRIPT_NAME: /elsewhere")
+        assert b"200 OK" in answer
+        assert b"X-Frozen: True" in answer
         assert f"http://127.0.0.1:{server.port}" in server.said
         assert "[::]" not in server.said
         assert "0.0.0.0" not in server.said
