@@ -73,11 +73,9 @@ def callbacks() -> dict[str, str]:
 def missing(connection: Connection) -> Iterator[str]:
     """Say what this installation still lacks, a sentence each."""
     settings = runtime().settings
-    host = urlsplit(settings.public_url).hostname or ""
-    if host == "localhost" or host.startswith("127."):
-        yield "PUBLIC_URL is not set: no provider can reach this machine."
-    elif not settings.public_url.startswith("https://"):
-        yield "PUBLIC_URL has no TLS: callbacks and passwords travel in the open."
+    # The sandbox's provider is on this machine.
+    if not settings.sandbox:
+        yield from _missing_outside(settings.public_url)
     if not runtime().memory.answers():
         yield "Redis does not answer: callbacks are safe, but everything is slower."
     if not endpoints.page(connection, owner=None, after=None, limit=1).rows:
@@ -85,6 +83,14 @@ def missing(connection: Connection) -> Iterator[str]:
     for chain in settings.chains.values():
         if not chain.is_on:
             yield f"The chain {chain.name} is not checked: CHAIN_{chain.name.upper()}_RPC_URLS names no node."
+
+
+def _missing_outside(public_url: str) -> Iterator[str]:
+    host = urlsplit(public_url).hostname or ""
+    if host == "localhost" or host.startswith("127."):
+        yield "PUBLIC_URL is not set: no provider can reach this machine."
+    elif not public_url.startswith("https://"):
+        yield "PUBLIC_URL has no TLS: callbacks and passwords travel in the open."
 
 
 def _check_key(key: str, moment: datetime) -> None:

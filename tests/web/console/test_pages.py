@@ -12,6 +12,8 @@ from flask_openapi3 import OpenAPI
 from relay.bootstrap import Runtime
 from relay.core.people import hashed
 from relay.store import rows
+from relay.store.engine import reading
+from relay.web.console.setup import missing
 from relay.web.console.sign_in import local
 from relay.web.context import EXTENSION
 from relay.web.pages import local as spelled_there
@@ -116,6 +118,21 @@ def test_the_landing_page_says_how_the_house_stands(runtime: Runtime, app: OpenA
     assert re.search(r"No clock has been heard of for 3\d\d s", text)
     assert "No worker" not in text
     assert "No clock" in visitor.read("/account")
+
+
+@pytest.mark.parametrize(("sandbox", "lacks"), [(False, True), (True, False)])
+def test_who_is_called_from_this_machine_lacks_no_address(
+    runtime: Runtime,
+    app: OpenAPI,
+    sandbox: bool,  # noqa: FBT001  # one of the table's two columns
+    lacks: bool,  # noqa: FBT001  # the other
+) -> None:
+    """The sandbox's provider is here; any other needs a way in."""
+    settings = replace(runtime.settings, public_url="http://127.0.0.1:8000", sandbox=sandbox)
+    app.extensions[EXTENSION] = replace(runtime, settings=settings)
+    with app.app_context(), reading(runtime.engine) as connection:
+        told = list(missing(connection))
+    assert ("PUBLIC_URL is not set: no provider can reach this machine." in told) is lacks
 
 
 def test_a_token_that_is_paused_is_told_on_every_page(runtime: Runtime, app: OpenAPI) -> None:
