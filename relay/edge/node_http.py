@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
 from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from relay import __version__
 from relay.core.chains import NodeURL
@@ -36,7 +37,7 @@ class Bounded(requests.Session):
         response = super().send(request, **given | {"stream": True})
         body = bytearray()
         with response:
-            for piece in response.iter_content(_PIECE):
+            for piece in _pieces(response):
                 body += piece
                 if len(body) > self._most:
                     raise TooLarge
@@ -44,6 +45,17 @@ class Bounded(requests.Session):
                     raise ReadTimeout
         response._content = bytes(body)  # noqa: SLF001  # where the library keeps what it has read
         return response
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """Yield what has arrived, however little: to wait for a whole piece of an answer that drips would outlast any deadline."""
+    try:
+        while piece := response.raw.read1(_PIECE, decode_content=True):
+            yield piece
+    except ReadTimeoutError:
+        raise ReadTimeout from None
+    except HTTPError as error:
+        raise RequestException from error
 
 
 class Pace:

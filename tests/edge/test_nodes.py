@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from typing import Any
 
@@ -15,6 +16,7 @@ from relay.flows.balance_reading import NoState, read_latest, read_pinned
 from relay.flows.chain_reading import Reader
 from relay.ports import NodeError
 from tests.edge.conftest import Respond, Server, good
+from tests.edge.listening import listening
 from tests.nodes.multicall import MULTICALL
 from tests.nodes.scripted import a_chain
 from tests.nodes.tron import CHAIN_ID, TOKEN, TronNode
@@ -127,6 +129,21 @@ def test_an_answer_without_end_is_not_read_to_its_end(server: Server) -> None:
     with pytest.raises(NodeFault) as caught:
         HTTPNode(NodeURL(name="1:test", url=server.url), rate=1_000, timeout_s=1e-9).ask(CALLS)
     assert caught.value.code in {"timeout", "refused"}
+
+
+def test_an_answer_that_drips_is_ended() -> None:
+    """Each byte comes in time, and all of them never would: another node is asked instead."""
+    left = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not left.wait(0.02):
+            connection.sendall(b" ")
+
+    with listening(talk) as url, pytest.raises(NodeFault) as caught:
+        HTTPNode(NodeURL(name="1:test", url=url), rate=1_000, timeout_s=0.1).ask(CALLS)
+    left.set()
+    assert caught.value.code == "timeout"
 
 
 def test_requests_keep_their_distance(server: Server) -> None:
