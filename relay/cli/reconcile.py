@@ -17,7 +17,7 @@ from relay.flows.asked_acts import Till
 from relay.flows.rounds import run_now
 from relay.store.engine import reading
 
-BREAKS_FOUND = 3
+FAILED, BREAKS_FOUND = 1, 3
 
 
 @click.group()
@@ -29,7 +29,7 @@ def reconcile() -> None:
 @or_json
 @pass_shell
 def run(shell: Shell) -> None:
-    """Judge what changed, recover what is missing; exit 3 when breaks are open, 1 while another process runs."""
+    """Judge what changed, recover what is missing; exit 3 when breaks are open, else 1 when it saw less than all or another process runs."""
     runtime = shell.runtime
     done = run_now(bench_of(runtime, shell.person.id), runtime.intake, actor=shell.person, clock=now)
     runtime.memory.ring()
@@ -40,6 +40,8 @@ def run(shell: Shell) -> None:
     say(said, state=done.state, recovered=done.recovered, open=count, reason=reason)
     if count:
         raise SystemExit(BREAKS_FOUND)
+    if done.state != "complete":
+        raise SystemExit(FAILED)
 
 
 @reconcile.command()

@@ -517,10 +517,13 @@ def test_every_command_answers_in_json() -> None:
 
 
 def test_an_act_is_told_as_a_sentence_or_as_facts(relay: CommandLine, engine: Engine) -> None:
-    """The same act, for a person and for a program; a run that finds breaks ends with 3 in both."""
+    """The same act, for a person and for a program; a run that finds breaks ends with 3 in both, one that saw less than all with 1."""
     assert relay("sources", "pause", "crossing").stdout.startswith("crossing is paused;")
     (resumed,) = relay.json("sources", "resume", "crossing", "--json")
     assert (resumed["source"], resumed["said"].startswith("crossing goes on;")) == ("crossing", True)
+    relay.environment["CHAIN_TRON_RPC_URLS"] = "http://127.0.0.1:1"
+    assert "incomplete; 0 recovered; 0 breaks are open\ntron not read yet" in relay("reconcile", "run", code=1).stdout
+    del relay.environment["CHAIN_TRON_RPC_URLS"]
     an_unmet_promise(engine)
     (told,) = (json.loads(line) for line in relay("reconcile", "run", "--json", code=3).stdout.splitlines())
     assert (told["state"], told["recovered"], told["open"]) == ("complete", 0, 1)
