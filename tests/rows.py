@@ -146,6 +146,11 @@ def a_stored_order(engine: Engine, orderid: str, **columns: Any) -> int:
     return int(add(engine, rows.orders, **usual | columns))
 
 
+def a_source_of_the_past(engine: Engine, name: str) -> None:
+    """Record a source, with a namespace of its name, that is not configured."""
+    add(engine, rows.source_states, name=name, namespace=name, created_at=NOON)
+
+
 def a_break(engine: Engine, break_id: str, **columns: Any) -> str:
     """Store an open break of severity 2."""
     usual = {

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Table, bindparam, delete, select, text, update
 
 from relay.core.orders import Finding
+from relay.core.sources import Source
 from relay.store.engine import is_sqlite
 from relay.store.rows import breaks, orders, source_states
 from relay.store.tables.base import metadata
@@ -17,6 +18,11 @@ def recorded(connection: Connection) -> dict[str, str]:
     """Return the namespace of every source that was ever started, by name."""
     rows = connection.execute(select(source_states.c.name, source_states.c.namespace))
     return {row.name: row.namespace for row in rows}
+
+
+def known_namespaces(connection: Connection, sources: Mapping[str, Source]) -> set[str]:
+    """Return all namespaces that ever had orders: a source that is configured no longer has left some."""
+    return {*recorded(connection).values(), *(source.namespace for source in sources.values())}
 
 
 def record(connection: Connection, namespaces: Mapping[str, str], *, now: datetime) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from sqlalchemy import Connection
 
 from relay.bootstrap import bench_of, new_act_id, new_event_id, now
 from relay.core.actors import FINANCE
@@ -20,6 +21,8 @@ from relay.flows.break_story import break_story, worded
 from relay.store import break_list, lookup
 from relay.store.break_list import Filters
 from relay.store.engine import reading
+from relay.store.lookup import Key
+from relay.store.namespaces import known_namespaces
 from relay.web.api.common import (
     Body,
     ById,
@@ -178,7 +181,7 @@ def list_breaks(query: BreakQuery) -> dict[str, Any]:
             until=query.until,
             least_micros=query.least,
             most_micros=query.most,
-            keys=lookup.orders_by(connection, query.q, **_where()) if query.q else None,
+            keys=_orders_by(connection, query.q) if query.q else None,
             spots=lookup.spots_named(query.q) if query.q else (),
         )
         page = break_list.page(connection, filters, after=query.after, limit=query.limit)
@@ -263,9 +266,9 @@ def _till() -> Till:
     return Till(bench_of(runtime(), actor().id), runtime().intake)
 
 
-def _where() -> dict[str, Any]:
-    namespaces = {source.namespace for source in runtime().sources.values()}
-    return {"namespaces": namespaces, "chains": runtime().settings.chains}
+def _orders_by(connection: Connection, text: str) -> set[Key]:
+    namespaces = known_namespaces(connection, runtime().sources)
+    return lookup.orders_by(connection, text, namespaces=namespaces, chains=runtime().settings.chains)
 
 
 def _now(break_id: str) -> dict[str, Any]:

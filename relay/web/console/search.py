@@ -12,8 +12,9 @@ from relay.bootstrap import inquirer_of, now
 from relay.core.chain_addresses import family_of
 from relay.core.hashes import parse_hash, show_hash
 from relay.flows.explaining import look_up, machine_hash
-from relay.store import events, lookup, sources
+from relay.store import events, lookup
 from relay.store.engine import reading
+from relay.store.namespaces import known_namespaces
 from relay.web.auth import person
 from relay.web.console.frame import PER_PAGE, READERS, framed, named, number_of
 from relay.web.context import runtime
@@ -35,7 +36,7 @@ def search() -> AnyResponse:
         found = lookup.orders_named(
             connection,
             text,
-            namespaces=_namespaces(connection),
+            namespaces=known_namespaces(connection, runtime().sources),
             chains=runtime().settings.chains,
             after=after,
             limit=PER_PAGE,
@@ -58,12 +59,6 @@ def transaction(tx: str) -> Response:
     if explained is None:
         answer.headers["Refresh"] = str(REFRESH_S)
     return answer
-
-
-def _namespaces(connection: Connection) -> set[str]:
-    """All that ever had orders: a source that is configured no longer has left some."""
-    recorded = {row["namespace"] for row in sources.states(connection).values()}
-    return recorded | {source.namespace for source in runtime().sources.values()}
 
 
 def _elsewhere(connection: Connection, text: str) -> str | None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
-from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import bench_of, desk_of, new_act_id, new_event_id, now
@@ -22,6 +21,7 @@ from relay.flows.asked_acts import Till
 from relay.flows.break_story import worded
 from relay.store import audit, break_list, lookup, people
 from relay.store.engine import reading
+from relay.store.namespaces import known_namespaces
 from relay.web.auth import person
 from relay.web.console.frame import READERS, framed
 from relay.web.context import actor, runtime
@@ -40,12 +40,14 @@ def listed() -> Response:
     query = {name: value for name, value in request.args.items() if value}
     moment = now()
     filters = filters_of(query, desk_of(runtime()).calendar, moment)
+    chains = runtime().settings.chains
     with reading(runtime().engine) as connection:
+        namespaces = known_namespaces(connection, runtime().sources)
         if "q" in query:
             # Whoever looks for one thing wants it in whatever state it is.
             text = query["q"].strip()
-            keys, spots = searched_keys(connection, text), lookup.spots_named(text)
-            filters = replace(filters, state="all", keys=keys, spots=spots)
+            keys = lookup.orders_by(connection, text, namespaces=namespaces, chains=chains)
+            filters = replace(filters, state="all", keys=keys, spots=lookup.spots_named(text))
         page = break_list.page(connection, filters, after=query.get("after"), limit=PER_PAGE)
         counts = break_list.counts(connection, filters)
         owners = [row["name"] for row in people.listed(connection) if row["revoked_at"] is None]
@@ -56,13 +58,13 @@ def listed() -> Response:
         states=STATES,
         ages=[name for name, _ in AGES],
         kinds=sorted(CLASSES),
-        chains=sorted(runtime().settings.chains),
+        chains=sorted(chains),
         rows=[_shown(row) for row in page.rows],
         counts=counts,
         total=sum(one.count for one in counts),
         total_micros=sum(one.micros for one in counts),
         owners=owners,
-        namespaces=sorted(namespaces()),
+        namespaces=sorted(namespaces),
         views=views(),
         next_query=changed(query, after=str(page.next)) if page.next else None,
         first_query=changed(query, after=None),
@@ -117,16 +119,6 @@ def propose(id: str) -> AnyResponse:  # noqa: A002  # as above
     reason = request.form.get("reason", "")
     asked_acts.ask_credit(till, id, reason, actor=actor(), now=moment, act_id=new_act_id(moment))
     return redirect(f"/finance/breaks/{id}", code=303)
-
-
-def namespaces() -> set[str]:
-    """Return the namespaces of all configured sources."""
-    return {source.namespace for source in runtime().sources.values()}
-
-
-def searched_keys(connection: Connection, text: str) -> set[tuple[str, str]]:
-    """Return the orders that a person may mean."""
-    return lookup.orders_by(connection, text, namespaces=namespaces(), chains=runtime().settings.chains)
 
 
 def views() -> list[tuple[str, str]]:

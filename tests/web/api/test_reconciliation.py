@@ -13,7 +13,7 @@ from relay.bootstrap import Runtime
 from relay.store import rows
 from relay.store.engine import reading, writing
 from tests.builders import NOON
-from tests.rows import a_break, a_key, a_person, a_provider_fact, a_stored_order, add
+from tests.rows import a_break, a_key, a_person, a_provider_fact, a_source_of_the_past, a_stored_order, add
 from tests.web.conftest import Caller
 
 BREAKS, RUNS = "/v1/reconciliation/breaks", "/v1/reconciliation/runs"
@@ -96,6 +96,9 @@ def test_breaks_are_filtered_and_read_a_page_at_a_time(runtime: Runtime, prepare
     """Every filter by its name; what cannot be read is refused by its place."""
     for number in range(3):
         a_break(runtime.engine, f"b{number}", severity=number + 1, amount_micros=number * 1_000_000)
+    a_source_of_the_past(runtime.engine, "gone")
+    a_stored_order(runtime.engine, "sh-old", namespace="gone", source="gone")
+    a_break(runtime.engine, "old", namespace="gone", orderid="sh-old", state="resolved", resolved_at=NOON)
     first = preparer.get(BREAKS, limit=2)
     rest = preparer.get(BREAKS, limit=2, after=first["next"])
     assert [one["id"] for one in first["data"] + rest["data"]] == ["b0", "b1", "b2"]
@@ -104,11 +107,12 @@ def test_breaks_are_filtered_and_read_a_page_at_a_time(runtime: Runtime, prepare
         ({"class": "amount_mismatch"}, 3),
         ({"severity": 2}, 1),
         ({"least": "1", "most": "1.5"}, 1),
-        ({"state": "resolved"}, 0),
+        ({"state": "resolved"}, 1),
         ({"owner": "nobody"}, 0),
         ({"chain": "tron"}, 0),
         ({"since": "2099-01-01T00:00:00Z"}, 0),
         ({"q": "sh-unknown"}, 0),
+        ({"q": "sh-old"}, 1),
     ):
         assert len(preparer.get(BREAKS, **query)["data"]) == count, query
     for wrong in ({"severity": 9}, {"least": "1e3"}, {"after": "x"}, {"kind": "amount_mismatch"}, {"since": "monday"}):

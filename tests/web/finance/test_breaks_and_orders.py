@@ -15,6 +15,7 @@ from tests.rows import (
     a_match,
     a_provider_fact,
     a_session,
+    a_source_of_the_past,
     a_stored_callback,
     a_stored_order,
     a_stored_transfer,
@@ -52,6 +53,12 @@ def test_breaks_are_filtered_by_the_url(runtime: Runtime, visitor: Visitor) -> N
     a_stored_order(runtime.engine, "sh-b1")
     assert "1 break of what is called “sh-b1”" in visitor.read("/finance/breaks", q="sh-b1")
     assert "0 breaks of what is called “sh-b1”" in visitor.read("/finance/breaks", q="sh-b1", severity="2")
+    a_source_of_the_past(runtime.engine, "gone")
+    a_stored_order(runtime.engine, "sh-old", namespace="gone", source="gone")
+    a_break(runtime.engine, "b0", namespace="gone", orderid="sh-old", state="resolved", resolved_at=a_moment_ago)
+    text = visitor.read("/finance/breaks", q="sh-old")
+    assert "1 break of what is called “sh-old”" in text
+    assert "<option>gone</option>" in text
     a_break(runtime.engine, "b3", first_seen=datetime.now(UTC) - timedelta(hours=2))
     assert "1 break open, 1.000000 USDT." in visitor.read("/finance/breaks", age="1 to 4 h")
     assert "No break is open" in visitor.read("/finance/breaks", age="4 to 24 h")
@@ -231,4 +238,4 @@ def test_pages_ask_a_constant_number_of_questions(runtime: Runtime, visitor: Vis
         visitor.read("/finance/breaks")
         counts.append(sum(statement.startswith("SELECT") for statement in asked))
     assert counts == [counts[0]] * 3
-    assert counts[0] <= 6
+    assert counts[0] <= 7
