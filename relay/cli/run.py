@@ -209,7 +209,7 @@ def _web(plan: _Plan) -> Program:
 
 
 def _note_settings(plan: _Plan) -> None:
-    """Leave what this run has set for `sandbox do`, readable by its owner alone."""
+    """Leave what this run has set for commands beside it, readable by its owner alone."""
     ours = {name: value for name, value in plan.environment.items() if os.environ.get(name) != value}
     plan.settings.unlink(missing_ok=True)
     with os.fdopen(os.open(plan.settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -31,7 +31,7 @@ def sandbox() -> None:
 @click.argument("dialect")
 def order(dialect: str, var: Path) -> None:
     """Make one order in a dialect (crossing, crossing-v2, epusdt, shkeeper, btcpay), and pay it on the chain."""
-    _start("relay.sandbox.shop", var, dialect)
+    _play("relay.sandbox.shop", var, dialect)
 
 
 @sandbox.command()
@@ -39,7 +39,7 @@ def order(dialect: str, var: Path) -> None:
 @click.argument("trouble")
 def make(trouble: str, var: Path) -> None:
     """Let something go wrong that ends in one class of break, such as missing_callback; an unknown word lists them."""
-    _start("relay.sandbox.make", var, trouble)
+    _play("relay.sandbox.make", var, trouble)
 
 
 @sandbox.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -47,17 +47,18 @@ def make(trouble: str, var: Path) -> None:
 @click.argument("words", nargs=-1, required=True)
 def do(words: tuple[str, ...], var: Path) -> None:
     """Run another command with the sandbox's settings: sandbox do orders list."""
+    _start("relay", var, *words)
+
+
+def _start(module: str, var: Path, *words: str) -> None:
+    """End as the module ends, started with what the running sandbox has set over what is set here."""
     try:
         settings = json.loads((var / SETTINGS).read_text())
     except OSError as error:
         raise click.ClickException(f"no sandbox runs on {var}/; `make run` starts one") from error
-    command = (sys.executable, "-m", "relay", *words)
+    command = (sys.executable, "-m", module, *words)
     sys.exit(subprocess.run(command, env={**os.environ, **settings}, check=False).returncode)
 
 
-def _start(module: str, var: Path, word: str) -> None:
-    plan = var / "sandbox.json"
-    if not plan.exists():
-        raise click.ClickException(f"no sandbox keeps its data in {var}/; `make run` starts one")
-    command = (sys.executable, "-m", module, "--plan", str(plan), "--", word)
-    sys.exit(subprocess.run(command, check=False).returncode)
+def _play(module: str, var: Path, word: str) -> None:
+    _start(module, var, "--plan", str(var / "sandbox.json"), "--", word)

@@ -6,6 +6,7 @@ While `make run` runs: `python -m relay sandbox make missing_callback`.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -291,7 +292,7 @@ def main() -> None:
     given = parser.parse_args()
     plan = Plan.read(given.plan)
     try:
-        stage = Stage(shop_of(given.plan), SandboxChain(plan.chain_url), plan, commands_of(given.plan))
+        stage = Stage(shop_of(given.plan, os.environ), SandboxChain(plan.chain_url), plan, commands_of(given.plan))
         made = STORIES[given.story](stage)
     except (NotMade, ChainAway) as error:
         raise SystemExit(f"not made: {error}; is the sandbox running there?") from error

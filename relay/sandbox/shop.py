@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config.settings import load
 from relay.core.amounts import format_micros
 from relay.sandbox.book import UNIT_MICROS, V1, V2
 from relay.sandbox.chain.driver import ChainAway, SandboxChain
@@ -108,10 +111,11 @@ class Shop:
         return {"Authorization": f"Bearer {self._key}"}
 
 
-def shop_of(path: Path) -> Shop:
-    """Return the shop of the sandbox whose plan is at `path`, for who starts it from elsewhere."""
+def shop_of(path: Path, environ: Mapping[str, str]) -> Shop:
+    """Return the shop of the sandbox whose plan is at `path`; a key that was set in its environment is the relay's, not the plan's."""
     plan = Plan.read(path)
-    return Shop(plan, key=plan.admin_key, numbers=Numbers(path.with_name("sandbox-orders")))
+    key = load(environ).admin_key or plan.admin_key
+    return Shop(plan, key=key, numbers=Numbers(path.with_name("sandbox-orders")))
 
 
 def _usdt(amount: int) -> str:
@@ -124,7 +128,7 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("dialect", choices=DIALECTS)
     given = parser.parse_args()
-    shop = shop_of(given.plan)
+    shop = shop_of(given.plan, os.environ)
     try:
         order = shop.order(given.dialect)
         tx_hash = order and shop.pay(order)

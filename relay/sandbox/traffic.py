@@ -14,14 +14,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from config.settings import load
 from relay.sandbox.book import V1, V2
 from relay.sandbox.chain.driver import ChainAway
 from relay.sandbox.loopback import ask
-from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import Plan
 from relay.sandbox.provider import KNOBS
-from relay.sandbox.shop import LARGE_AMOUNT, Shop
+from relay.sandbox.shop import LARGE_AMOUNT, Shop, shop_of
 
 EVERY_S = 2.0
 JITTER_S = 0.6
@@ -74,9 +72,7 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, required=True)
     path = parser.parse_args().plan
     plan = Plan.read(path)
-    # A key that was set in the environment is the relay's, not the plan's.
-    key = load(os.environ).admin_key or plan.admin_key
-    shop = Shop(plan, key=key, numbers=Numbers(path.with_name("sandbox-orders")))
+    shop = shop_of(path, os.environ)
     for story, dialect in zip(itertools.cycle(ROUND), itertools.cycle(SPOKEN), strict=False):
         play(story, shop, dialect=dialect, provider_url=plan.provider_url, subscribers_url=plan.subscribers_url)
         time.sleep(EVERY_S + random.uniform(-JITTER_S, JITTER_S))

@@ -157,7 +157,7 @@ def test_within_a_minute_the_story_is_told(sandbox: Run) -> None:
 
 def test_an_order_of_every_dialect_is_followed_to_its_credit(sandbox: Run) -> None:
     """Made through the relay or told to it, paid on the chain, called back, and credited with what was paid."""
-    shop = shop_of(sandbox.var / "sandbox.json")
+    shop = shop_of(sandbox.var / "sandbox.json", sandbox.plan().environment())
     made = {dialect: shop.order(dialect, amount=307_500) for dialect in DIALECTS}
     for dialect, order in made.items():
         assert order is not None, dialect

@@ -16,7 +16,7 @@ from relay.sandbox.loopback import Call, Handler, Reply, serve
 from relay.sandbox.numbers import Numbers
 from relay.sandbox.plan import Plan, prepare
 from relay.sandbox.provider import Provider, routes
-from relay.sandbox.shop import AMOUNTS, Shop
+from relay.sandbox.shop import AMOUNTS, Shop, shop_of
 from tests.sandbox.served import serving
 
 ACCOUNTS = ["0x01", "0x02", "0x03"]
@@ -92,6 +92,16 @@ def test_an_order_is_made_where_its_dialect_has_it_made(
         assert path == "/v1/orders/import"
         assert found is not None
         assert (found.dialect, found.amount, found.address) == (dialect, order.amount, order.address)
+
+
+def test_a_key_that_was_set_is_the_relays(tmp_path: Path, world: World) -> None:
+    """Not the one that the plan keeps for a relay of which none was set."""
+    path = tmp_path / "sandbox.json"
+    with serving(serve(world.relay(), port=0, open_paths=frozenset({"/v1/orders"}))) as relay_url:
+        ours = prepare(path, relay_url).environment()
+        for environ in (ours, ours | {"RELAY_ADMIN_KEY": "s" * 32}):
+            assert shop_of(path, environ).tell("/v1/orders", {})
+    assert [key for _, _, key in world.asked] == [f"Bearer {ours['RELAY_ADMIN_KEY']}", "Bearer " + "s" * 32]
 
 
 def test_an_order_is_paid_on_the_chain_by_who_ordered(shop: Shop, world: World) -> None:
