@@ -142,7 +142,8 @@ class Subscriber:
         try:
             webhook_id = verify(self.secret, call.headers, call.body, now_s=time.time())
         except Refused as error:
-            self.ledger.refused += 1
+            with self._lock:
+                self.ledger.refused += 1
             return Reply(401, {"error": str(error)})
         if self._is_failing(webhook_id, call.body):
             return Reply(503, {"error": "billing is being restarted"})
@@ -152,11 +153,13 @@ class Subscriber:
 
     def go_down(self, webhooks: int) -> None:
         """Refuse the first attempt of that many webhooks to come."""
-        self._down = max(0, webhooks)
+        with self._lock:
+            self._down = max(0, webhooks)
 
     def ignore(self, orderid: str, attempts: int) -> None:
         """Refuse that many attempts to tell of an order's credit."""
-        self._ignored[orderid] = max(0, attempts)
+        with self._lock:
+            self._ignored[orderid] = max(0, attempts)
 
     def _is_failing(self, webhook_id: str, body: bytes) -> bool:
         """Only first attempts fail, so that the next one on the schedule shows the recovery, but for orders that are ignored."""
