@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from relay import __version__
 from relay.core.chains import NodeURL
+from relay.edge.in_time import InTime
 
 TIMEOUT_S = 20.0
 # Forty answers of the most logs that a node gives are far below; a node that sends more would fill the memory.
@@ -25,15 +26,14 @@ class TooLarge(RequestException):
 
 
 class Bounded(requests.Session):
-    """A session that reads so many bytes of an answer, and so long, at most."""
+    """A session that reads so many bytes of an answer at most."""
 
-    def __init__(self, most_bytes: int, deadline_s: float) -> None:
+    def __init__(self, most_bytes: int) -> None:
         super().__init__()
-        self._most, self._deadline_s = most_bytes, deadline_s
+        self._most = most_bytes
 
     def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
         """Send, and read the whole answer within the bounds. Raises TooLarge or ReadTimeout."""
-        until = time.monotonic() + self._deadline_s
         response = super().send(request, **given | {"stream": True})
         body = bytearray()
         with response:
@@ -41,8 +41,6 @@ class Bounded(requests.Session):
                 body += piece
                 if len(body) > self._most:
                     raise TooLarge
-                if time.monotonic() > until:
-                    raise ReadTimeout
         response._content = bytes(body)  # noqa: SLF001  # where the library keeps what it has read
         return response
 
@@ -79,9 +77,11 @@ class Pace:
         self._next_at = max(self._clock(), self._next_at) + self._apart_s
 
 
-def session_for(timeout_s: float, most_bytes: int) -> requests.Session:
+def session_for(most_bytes: int) -> requests.Session:
     """Return a session. Proxies of the environment are ignored and redirects are failures: both would carry keys away."""
-    session = Bounded(most_bytes, 2 * timeout_s)
+    session = Bounded(most_bytes)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, InTime())
     session.trust_env = False
     session.max_redirects = 0
     return session

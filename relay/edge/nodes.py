@@ -41,7 +41,7 @@ class HTTPNode:
         self._provider = HTTPProvider(
             where.url,
             request_kwargs={"timeout": timeout_s, "headers": headers_for(where)},
-            session=session_for(timeout_s, most_bytes),
+            session=session_for(most_bytes),
             exception_retry_configuration=None,
         )
 

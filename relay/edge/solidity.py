@@ -26,7 +26,7 @@ class SolidityService:
         self.name = where.name
         self._url = f"{where.url.rstrip('/')}/walletsolidity/triggerconstantcontract"
         self._timeout_s = timeout_s
-        self._session = session_for(timeout_s, MOST_BYTES)
+        self._session = session_for(MOST_BYTES)
         self._headers = headers_for(where)
         self._pace = Pace(rate)
 

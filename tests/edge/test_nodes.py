@@ -131,12 +131,22 @@ def test_an_answer_without_end_is_not_read_to_its_end(server: Server) -> None:
     assert caught.value.code in {"timeout", "refused"}
 
 
-def test_an_answer_that_drips_is_ended() -> None:
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+    ],
+    ids=["at its first line", "in its head", "in its body", "in what leads to a piece"],
+)
+def test_an_answer_that_drips_is_ended(begun: bytes) -> None:
     """Each byte comes in time, and all of them never would: another node is asked instead."""
     left = threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(begun)
         while not left.wait(0.02):
             connection.sendall(b" ")
 
