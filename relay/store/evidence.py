@@ -14,7 +14,7 @@ from relay.core.evidence import Facts
 from relay.core.facts import Named, ProviderFact, Transfer
 from relay.store.bulk import given, types_of, with_rows
 from relay.store.engine import reading, together
-from relay.store.rows import events, orders, provider_facts, transfers
+from relay.store.rows import TRANSFER_FIELDS, events, orders, provider_facts, transfers
 
 Key = tuple[str, str]
 
@@ -30,20 +30,6 @@ _FACT_FIELDS = (
     "provider_order_id",
     "tx_hash",
     "occurred_at",
-)
-_TRANSFER_FIELDS = (
-    "chain",
-    "tx_hash",
-    "log_index",
-    "block_number",
-    "block_hash",
-    "block_time",
-    "contract",
-    "sender",
-    "recipient",
-    "amount_micros",
-    "rest",
-    "is_final",
 )
 
 
@@ -129,7 +115,7 @@ def _fact(values: Mapping[str, Any]) -> ProviderFact:
 def _transfer(values: Mapping[str, Any]) -> Transfer:
     head = values["head_number"]
     counted = 0 if head is None else max(0, head - values["block_number"] + 1)
-    return Transfer(**{name: values[name] for name in _TRANSFER_FIELDS}, confirmations=counted)
+    return Transfer(**{name: values[name] for name in TRANSFER_FIELDS}, confirmations=counted)
 
 
 _FACT_LIST = ", ".join(f"f.{name}" for name in (*_FACT_FIELDS, "status"))
@@ -142,7 +128,7 @@ _PROVIDER_FACTS = with_rows(
     types_of(orders, ("namespace", "orderid")),
     occurred_at=provider_facts.c.occurred_at.type,
 )
-_TRANSFER_LIST = ", ".join(f"t.{name}" for name in _TRANSFER_FIELDS)
+_TRANSFER_LIST = ", ".join(f"t.{name}" for name in TRANSFER_FIELDS)
 # What a reorganisation took away, or what was matched no longer, is no evidence. Of an order the row without a
 # transaction finds its own transfers and what its provider names; a provider may leave the 0x out.
 _TRANSFERS = with_rows(

@@ -18,26 +18,12 @@ from relay.core.hashes import hashes, spellings
 from relay.core.matching import LEAD, OPEN, TAIL
 from relay.store.bulk import Statement, given, insert_rows, types_of, with_ids, with_rows
 from relay.store.engine import Asked, together
-from relay.store.rows import chains, matches, orders, transfers
+from relay.store.rows import TRANSFER_FIELDS, TRANSFER_KEY, chains, matches, orders, transfers
 
 Key = tuple[str, str]
 
 # What orders that wait now are woken for: at a busy address much older money may lie about.
 OLDEST = timedelta(days=3)
-
-_KEY = ("chain", "tx_hash", "log_index")
-_FIELDS = (
-    *_KEY,
-    "block_number",
-    "block_hash",
-    "block_time",
-    "contract",
-    "sender",
-    "recipient",
-    "amount_micros",
-    "rest",
-    "is_final",
-)
 
 
 @dataclass(slots=True)
@@ -57,7 +43,7 @@ class Found:
 def due(connection: Connection, *, now: datetime, limit: int) -> list[Transfer]:
     """Return transfers whose order is to be looked for, those that wait longest first."""
     query = (
-        select(*(transfers.c[name] for name in _FIELDS))
+        select(*(transfers.c[name] for name in TRANSFER_FIELDS))
         .where(text("look_at IS NOT NULL AND orphaned_at IS NULL"), transfers.c.look_at <= now)
         .order_by(transfers.c.look_at)
         .limit(limit)
@@ -69,7 +55,7 @@ def around(connection: Connection, moved: Sequence[Transfer]) -> tuple[list[Foun
     """Return what is known of transfers, and the orders that may be meant, by id, each with `is_paid`."""
     asked = [
         {
-            **{name: getattr(one, name) for name in (*_KEY, "recipient", "amount_micros")},
+            **{name: getattr(one, name) for name in (*TRANSFER_KEY, "recipient", "amount_micros")},
             "since": one.block_time - OPEN - TAIL,
             "until": one.block_time + OPEN + TAIL,
             "latest": one.block_time + LEAD,
@@ -100,7 +86,7 @@ def taking(connection: Connection, rows: Sequence[tuple[TransferKey, Key]], *, n
     """Return the statements that give transfers to orders whose credit stands on them; a transfer that has an order meanwhile is an error."""
     if not rows:
         return []
-    keys = [dict(zip(_KEY, transfer, strict=True)) for transfer, _ in rows]
+    keys = [dict(zip(TRANSFER_KEY, transfer, strict=True)) for transfer, _ in rows]
     taken = [
         key | {"namespace": order[0], "orderid": order[1], "rule": "tx", "flags": "", "matched_at": now}
         for key, (_, order) in zip(keys, rows, strict=True)
@@ -111,7 +97,7 @@ def taking(connection: Connection, rows: Sequence[tuple[TransferKey, Key]], *, n
 
 def claim(connection: Connection, transfer: TransferKey, order: Key, *, now: datetime) -> bool:
     """Give a final transfer without an order to one that a person's word has made; False when it has an order already."""
-    key = dict(zip(_KEY, transfer, strict=True))
+    key = dict(zip(TRANSFER_KEY, transfer, strict=True))
     row = key | {"namespace": order[0], "orderid": order[1], "rule": "person", "flags": "", "matched_at": now}
     if not connection.execute(_JOIN.on(connection), given([row])).rowcount:
         return False
@@ -144,7 +130,7 @@ def wake(connection: Connection, sources: Collection[str], *, now: datetime, lim
 
 def newly_final(connection: Connection, *, limit: int) -> list[RowMapping]:
     """Return matches whose transfer has become final, and whose order was not judged by it yet."""
-    same = and_(*(transfers.c[name] == matches.c[name] for name in _KEY))
+    same = and_(*(transfers.c[name] == matches.c[name] for name in TRANSFER_KEY))
     query = (
         select(matches)
         .join(transfers, same)
@@ -158,13 +144,14 @@ def newly_final(connection: Connection, *, limit: int) -> list[RowMapping]:
 def note_final(connection: Connection, rows: Sequence[RowMapping], *, now: datetime) -> None:
     """Write that the orders of matches were judged by their final transfers."""
     together(
-        connection, (_NOTE_FINAL.on(connection), given([{name: row[name] for name in _KEY} for row in rows], now=now))
+        connection,
+        (_NOTE_FINAL.on(connection), given([{name: row[name] for name in TRANSFER_KEY} for row in rows], now=now)),
     )
 
 
 def of_order(connection: Connection, namespace: str, orderid: str) -> list[RowMapping]:
     """Return the transfers of an order, oldest first, each with the rule that matched it and its chain's head."""
-    same = and_(*(transfers.c[name] == matches.c[name] for name in _KEY))
+    same = and_(*(transfers.c[name] == matches.c[name] for name in TRANSFER_KEY))
     query = (
         select(transfers, matches.c.rule, matches.c.flags, matches.c.reversed_at, chains.c.head_number)
         .select_from(matches.join(transfers, same).outerjoin(chains, chains.c.name == transfers.c.chain))
@@ -226,10 +213,10 @@ _AROUND = with_rows(
         {_newest(f"i.user_ref = a.owner AND i.namespace = a.namespace AND i.address IS NULL AND {_AMOUNT}", "user", 4)}
     FROM {{rows}} AS g LEFT JOIN addresses a ON a.chain = g.chain AND a.address = g.recipient
     """,
-    types_of(transfers, (*_KEY, "recipient", "amount_micros"))
+    types_of(transfers, (*TRANSFER_KEY, "recipient", "amount_micros"))
     | dict.fromkeys(("since", "until", "latest"), "timestamptz"),
 )
-_NAMED_TYPES = types_of(transfers, _KEY) | {"told": "text"}
+_NAMED_TYPES = types_of(transfers, TRANSFER_KEY) | {"told": "text"}
 _NAMED = with_rows(
     """
     SELECT g.chain, g.tx_hash, g.log_index, o.id FROM {rows} AS g
@@ -274,7 +261,7 @@ def _updating(assignments: str, names: Sequence[str], condition: str = "true") -
     )
 
 
-_LOOKED = _updating("look_at = g.look_at, unmatched = g.unmatched", (*_KEY, "look_at", "unmatched"))
+_LOOKED = _updating("look_at = g.look_at, unmatched = g.unmatched", (*TRANSFER_KEY, "look_at", "unmatched"))
 _ASLEEP = """transfers.look_at > :now AND transfers.look_at IS NOT NULL AND transfers.orphaned_at IS NULL
     AND transfers.block_time > :until"""
 _WAKE = _updating("look_at = :now", ("chain", "tx_hash"), _ASLEEP)
@@ -284,7 +271,7 @@ _NOTE_FINAL = with_rows(
     UPDATE matches SET final_at = :now FROM {rows} AS g
     WHERE matches.chain = g.chain AND matches.tx_hash = g.tx_hash AND matches.log_index = g.log_index
     """,
-    types_of(matches, _KEY),
+    types_of(matches, TRANSFER_KEY),
 )
 _OWN = types_of(orders, ("namespace", "orderid"))
 _TOLD = with_rows(

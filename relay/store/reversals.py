@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, text, update
 
 from relay.core.facts import Transfer
 from relay.core.finality import Lost
-from relay.store.rows import matches, transfers
+from relay.store.rows import TRANSFER_FIELDS, matches, transfers
 
 Key = tuple[str, str]
 TransferKey = tuple[str, str, int]
@@ -85,19 +85,7 @@ _TWIN = """EXISTS (
     SELECT 1 FROM transfers b WHERE b.chain = t.chain AND b.tx_hash = t.tx_hash AND b.orphaned_at IS NULL
     AND b.recipient = t.recipient AND b.contract = t.contract
     AND b.amount_micros = t.amount_micros AND b.rest = t.rest"""
-_FIELDS = (
-    "chain",
-    "tx_hash",
-    "log_index",
-    "block_number",
-    "block_hash",
-    "block_time",
-    "contract",
-    "sender",
-    "recipient",
-    "amount_micros",
-    "rest",
-)
+_FIELDS = tuple(name for name in TRANSFER_FIELDS if name != "is_final")
 _COLUMNS = f"""
     m.namespace, m.orderid, m.reversed_at, m.reversed_micros, t.orphaned_at, h.final_number,
     {", ".join(f"t.{name}" for name in _FIELDS)}

@@ -78,6 +78,20 @@ runs: Table = tables.Run.__table__  # type: ignore[attr-defined]  # as above
 recoveries: Table = tables.Recovery.__table__  # type: ignore[attr-defined]  # as above
 sign_in_failures: Table = tables.SignInFailure.__table__  # type: ignore[attr-defined]  # as above
 
+TRANSFER_KEY = ("chain", "tx_hash", "log_index")
+# What the core's Transfer has of a row; its confirmations are counted.
+TRANSFER_FIELDS = (
+    *TRANSFER_KEY,
+    "block_number",
+    "block_hash",
+    "block_time",
+    "contract",
+    "sender",
+    "recipient",
+    "amount_micros",
+    "rest",
+    "is_final",
+)
 _ORDER_FIELDS = (
     "namespace",
     "orderid",

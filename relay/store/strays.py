@@ -13,7 +13,7 @@ from relay.core.strays import Stray
 from relay.store.bulk import given, types_of, with_ids, with_rows
 from relay.store.chain_findings import OWN_ROLES
 from relay.store.engine import together
-from relay.store.rows import balances, breaks, dirty_strays, transfers
+from relay.store.rows import TRANSFER_FIELDS, TRANSFER_KEY, balances, breaks, dirty_strays, transfers
 
 MoveKey = tuple[str, str, int]  # chain, transaction, log
 PointKey = tuple[str, str, str, int]  # chain, contract, address, first block
@@ -109,37 +109,24 @@ def point_key(chain: str, key: str) -> PointKey:
 
 def _stray(row: Mapping[str, Any]) -> Stray:
     return Stray(
-        transfer=Transfer(**{name: row[name] for name in _FIELDS}),
+        transfer=Transfer(**{name: row[name] for name in TRANSFER_FIELDS}),
         is_orphaned=row["orphaned_at"] is not None,
         **{name: row[name] for name in ("unmatched", "role", "namespace", "owner", "sender_role", "sender_namespace")},
     )
 
 
-_MOVE = ("chain", "tx_hash", "log_index")
 _POINT = ("chain", "contract", "address", "first_block")
-_FIELDS = (
-    *_MOVE,
-    "block_number",
-    "block_hash",
-    "block_time",
-    "contract",
-    "sender",
-    "recipient",
-    "amount_micros",
-    "rest",
-    "is_final",
-)
 _TAKE = with_ids("DELETE FROM dirty_strays WHERE id IN (SELECT id FROM {rows} AS g) RETURNING kind, chain, key")
 _STRAYS = with_rows(
     f"""
-    SELECT {", ".join(f"t.{name}" for name in _FIELDS)}, t.orphaned_at, t.unmatched, r.role, r.namespace, r.owner,
+    SELECT {", ".join(f"t.{name}" for name in TRANSFER_FIELDS)}, t.orphaned_at, t.unmatched, r.role, r.namespace, r.owner,
         s.role AS sender_role, s.namespace AS sender_namespace
     FROM {{rows}} AS g
     JOIN transfers t ON t.chain = g.chain AND t.tx_hash = g.tx_hash AND t.log_index = g.log_index
     LEFT JOIN addresses r ON r.chain = t.chain AND r.address = t.recipient
     LEFT JOIN addresses s ON s.chain = t.chain AND s.address = t.sender
     """,
-    types_of(transfers, _MOVE),
+    types_of(transfers, TRANSFER_KEY),
     block_time=transfers.c.block_time.type,
     orphaned_at=transfers.c.orphaned_at.type,
     is_final=transfers.c.is_final.type,
