@@ -14,7 +14,6 @@ from relay.store import deliveries as store
 from relay.store.engine import reading
 
 COLUMNS = ("id", "state", "event_type", "orderid", "endpoint_id", "attempts", "last_status", "last_error", "due_at")
-STATES = ("pending", "sending", "delivered", "dead", "paused", "held")
 
 
 @click.group()
@@ -23,7 +22,7 @@ def deliveries() -> None:
 
 
 @deliveries.command(name="list")
-@click.option("--state", type=click.Choice(STATES), help="Only in this state.")
+@click.option("--state", type=click.Choice(store.STATES), help="Only in this state.")
 @click.option("--endpoint", help="Only to this endpoint.")
 @click.option("--order", "orderid", help="Only of this order.")
 @click.option("--undelivered", is_flag=True, help="Only what has not arrived, in whatever state.")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, union_all, update
 
 from relay.store.paging import Cursor, Page, read_page
 from relay.store.rows import attempts, deliveries, endpoints, events
 
+State = Literal["pending", "sending", "delivered", "dead", "paused", "held"]
+STATES: tuple[State, ...] = get_args(State)
+
 # Named one by one, so that their index finds the few among the many that have arrived.
-_NOT_ARRIVED = ("pending", "sending", "dead", "paused", "held")
+_NOT_ARRIVED = tuple(state for state in STATES if state != "delivered")
 _COLUMNS = (
     *(column for column in deliveries.columns if column.name not in ("lease_until", "lease_owner")),
     events.c.id.label("event_id"),

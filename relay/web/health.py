@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import relay
+from relay.bootstrap import now
 from relay.errors import Unavailable
 from relay.flows.token_health import banner
 from relay.store import heartbeats
@@ -44,7 +45,7 @@ def readyz() -> Response:
         return _report(503, "unavailable", required)
     optional = {
         "redis": "ok" if runtime().memory.answers() else "does not answer",
-        **_silence(datetime.now(UTC)),
+        **_silence(now()),
         "tokens": _tokens(),
     }
     degraded = any(verdict != "ok" for verdict in optional.values())
@@ -81,10 +82,10 @@ def _database_checks() -> dict[str, str]:
     return {"database": "ok", "revision": "ok" if state in ("current", "newer") else f"{state}: run the migration"}
 
 
-def _silence(now: datetime) -> dict[str, str]:
+def _silence(moment: datetime) -> dict[str, str]:
     with reading(runtime().engine) as connection:
         seen = heartbeats.last_seen(connection)
-    return {kind: _sign_of_life(seen.get(kind), now) for kind in ("worker", "clock")}
+    return {kind: _sign_of_life(seen.get(kind), moment) for kind in ("worker", "clock")}
 
 
 def _tokens() -> str:
@@ -92,10 +93,11 @@ def _tokens() -> str:
         return banner(connection) or "ok"
 
 
-def _sign_of_life(seen: datetime | None, now: datetime) -> str:
+def _sign_of_life(seen: datetime | None, moment: datetime) -> str:
     if seen is None:
         return "no heartbeat yet"
-    return "ok" if now - seen <= heartbeats.SILENT_AFTER else f"no heartbeat for {int((now - seen).total_seconds())} s"
+    silent = moment - seen
+    return "ok" if silent <= heartbeats.SILENT_AFTER else f"no heartbeat for {int(silent.total_seconds())} s"
 
 
 def _report(status: int, word: str, checks: dict[str, str] | None = None) -> Response:

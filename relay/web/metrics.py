@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from flask import Flask
@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
-from relay.bootstrap import Runtime
+from relay.bootstrap import Runtime, now
 from relay.store import figures, heartbeats
 from relay.store.engine import reading
 
@@ -25,7 +25,7 @@ Values = Mapping[Any, float]
 def measure(app: Flask, runtime: Runtime) -> None:
     """Give an application its registry; it reads nothing before the first scrape."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(runtime, clock=lambda: datetime.now(UTC)))
+    registry.register(Figures(runtime, clock=now))
     app.extensions[EXTENSION] = registry
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from relay.bootstrap import now
 from relay.errors import NotFound
@@ -19,7 +19,7 @@ routes = part("deliveries", "One event on its way to one endpoint.")
 class DeliveryQuery(ListQuery):
     """Which deliveries; `endpoint` and `event` are ids, `undelivered` leaves out what has arrived."""
 
-    state: Literal["pending", "sending", "delivered", "dead", "paused", "held"] | None = None
+    state: deliveries.State | None = None
     endpoint: Words | None = None
     event: Words | None = None
     orderid: Words | None = None

@@ -21,21 +21,26 @@ from relay.web.context import actor, runtime
 
 routes = Blueprint("deliveries_pages", __name__)
 
-STATES = ("pending", "sending", "delivered", "dead", "paused", "held")
-
 
 @routes.get("/console/deliveries")
 @person(*READERS)
 def listed() -> Response:
     """List deliveries, the newest first."""
-    query = named(request.args, "state", "endpoint", "event", "orderid", "undelivered", state=STATES)
+    query = named(request.args, "state", "endpoint", "event", "orderid", "undelivered", state=deliveries.STATES)
     wanted: dict[str, Any] = {**query, "undelivered": "undelivered" in query}
     after = number_of(request.args.get("after", ""))
     with reading(runtime().engine) as connection:
         page = deliveries.page(connection, owner=None, after=after, limit=PER_PAGE, **wanted)
         known = endpoints.page(connection, owner=None, after=None, limit=250).rows
     return framed(
-        "deliveries.html", "deliveries", query=query, page=page, after=after, states=STATES, endpoints=known, now=now()
+        "deliveries.html",
+        "deliveries",
+        query=query,
+        page=page,
+        after=after,
+        states=deliveries.STATES,
+        endpoints=known,
+        now=now(),
     )
 
 

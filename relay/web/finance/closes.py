@@ -20,7 +20,7 @@ from relay.store import audit as audit_store
 from relay.store import closes
 from relay.store.engine import reading, snapshot
 from relay.web.auth import person, public
-from relay.web.console.frame import READERS, framed
+from relay.web.console.frame import READERS, framed, number_of
 from relay.web.context import actor, runtime
 from relay.web.finance.days import day_of
 from relay.web.pages import HEADERS
@@ -149,10 +149,8 @@ def manifest(day: str) -> Response:
 @person("preparer", "approver", "operator")
 def audit() -> Response:
     """List the acts, the newest first; asked to, walk the whole chain and tell whether it is whole."""
-    after = request.args.get("after", "")
-    cursor = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
     with reading(runtime().engine) as connection:
-        page = audit_store.page(connection, after=cursor, limit=50)
+        page = audit_store.page(connection, after=number_of(request.args.get("after", "")), limit=50)
         head = audit_store.head(connection)
         verified = audit_store.verify(connection) if "verify" in request.args else "not asked"
         keys = closes.keys(connection)
