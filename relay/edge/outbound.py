@@ -169,8 +169,9 @@ class AiohttpOutbound:
         try:
             kept = await self._read(response)
         finally:
-            # Closing is nothing after a whole answer: its connection went back to the pool with the last byte.
-            response.close()
+            # After a whole answer its connection is back in the pool already.
+            if not response.closed:
+                response.close()
         return response.status, response.headers.get("Retry-After"), kept
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
