@@ -14,7 +14,7 @@ from relay.core.facts import TransferKey
 from relay.core.orders import FLAGS, Finding, Order
 from relay.core.unordered import NEAR, Unordered
 from relay.store import matching, unordered
-from relay.store.bulk import Statement, given, insert_rows, types_of, with_rows
+from relay.store.bulk import Insertion, Statement, given, insert_rows, types_of, with_rows
 from relay.store.engine import FEED_LOCK, Asked, lock_for, together, with_commit
 from relay.store.rows import (
     break_values,
@@ -145,20 +145,20 @@ def write(connection: Connection, batch: Batch, *, now: datetime) -> None:
     stopped = [{"namespace": namespace, "orderid": orderid} for namespace, orderid in batch.stopped]
     with_commit(
         connection,
-        *_inserting(connection, _INSERT_CALLBACKS, batch.callbacks),
-        *_inserting(connection, _INSERT_ORDERS, _stamped(batch.born, now)),
-        *_inserting(connection, _UPDATE_ORDERS, _stamped(batch.changed, now)),
+        *_over(connection, _INSERT_CALLBACKS, batch.callbacks),
+        *_over(connection, _INSERT_ORDERS, _stamped(batch.born, now)),
+        *_over(connection, _UPDATE_ORDERS, _stamped(batch.changed, now)),
         *_announcing(connection, batch.events, now),
         *matching.taking(connection, batch.taken, now=now),
         *unordered.claiming(connection, batch.claimed),
         # Last, for the credit that a conflict stops may have come in this very batch.
-        *_inserting(connection, STOP, stopped),
+        *_over(connection, STOP, stopped),
     )
 
 
 def keep_rejected(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Keep requests that were refused."""
-    with_commit(connection, *_inserting(connection, _INSERT_CALLBACKS, rows))
+    with_commit(connection, *_over(connection, _INSERT_CALLBACKS, rows))
 
 
 def announce(connection: Connection, rows: Sequence[dict[str, Any]], *, now: datetime) -> None:
@@ -169,15 +169,15 @@ def announce(connection: Connection, rows: Sequence[dict[str, Any]], *, now: dat
     together(connection, *_announcing(connection, rows, now))
 
 
-def _inserting(connection: Connection, statement: Statement, rows: Sequence[dict[str, Any]]) -> list[Asked]:
-    return [(statement.on(connection), given(rows))] if rows else []
+def _over(connection: Connection, statement: Statement | Insertion, rows: Sequence[dict[str, Any]]) -> list[Asked]:
+    return [statement.asked(connection, rows)] if rows else []
 
 
 def _announcing(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> list[Asked]:
     if not rows:
         return []
     bounds = {"first": rows[0]["sequence"], "last": rows[-1]["sequence"], "now": now}
-    return [*_inserting(connection, _INSERT_EVENTS, rows), (_FAN_OUT, bounds)]
+    return [*_over(connection, _INSERT_EVENTS, rows), (_FAN_OUT, bounds)]
 
 
 def _stamped(by_key: dict[Key, Order], now: datetime) -> list[dict[str, Any]]:

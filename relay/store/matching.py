@@ -92,7 +92,7 @@ def taking(connection: Connection, rows: Sequence[tuple[TransferKey, Key]], *, n
         for key, (_, order) in zip(keys, rows, strict=True)
     ]
     looked = [key | {"look_at": None, "unmatched": None} for key in keys]
-    return [(_TAKE.on(connection), given(taken)), (_LOOKED.on(connection), given(looked))]
+    return [_TAKE.asked(connection, taken), _LOOKED.asked(connection, looked)]
 
 
 def claim(connection: Connection, transfer: TransferKey, order: Key, *, now: datetime) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
@@ -13,7 +12,7 @@ from relay.core.address_book import Entry, entered
 from relay.core.orders import Order
 from relay.core.registrations import Registration, registered
 from relay.store import addresses
-from relay.store.bulk import given, insert_rows, types_of, with_rows
+from relay.store.bulk import Insertion, Statement, insert_rows, types_of, with_rows
 from relay.store.engine import together
 from relay.store.paging import Cursor, Page, read_page
 from relay.store.rows import breaks, order_columns, order_from, order_values, orders
@@ -71,8 +70,8 @@ def register(connection: Connection, wanted: Sequence[Registration], *, now: dat
     view = _View(connection, wanted)
     outcomes = [view.take(one) for one in wanted]
     addresses.enter(connection, view.new_entries, now=now)
-    _write(connection, view.born, _INSERT.on(connection), now)
-    _write(connection, view.changed, _UPDATE.on(connection), now)
+    _write(connection, view.born, _INSERT, now)
+    _write(connection, view.changed, _UPDATE, now)
     return outcomes
 
 
@@ -115,16 +114,16 @@ class _View:
 
 def _known(connection: Connection, keys: Iterable[Key]) -> dict[Key, Order]:
     asked = [{"namespace": namespace, "orderid": orderid} for namespace, orderid in sorted(keys)]
-    (rows,) = together(connection, (_KNOWN.on(connection), given(asked)))
+    (rows,) = together(connection, _KNOWN.asked(connection, asked))
     found = (order_from(row) for row in rows)
     return {order.key: order for order in found}
 
 
-def _write(connection: Connection, by_key: dict[Key, Order], statement: Any, now: datetime) -> None:
+def _write(connection: Connection, by_key: dict[Key, Order], statement: Statement | Insertion, now: datetime) -> None:
     """Rows in one order in every process, as whoever judges callbacks writes them."""
     rows = [order_values(by_key[key]) | {"created_at": now, "updated_at": now} for key in sorted(by_key)]
     if rows:
-        together(connection, (statement, given(rows)))
+        together(connection, statement.asked(connection, rows))
 
 
 _KEY = ("namespace", "orderid")

@@ -31,7 +31,7 @@ def stored(engine: Engine, **values: Any) -> Any:
     """Insert one callback and read the named column back."""
     statement = insert_rows(callbacks)
     with writing(engine) as connection:
-        together(connection, (statement.on(connection), given([ROW | values])))
+        together(connection, statement.asked(connection, [ROW | values]))
     with reading(engine) as connection:
         return connection.scalar(select(callbacks.c[next(iter(values))]))
 
@@ -81,9 +81,9 @@ def test_an_error_in_the_middle_takes_all_back_and_has_its_usual_name(engine: En
     with pytest.raises(DBAPIError), writing(engine) as connection:
         together(
             connection,
-            (statement.on(connection), given([ROW])),
-            (statement.on(connection), given([ROW | {"verdict": "unheard of"}])),
-            (statement.on(connection), given([ROW])),
+            statement.asked(connection, [ROW]),
+            statement.asked(connection, [ROW | {"verdict": "unheard of"}]),
+            statement.asked(connection, [ROW]),
         )
     with reading(engine) as connection:
         assert connection.execute(select(callbacks.c.id)).all() == []
