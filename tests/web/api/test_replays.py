@@ -138,8 +138,8 @@ def test_a_replay_that_few_events_fit_looks_for_them_piece_by_piece(
     wishes = {"only": "missing", "endpoint": "ep_new", "orderid": "sh-4"}
     begun = admin.post("/v1/replays", wishes, status=201)
     assert (begun["state"], begun["cursor"], begun["sent"]) == ("running", 1, 0)
-    for seen in (("running", 3, 0), ("done", 4, 1)):
-        proceed(history.engine, history.memory, now=now() + timedelta(seconds=5))
+    for later_s, seen in ((5, ("running", 3, 0)), (10, ("done", 4, 1))):
+        proceed(history.engine, history.memory, now=now() + timedelta(seconds=later_s))
         told = admin.get(f"/v1/replays/{begun['id']}")
         assert (told["state"], told["cursor"], told["sent"]) == seen
 
