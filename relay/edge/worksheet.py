@@ -1,7 +1,7 @@
 """Own how many rows get into a worksheet: spelled column by column, into the file where XlsxWriter keeps the rows that it has written.
 
 A cell at a time, XlsxWriter needs eight calls and six searches for it, nine tenths of the time of a workbook. What is
-written here is what it would write itself, to the byte (tests/edge/test_workbook.py), except that it takes a text
+written here is what it would write itself, to the byte (tests/edge/test_worksheet.py), except that it takes a text
 between <r> and </r> for markup.
 """
 
