@@ -25,8 +25,7 @@ class BreakClass:
     `chain` the reconciler where it judges money that is no order's, `intake`
     the judgement of callbacks, `court` who judges reorgs, `close` who looks
     after sealed days, `needs` nobody yet, for the input that `needs` names is
-    not there. One that `holds` stops what no subscriber was sent yet, until
-    it clears or a person closes it.
+    not there.
     """
 
     name: str
@@ -39,7 +38,11 @@ class BreakClass:
     step: str
     by: str = "run"
     needs: str = ""
-    holds: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it stops what no subscriber was sent yet, until it clears or a person closes it."""
+        return self.action == HOLD
 
 
 ONE, TWO, THREE, FOUR = 1, 2, 3, 4
@@ -54,18 +57,7 @@ A_PERSON = "a named person decides"
 def run_class(name: str, heading: Heading, severity: int, *words: str, by: str = "run") -> BreakClass:
     """Return a class that the reconciler finds; `words` are rule, action, evidence, what clears it, and the next step."""
     rule, action, evidence, clears, step = words
-    return BreakClass(
-        name=name,
-        heading=heading,
-        severity=severity,
-        rule=rule,
-        action=action,
-        evidence=evidence,
-        clears=clears,
-        step=step,
-        by=by,
-        holds=action == HOLD,
-    )
+    return other_class(name, heading, severity, rule, by=by, action=action, evidence=evidence, clears=clears, step=step)
 
 
 def other_class(
