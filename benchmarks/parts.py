@@ -112,17 +112,17 @@ def running(*processes: Process) -> Iterator[None]:
 
 def ingest(bench: Bench, system: System) -> Sample:
     """Callbacks as fast as 32 connections allow; no worker runs."""
-    return _ingest(bench, system, bench.databases.empty(system), processes=2)
+    return _ingest(bench, system, bench.databases.empty(system))
 
 
 def sqlite(bench: Bench, system: System) -> Sample:
-    """The same on SQLite with synchronous=FULL: one process of ours, two of the naive build as ever."""
-    return _ingest(bench, system, bench.databases.sqlite(system), processes=1 if system is bench.ours else 2)
+    """The same on SQLite with synchronous=FULL."""
+    return _ingest(bench, system, bench.databases.sqlite(system))
 
 
-def _ingest(bench: Bench, system: System, database: str, *, processes: int) -> Sample:
+def _ingest(bench: Bench, system: System, database: str) -> Sample:
     bench.fresh()
-    web, port = system.web(database, processes=processes)
+    web, port = system.web(database, processes=2)
     with running(web):
         bench.warm_up(port, count=200)
         before = system.stored(database).callbacks

@@ -47,6 +47,7 @@ class Settings:
     public_url: str
     port: int
     web_concurrency: int
+    deliverers: int
     trusted_proxy_hops: int
     endpoint_allow_cidrs: tuple[str, ...]
     provider_proxy_url: str = field(repr=False)
@@ -82,7 +83,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         admin_key=_admin_key(read),
         public_url=read.url("PUBLIC_URL", ("http", "https"), f"http://127.0.0.1:{port}").rstrip("/"),
         port=port,
-        web_concurrency=read.whole("WEB_CONCURRENCY", 1 if database_url.startswith("sqlite") else 2, least=1, most=64),
+        web_concurrency=read.whole("WEB_CONCURRENCY", 2, least=1, most=64),
+        deliverers=read.whole("RELAY_DELIVERERS", 2, least=1, most=16),
         trusted_proxy_hops=read.whole("TRUSTED_PROXY_HOPS", 0, least=0, most=10),
         endpoint_allow_cidrs=_cidrs(read),
         provider_proxy_url=read.url("PROVIDER_PROXY_URL", ("http",)),

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 JOB = "jobs.drain.run"
 # What ends sooner was not the resident job: it failed, or somebody else wrote it.
 SHORTEST_RESIDENCE_S = 1.0
+# A neighbour may take the job that we put: so often another is put for us.
+_TRIES = 3
 
 
 def main() -> None:
@@ -27,7 +29,7 @@ def main() -> None:
     stop_with_parent()
     settings = load(os.environ)
     logs.configure(settings)
-    client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=2.0)
+    client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=2.0, max_connections=2)
     queue = job_queue(settings.secret_keys, "deliver", client, job_timeout_s=2 * drain.RESIDENCE_S)
     while not STOP.asked:
         if not _has_resided(queue) and not STOP.asked:
@@ -40,10 +42,13 @@ def _has_resided(queue: RQQueue) -> bool:
     """Run the resident job by RQ; False when Redis is away, or when what was run cannot have been it."""
     started = time.monotonic()
     try:
-        queue.ensure(JOB)
-        return queue.work_one() and time.monotonic() - started > SHORTEST_RESIDENCE_S
+        for _ in range(_TRIES):
+            queue.ensure(JOB)
+            if queue.work_one():
+                return time.monotonic() - started > SHORTEST_RESIDENCE_S
     except Unavailable:
         return False
+    return False
 
 
 def _is_rung(queue: RQQueue) -> bool:

@@ -49,6 +49,7 @@ async def _reside(parts: Runtime, end: Callable[[], Awaitable[None]]) -> int:
             new_id=new_event_id,
             sources=parts.sources,
             public_url=settings.public_url,
+            among=settings.deliverers,
             owner=f"{socket.gethostname()}:{os.getpid()}",
         )
         ending = asyncio.create_task(_set_after(end, stopping))

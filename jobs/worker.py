@@ -1,4 +1,4 @@
-"""Own the worker (`python -m jobs.worker`): two processes that are kept alive, one that delivers and one that works."""
+"""Own the worker (`python -m jobs.worker`): processes that are kept alive, some that deliver and one that works."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Child:
 
 
 def main() -> int:
-    """Keep both alive until asked to stop; return the exit status, 0 when both ended by themselves."""
+    """Keep all alive until asked to stop; return the exit status, 0 when all ended by themselves."""
     STOP.install()
     try:
         settings = load(os.environ)
@@ -80,7 +80,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     logs.configure(settings)
-    children = [Child("jobs.deliver"), Child("jobs.work")]
+    children = [*(Child("jobs.deliver") for _ in range(settings.deliverers)), Child("jobs.work")]
     pulse = Pulse(
         make_engine(settings.database_url), "worker", is_well=lambda: all(child.is_alive for child in children)
     )

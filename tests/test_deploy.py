@@ -121,7 +121,7 @@ def test_the_docs_count_connections_as_pools_do() -> None:
         signature(connect).parameters["max_connections"].default,
     )
     assert counted["a web process"] == counted["a clock"] == [in_sql, in_redis]
-    worker = counted["a worker: its heartbeat, the deliverer, one job at a time"]
+    worker = counted["a worker: its heartbeat, two deliverers, one job at a time"]
     for webs, row in (
         (2, "two web processes, a worker, a clock"),
         (1, "one web process (`WEB_CONCURRENCY=1`), a worker, a clock"),

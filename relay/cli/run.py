@@ -94,9 +94,10 @@ class _Plan:
     def of(cls, var: Path, *, sandbox: bool) -> _Plan:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         _default(environment, "DATABASE_URL", f"sqlite:///{var.resolve() / 'relay.db'}")
-        if environment.get("DATABASE_URL", "").startswith("sqlite"):
-            # SQLite has one writer; a second web process would only wait for it.
-            environment["WEB_CONCURRENCY"] = "1"
+        if sandbox:
+            # One person looks: more of each would only start later.
+            for name in ("WEB_CONCURRENCY", "RELAY_DELIVERERS"):
+                _default(environment, name, "1")
         given = environment.get("PORT") or str(FIRST_PORT)
         # One that is no port is a fault which the settings will name, together with all others.
         port = int(given) if given.isascii() and given.isdigit() and len(given) <= 5 and int(given) < 65_536 else 0

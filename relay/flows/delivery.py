@@ -59,6 +59,7 @@ class Bell(Protocol):
 class Drain:
     """What a drainer works with. `window` bounds its open exchanges, `owner` names it in leases.
 
+    It is one of `among` that share the slots of each endpoint alike.
     `sources` are those in whose words endpoints of format provider are told,
     `public_url` is where the links of format text lead.
     """
@@ -70,6 +71,7 @@ class Drain:
     clock: Callable[[], datetime]
     new_id: Callable[[datetime], str]
     owner: str
+    among: int = 1
     sources: Mapping[str, Source] = field(default_factory=dict)
     public_url: str = ""
     window: int = 1_000
@@ -151,7 +153,7 @@ class _Drainer:
             settle_quietly(connection, [one for one in ended if not is_loud(one)])
             if room <= 0:
                 return [], {}
-            claims = outbox.claim(connection, owner=work.owner, room=room, now=now, lease_s=LEASE_S)
+            claims = outbox.claim(connection, owner=work.owner, room=room, now=now, lease_s=LEASE_S, among=work.among)
             as_provider = [claim.event_sequence for claim in claims if claim.format == "provider"]
             return claims, originals.of_credits(connection, as_provider)
 

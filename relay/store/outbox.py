@@ -62,13 +62,17 @@ class Settlement:
     answer: str = ""
 
 
-def claim(connection: Connection, *, owner: str, room: int, now: datetime, lease_s: float) -> list[Claim]:
+def claim(
+    connection: Connection, *, owner: str, room: int, now: datetime, lease_s: float, among: int = 1
+) -> list[Claim]:
     """Take up to `room` due deliveries, no more for each endpoint than its free slots, and its rate, over all processes.
 
     The caller holds the claim lock, so that the count of an endpoint's open
     exchanges is true. One endpoint's backlog cannot crowd out another's.
+    `among` processes share its slots alike: whoever settles and claims in one
+    transaction would take its own again, and leave none to its neighbours.
     """
-    ids = _due(connection, room, now)
+    ids = _due(connection, owner=owner, room=room, now=now, among=among)
     if not ids:
         return []
     leased = given(ids, now=now, until=now + timedelta(seconds=lease_s), owner=owner)
@@ -125,12 +129,12 @@ def _outcome(one: Settlement) -> dict[str, Any]:
     }
 
 
-def _due(connection: Connection, room: int, now: datetime) -> list[int]:
+def _due(connection: Connection, *, now: datetime, **asked: Any) -> list[int]:
     """Return what is due and need not wait; what has to makes room for what is behind it."""
     look = _sqlite_look if is_sqlite(connection) else _postgres_look
     ids: list[int] = []
     for _ in range(_LOOKS):
-        found = look(connection, {"room": room, "now": now, "now_us": micros_of(now)})
+        found = look(connection, {"now": now, "now_us": micros_of(now)} | asked)
         ids, waiting = ([id_ for id_, waits in found if bool(waits) is kind] for kind in (False, True))
         if not waiting:
             break
@@ -153,13 +157,15 @@ def _sqlite_look(connection: Connection, asked: dict[str, Any]) -> list[tuple[in
 
 _OPEN_ENDPOINTS = f"""
     SELECT p.id, p.ordered, {ALLOWED} AS allowed,
-        CASE WHEN p.failures_in_row < {PROBED_AT} THEN p.concurrency ELSE 1 END
-            - (SELECT count(*) FROM deliveries s WHERE s.endpoint_id = p.id AND s.state = 'sending') AS free
+        (SELECT {{least}}(
+                CASE WHEN p.failures_in_row < {PROBED_AT} THEN p.concurrency ELSE 1 END - count(*),
+                (p.concurrency + :among - 1) / :among - count(*) FILTER (WHERE s.lease_owner = :owner))
+            FROM deliveries s WHERE s.endpoint_id = p.id AND s.state = 'sending') AS free
     FROM endpoints p
     WHERE p.state = 'enabled' AND p.deleted_at IS NULL AND (p.not_before IS NULL OR p.not_before <= :now)
 """
 _SQLITE_FREE = text(
-    f"SELECT id, ordered, min(free, allowed) FROM ({_OPEN_ENDPOINTS}) WHERE min(free, allowed) > 0"
+    f"SELECT id, ordered, min(free, allowed) FROM ({_OPEN_ENDPOINTS.format(least='min')}) WHERE min(free, allowed) > 0"
 ).bindparams(bindparam("now", type_=_TIME))
 _SQLITE_DUE = text(
     f"""
@@ -170,7 +176,7 @@ _SQLITE_DUE = text(
 ).bindparams(bindparam("now", type_=_TIME))
 _POSTGRES_DUE = text(
     f"""
-    SELECT due.id, due.waits FROM ({_OPEN_ENDPOINTS}) AS open
+    SELECT due.id, due.waits FROM ({_OPEN_ENDPOINTS.format(least="least")}) AS open
     CROSS JOIN LATERAL (
         SELECT id, waits, row_number() OVER (ORDER BY due_at, id) AS place FROM (
             SELECT d.id, d.due_at, CASE WHEN open.ordered THEN {WAITS} ELSE false END AS waits FROM deliveries d

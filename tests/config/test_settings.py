@@ -24,14 +24,14 @@ def faults(environ: dict[str, str]) -> tuple[str, ...]:
 def test_three_variables_are_enough():
     """The shipped sources need an account; all else has a default."""
     settings = load(GOOD)
-    assert settings.database_url == "sqlite:///var/relay.db"
+    assert (settings.database_url, settings.deliverers) == ("sqlite:///var/relay.db", 2)
     assert (settings.redis_url, settings.embedded_redis, settings.redis_tls_verify) == (
         "redis://127.0.0.1:6379/0",
         True,
         True,
     )
     assert (settings.secret_keys, settings.admin_key) == ((KEY,), None)
-    assert (settings.public_url, settings.port, settings.web_concurrency) == ("http://127.0.0.1:8000", 8000, 1)
+    assert (settings.public_url, settings.port, settings.web_concurrency) == ("http://127.0.0.1:8000", 8000, 2)
     assert (settings.trusted_proxy_hops, settings.endpoint_allow_cidrs, settings.sandbox) == (0, (), False)
     assert (settings.log_level, settings.log_format) == ("INFO", "auto")
     assert list(settings.sources) == ["crossing"]
@@ -52,6 +52,7 @@ def test_every_variable_is_read():
             "PUBLIC_URL": "https://pay.example/relay/",
             "PORT": "5000",
             "WEB_CONCURRENCY": "4",
+            "RELAY_DELIVERERS": "3",
             "TRUSTED_PROXY_HOPS": "1",
             "RELAY_ENDPOINT_ALLOW_CIDRS": "10.0.0.0/8, 192.168.1.7",
             "LOG_LEVEL": "debug",
@@ -71,13 +72,9 @@ def test_every_variable_is_read():
     assert settings.secret_keys == (KEY, "o" * 32)
     assert settings.admin_key == "rly_" + KEY
     assert (settings.public_url, settings.port, settings.web_concurrency) == ("https://pay.example/relay", 5000, 4)
+    assert settings.deliverers == 3
     assert (settings.trusted_proxy_hops, settings.endpoint_allow_cidrs) == (1, ("10.0.0.0/8", "192.168.1.7"))
     assert (settings.log_level, settings.log_format, settings.sandbox) == ("DEBUG", "json", True)
-
-
-def test_two_web_processes_unless_sqlite():
-    """SQLite has one writer; a second process would only wait for it."""
-    assert load({**GOOD, "DATABASE_URL": "postgresql://db/relay"}).web_concurrency == 2
 
 
 def test_any_variable_may_come_from_a_file(tmp_path: Path):
@@ -119,6 +116,7 @@ CASES = {
     "PUBLIC_URL": ("pay.example", "must be a URL that begins with http:// or https://"),
     "PORT": ("65536", "must be a whole number from 1 to 65535"),
     "WEB_CONCURRENCY": ("\uff12", "must be a whole number from 1 to 64"),
+    "RELAY_DELIVERERS": ("0", "must be a whole number from 1 to 16"),
     "TRUSTED_PROXY_HOPS": ("1_0", "must be a whole number from 0 to 10"),
     "RELAY_ENDPOINT_ALLOW_CIDRS": ("10.0.0.1/8", "10.0.0.1/8 has host bits set"),
     "LOG_LEVEL": ("loud", "must be one of DEBUG, INFO, WARNING, ERROR"),

@@ -311,10 +311,28 @@ def test_stopping_finishes_open_exchanges_and_claims_no_more(engine: Engine) -> 
     assert [one.attempts for one in rows(engine, deliveries)] == [1, 1, 0, 0, 0, 0]
 
 
-def claim(engine: Engine, *, room: int = 100, lease_s: float = 45.0) -> list[outbox.Claim]:
+def claim(
+    engine: Engine, owner: str = "me", *, room: int = 100, lease_s: float = 45.0, among: int = 1
+) -> list[outbox.Claim]:
     """Claim as a drainer does."""
     with writing(engine, lock=CLAIM_LOCK) as connection:
-        return outbox.claim(connection, owner="me", room=room, now=now(), lease_s=lease_s)
+        return outbox.claim(connection, owner=owner, room=room, now=now(), lease_s=lease_s, among=among)
+
+
+def test_neighbours_share_the_slots_of_an_endpoint(engine: Engine) -> None:
+    """Each takes its part, rounded up, as often as it asks; all of them never more than there are."""
+    subscribe(engine, "wallet", concurrency=5)
+    announce(engine, 10)
+    taken = [len(claim(engine, owner, among=2)) for owner in ("one", "one", "other", "other")]
+    assert taken == [3, 0, 2, 0]
+
+
+def test_a_deliverer_without_neighbours_has_every_slot(engine: Engine) -> None:
+    """What somebody else holds is still counted."""
+    subscribe(engine, "wallet", concurrency=5)
+    announce(engine, 10)
+    assert len(claim(engine, "who was here before", room=2)) == 2
+    assert len(claim(engine, "me")) == 3
 
 
 def test_an_abandoned_claim_is_taken_back_as_unknown(engine: Engine) -> None:

@@ -30,6 +30,9 @@ def run(seconds):
         trace.write("ended\\n")
 """
 
+# The worker's processes, as its settings have them by default.
+THREE = ["jobs.deliver", "jobs.deliver", "jobs.work"]
+
 
 def end(house: House, name: str, *, times: int = 3) -> tuple[int, float]:
     """Signal the whole group of a process several times, as platforms do; return its exit status and the seconds it took."""
@@ -42,13 +45,13 @@ def end(house: House, name: str, *, times: int = 3) -> tuple[int, float]:
     return process.wait(timeout=40), time.monotonic() - began
 
 
-def children(house: House) -> dict[str, int]:
-    """The worker's processes by module."""
+def children(house: House) -> dict[int, str]:
+    """The worker's processes and the module of each."""
     parent = house.system.processes["worker"].pid
     listed = subprocess.run(
         ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=False
     )
-    return {line.split()[-1]: int(line.split()[0]) for line in listed.stdout.splitlines()}
+    return {int(line.split()[0]): line.split()[-1] for line in listed.stdout.splitlines()}
 
 
 def jobs_of(house: House) -> RQQueue:
@@ -137,33 +140,43 @@ def test_whatever_lies_on_the_queue_delays_no_delivery(house: House) -> None:
     eventually(lambda: house.states() == ["delivered"], within_s=20, what="delivered all the same")
     house.redis.flushall()
     house.redis.set("rq:queue:deliver", "not a list")
-    os.kill(children(house)["jobs.deliver"], signal.SIGKILL)
+    for pid, module in children(house).items():
+        if module == "jobs.deliver":
+            os.kill(pid, signal.SIGKILL)
     house.announce()
     eventually(lambda: house.states() == ["delivered"] * 2, within_s=20, what="delivered without a queue")
     assert not Path(trace).exists()
 
 
 def test_a_child_that_dies_is_started_again(house: House) -> None:
-    """Each of the two, and the worker itself goes on."""
+    """Each of the three, and the worker itself goes on."""
     house.system.start("redis", "worker")
-    eventually(lambda: len(children(house)) == 2, within_s=20, what="both run")
+    eventually(lambda: sorted(children(house).values()) == THREE, within_s=20, what="all run")
     before = children(house)
-    for pid in before.values():
+    for pid in before:
         os.kill(pid, signal.SIGKILL)
     eventually(
-        lambda: len(children(house)) == 2 and not set(children(house).values()) & set(before.values()),
+        lambda: sorted(children(house).values()) == THREE and not set(children(house)) & set(before),
         within_s=20,
-        what="both run again",
+        what="all run again",
     )
     house.announce()
     eventually(lambda: house.states() == ["delivered"], within_s=20, what="delivered by the new one")
 
 
+def test_every_deliverer_has_a_job_of_its_own(house: House) -> None:
+    """Whoever finds that a neighbour took the job puts another; nobody delivers past RQ."""
+    house.system.start("redis", "worker")
+    eventually(house.has_redis, within_s=30, what="Redis answers")
+    eventually(lambda: house.redis.zcard("rq:wip:deliver") == 2, within_s=20, what="two resident jobs run")
+    assert "delivering_without_queue" not in house.system.log("worker")
+
+
 def test_no_child_outlives_the_worker(house: House) -> None:
     """Even when it is killed without a chance to say so."""
     house.system.start("redis", "worker")
-    eventually(lambda: len(children(house)) == 2, within_s=20, what="both run")
-    left = children(house).values()
+    eventually(lambda: len(children(house)) == 3, within_s=20, what="all run")
+    left = list(children(house))
     os.kill(house.system.processes["worker"].pid, signal.SIGKILL)
     house.system.processes["worker"].wait(timeout=5)
     eventually(lambda: not any(is_alive(pid) for pid in left), within_s=20, what="nobody is left")
