@@ -60,6 +60,24 @@ _HOLDS: Mapping[str, str] = {
     "too_old": "the callback is older than its source allows",
     "unknown_order": "nobody registered it",
 }
+# What a person did, by the act of the audit that says it; a hold ends in one of four ways.
+_DECIDED: Mapping[str, str] = {
+    "order.release": "ended a hold",
+    "order.take": "took an order in hand",
+    "recovery.release": "credited what the brake stopped",
+    "recovery.refuse": "refused what the brake stopped",
+    "transfer.credit": "credited money without an order",
+    "break.resolve": "resolved a break",
+    "break.accept": "accepted a break",
+    "break.note": "noted at a break",
+    "break.assign": "gave a break to somebody",
+}
+_ENDED: Mapping[str, str] = {
+    "credit": "credited a held order",
+    "adjust": "adjusted a held order",
+    "reverse": "took a held order's credit back",
+    "discard": "threw a held order away",
+}
 # Names of fields that do not speak for themselves.
 _LABELS: Mapping[str, str] = {"amount_raw": "Amount, as it was sent", "user_ref": "User", "tx_hash": "Transaction"}
 
@@ -100,6 +118,12 @@ def rule(kind: str | None) -> str:
 def why_held(reason: str | None) -> str:
     """Return why an order is held, as the end of a sentence."""
     return _HOLDS.get(reason or "", (reason or "a person has to look at it").replace("_", " "))
+
+
+def decided(act: str, detail: Mapping[str, object]) -> str:
+    """Return what a person did, in plain words."""
+    ended = _ENDED.get(str(detail.get("act"))) if act == "order.release" else None
+    return ended or _DECIDED.get(act, act)
 
 
 def _names(sentence: str) -> set[str]:

@@ -22,8 +22,9 @@ from relay.store import audit, closes, day_facts, day_proofs, holds, orders
 
 # Entries of a zip bear a time; ours is none, so that the same evidence is the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
-_MONEY = ("order.release", "recovery.release", "recovery.refuse", "transfer.credit")
-_DECISIONS = ("order.release", "order.take", "break.resolve", "break.accept", "break.note", "break.assign")
+# What an approver is shown of the audit: acts that moved money, and those on the day's breaks and holds.
+MONEY = ("order.release", "recovery.release", "recovery.refuse", "transfer.credit")
+DECISIONS = ("order.release", "order.take", "break.resolve", "break.accept", "break.note", "break.assign")
 
 Files = dict[str, tuple[str, Path]]
 
@@ -81,10 +82,10 @@ def cash_rows(connection: Connection, day: Day) -> list[dict[str, Any]]:
 
 def decisions(connection: Connection, day: Day, found: Sequence[RowMapping]) -> list[dict[str, Any]]:
     """Return what people decided: what moved money on the day, and everything about its breaks, in the order of the audit."""
-    acts = [row for row in closes.acts_between(connection, day.start, day.end) if row["act"] in _MONEY]
+    acts = [row for row in closes.acts_between(connection, day.start, day.end) if row["act"] in MONEY]
     about: dict[str, Mapping[Any, Any]] = {one["id"]: one for one in found}
     about |= {f"{row['namespace']}/{row['orderid']}": row for row in holds.without_break(connection, day)}
-    acts += audit.of_subjects(connection, list(about), acts=_DECISIONS)
+    acts += audit.of_subjects(connection, list(about), acts=DECISIONS)
     by_sequence = {row["sequence"]: row for row in acts}
     return [_decision(connection, by_sequence[number], about) for number in sorted(by_sequence)]
 

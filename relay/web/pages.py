@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Response, render_template
 
-from relay.core.advice import SEVERITIES, heading, next_step, rule, why_held
+from relay.core.advice import SEVERITIES, decided, heading, next_step, rule, why_held
 from relay.core.amounts import grouped
 from relay.core.balances import spell_usdt
 from relay.core.chain_addresses import family_of, show_address
@@ -166,7 +166,7 @@ _SPELLINGS = (
     address_url,
     changed,
 )
-_ADVICE = (heading, next_step, rule, why_held)
+_ADVICE = (decided, heading, next_step, rule, why_held)
 FILTERS: dict[str, Callable[..., Any]] = {
     **{one.__name__: one for one in (*_SPELLINGS, *_ADVICE)},
     "badness": SEVERITIES.__getitem__,

@@ -9,6 +9,8 @@ import pytest
 
 from relay.core import advice, rules
 from relay.core.breaks import CLASSES, DERIVED
+from relay.core.releases import Act
+from relay.flows import day_files
 
 SIDES = {
     "callback": "no callback",
@@ -70,3 +72,18 @@ def test_every_reason_of_a_hold_is_a_sentence() -> None:
     assert all(advice.why_held(reason) != reason.replace("_", " ") for reason in written)
     assert advice.why_held("scale_error_x10") == "scale error x10"
     assert advice.why_held(None) == "a person has to look at it"
+
+
+def test_each_act_of_a_person_has_plain_words() -> None:
+    """The four ends of a hold have words of their own; an act that nobody knows is named as it is."""
+    ends = {advice.decided("order.release", {"act": one.value}) for one in Act}
+    assert len(ends) == len(Act)
+    assert ends.isdisjoint({advice.decided("order.release", {})})
+    assert advice.decided("break.assign", {"act": "credit"}) == "gave a break to somebody"
+    assert advice.decided("of.tomorrow", {}) == "of.tomorrow"
+
+
+@pytest.mark.parametrize("act", [*day_files.MONEY, *day_files.DECISIONS])
+def test_whatever_an_approver_is_shown_has_words(act: str) -> None:
+    """A new act needs them too."""
+    assert advice.decided(act, {}) != act

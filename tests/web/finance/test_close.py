@@ -90,11 +90,11 @@ def test_an_approver_is_shown_each_decision_with_its_amount(runtime: Runtime, pa
     decided = text.split("What people decided")[1].split("</table>")[0]
     for words in (
         "user:pat",
-        "break.note",
+        "noted at a break",
         "amount mismatch",
         "20.000001",
         "they look into it",
-        "order.take",
+        "took an order in hand",
         "7.500000",
     ):
         assert words in decided, words
