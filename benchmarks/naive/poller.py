@@ -17,11 +17,12 @@ from relay.store.tables.orders import Order, ProviderFact
 from relay.store.tables.reconciliation import MatchState
 
 
-def reconcile(engine: Engine, orderids: Iterable[str]) -> None:
+def reconcile(engine: Engine, keys: Iterable[tuple[str, str]]) -> None:
     """Compare what callback, provider and chain say of each order, and write how it stands."""
-    for orderid in orderids:
+    for namespace, orderid in keys:
         with Session(engine) as session:
-            order = session.exec(select(Order).where(Order.orderid == orderid)).one()
+            named = select(Order).where(Order.namespace == namespace, Order.orderid == orderid)
+            order = session.exec(named).one()
             session.merge(_judged(session, order))
             session.commit()
 
