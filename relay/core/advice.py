@@ -75,8 +75,8 @@ _DECIDED: Mapping[str, str] = {
 _ENDED: Mapping[str, str] = {
     "credit": "credited a held order",
     "adjust": "adjusted a held order",
-    "reverse": "took a held order's credit back",
-    "discard": "threw a held order away",
+    "reverse": "reversed a held order's credit",
+    "discard": "discarded a held order",
 }
 # Names of fields that do not speak for themselves.
 _LABELS: Mapping[str, str] = {"amount_raw": "Amount, as it was sent", "user_ref": "User", "tx_hash": "Transaction"}
