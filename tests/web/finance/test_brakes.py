@@ -64,7 +64,7 @@ def test_two_persons_release_some_and_refuse_the_rest(runtime: Runtime, pat: Vis
     assert "Another person has to do it." in text
     assert pat.post(f"/finance/asked/{act_id(text)}/agree").status_code == 403
     text = al.read("/finance/brakes")
-    assert "release 3.000000 USDT of crossing" in text
+    assert "release 3.000000 USDT, 1 order that the brake of crossing has stopped" in text
     assert al.post(f"/finance/asked/{act_id(text)}/agree").status_code == 303
     assert "Brakes hold 2 payments, 3.000000 USDT" in al.read("/finance/brakes")
     pat.post("/finance/brakes/crossing/ask", which="all", act="refuse", reason="not ours")
