@@ -151,7 +151,7 @@ def test_a_deaf_child_is_ended_when_patience_or_the_second_interrupt_says_so(
     pid = pid_of(listing, "deaf")
     began = time.monotonic()
     supervisor.stop(patience_s=patience_s, hurried=hurried)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert pid is not None
     assert not is_alive(pid)
 
