@@ -63,6 +63,7 @@ _HOLDS: Mapping[str, str] = {
 # What a person did, by the act of the audit that says it; a hold ends in one of four ways.
 _DECIDED: Mapping[str, str] = {
     "order.release": "ended a hold",
+    "order.correct": "corrected a credit",
     "order.take": "took an order in hand",
     "recovery.release": "credited what the brake stopped",
     "recovery.refuse": "refused what the brake stopped",

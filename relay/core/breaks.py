@@ -48,7 +48,7 @@ _CLASSES = (
         HOLD,
         SIDES,
         "the provider says paid",
-        "Ask the provider. Where it was never paid, take the credit back in your service and press Accept with what was done.",
+        "Ask the provider. Where it was never paid, correct the credit on the order's page; a second person does it, and your services are told.",
     ),
     run_class(
         "status_conflict",
@@ -58,7 +58,7 @@ _CLASSES = (
         HOLD,
         SIDES,
         "both agree when the provider is asked again",
-        "Ask the provider which is true. Where it was not paid, take the credit back in your service and press Accept.",
+        "Ask the provider which is true. Where it was not paid, correct the credit on the order's page.",
     ),
     run_class(
         "phantom_credit",
@@ -69,7 +69,7 @@ _CLASSES = (
         HOLD,
         "address, credited amount, how many nodes confirm it in which blocks",
         "the transfer appears",
-        "Look at the address in an explorer. Where no money came, take the credit back in your service and press Accept.",
+        "Look at the address in an explorer. Where no money came, correct the credit on the order's page.",
     ),
     run_class(
         "amount_mismatch",
@@ -79,7 +79,7 @@ _CLASSES = (
         HOLD,
         SIDES,
         "the provider names the same amount",
-        "Ask the provider which amount is true. Where the credit is wrong, put it right in your service; press Accept with the reason.",
+        "Ask the provider which amount is true. Where the credit is wrong, correct it on the order's page; where it is right, press Accept.",
     ),
     run_class(
         "underpaid",
@@ -212,7 +212,7 @@ _CLASSES = (
         HOLD,
         "transaction, the orders that name it or were paid by it; or the credit before",
         "another transaction is named, or a final transfer of its own pays the order; one that named none is credited then",
-        "Ask the provider which of the orders was paid. Take the other's credit back in your service and press Accept.",
+        "Ask the provider which of the orders was paid, and correct the credit of the other on its page.",
     ),
     run_class(
         "asset_or_network_mismatch",
@@ -232,7 +232,7 @@ _CLASSES = (
         HOLD,
         "transaction, contract",
         "another transaction is named",
-        "Credit nothing, whatever the token is called. Where it was credited, take it back in your service and press Accept.",
+        "Credit nothing, whatever the token is called. Where it was credited, correct that on the order's page.",
     ),
     run_class(
         "reverted_tx",
@@ -242,7 +242,7 @@ _CLASSES = (
         HOLD,
         "transaction, receipt",
         "another transaction is named, or money comes",
-        "Ask the provider for the transaction that paid. Where there is none, take the credit back in your service and press Accept.",
+        "Ask the provider for the transaction that paid. Where there is none, correct the credit on the order's page.",
     ),
     run_class(
         "unfinal_credit",
@@ -346,5 +346,6 @@ _CLASSES = (
 CLASSES: dict[str, BreakClass] = {one.name: one for one in _CLASSES}
 # What the run itself opens and clears of orders, and of money that is no order's; the breaks of others it leaves alone.
 DERIVED = frozenset(one.name for one in _CLASSES if one.by == "run")
+OF_SERVICES = frozenset(one.name for one in _CLASSES if one.heading is Heading.BEHIND)
 OF_CHAINS = frozenset(one.name for one in _CLASSES if one.by == "chain")
 HOLDING = frozenset(one.name for one in _CLASSES if one.holds)

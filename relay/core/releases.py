@@ -1,4 +1,4 @@
-"""Own the four ends of a hold: an approver credits, adjusts, reverses or discards."""
+"""Own what a named person decides about an order's money: the four ends of a hold, and the correction of a credit that nobody holds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from relay.core.amounts import parse_usdt
 from relay.core.callbacks import Origin
 from relay.core.orders import DISCARDED, Change, Order, Ruling, State
 from relay.errors import Conflict, Unprocessable
+
+# A reversed order's transfer may come back, and with it its credit: nobody corrects that meanwhile.
+CORRECTABLE = frozenset({State.SUCCEEDED, State.REFUNDED})
 
 
 class Act(StrEnum):
@@ -39,14 +42,14 @@ class Announced:
     reinstatements: int = 0
 
 
-def release(order: Order, wish: Release, announced: Announced) -> Ruling:
-    """Return what a release writes.
+def release(order: Order, wish: Release, announced: Announced, *, by_two: bool = False) -> Ruling:
+    """Return what a release writes. Two persons (`by_two`) also adjust a credit that nobody holds.
 
     Raises Conflict when the order is not held, or the act does not fit what
     was credited; Unprocessable for an amount that cannot be.
     """
     if order.state != State.HELD:
-        raise Conflict("only a held order can be released")
+        _check_correction(order, wish, by_two=by_two)
     acts: dict[Act, Callable[[], Ruling]] = {
         Act.CREDIT: lambda: _credit(order, wish, announced),
         Act.ADJUST: lambda: _adjust(order, wish, announced),
@@ -64,6 +67,13 @@ def wish_of(act: str, reason: str, amount: str | None) -> Release:
     if not reason.strip():
         raise Unprocessable("say why: the audit and subscribers are told", pointer="/reason")
     return Release(act=Act(act), reason=reason, micros=None if amount is None else _signed_micros(amount))
+
+
+def _check_correction(order: Order, wish: Release, *, by_two: bool) -> None:
+    if wish.act is not Act.ADJUST or order.state not in CORRECTABLE:
+        raise Conflict("only a held order can be released")
+    if not by_two:
+        raise Conflict("nobody holds this order: its credit is corrected by two persons, on its page in /finance")
 
 
 def _credit(order: Order, wish: Release, announced: Announced) -> Ruling:

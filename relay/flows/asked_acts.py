@@ -48,14 +48,14 @@ def ask_release(
     now: datetime,
     act_id: str,
 ) -> None:
-    """Ask for the end of a hold. Refused at once when it could not be done now, or when somebody has asked already."""
+    """Ask for the end of a hold, or the correction of a credit. Refused at once when it could not be done now, or when somebody has asked already."""
     namespace = namespace_of(sources, source)
     with writing(engine, lock=FEED_LOCK) as connection:
         known, _ = intake.open_orders(connection, [(namespace, orderid)], now=now)
         order = known.orders.get((namespace, orderid))
         if order is None:
             raise NotFound("no such order")
-        judge(order, wish, statements.announced(connection, namespace, orderid))
+        judge(order, wish, statements.announced(connection, namespace, orderid), by_two=True)
         row = {"source": source, "orderid": orderid, "act": wish.act.value, "micros": wish.micros, "orders": "[]"}
         _ask(connection, f"{namespace}/{orderid}", row, wish.reason, actor=actor, now=now, act_id=act_id)
 

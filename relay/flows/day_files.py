@@ -23,8 +23,16 @@ from relay.store import audit, closes, day_facts, day_proofs, holds, orders
 # Entries of a zip bear a time; ours is none, so that the same evidence is the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 # What an approver is shown of the audit: acts that moved money, and those on the day's breaks and holds.
-MONEY = ("order.release", "recovery.release", "recovery.refuse", "transfer.credit")
-DECISIONS = ("order.release", "order.take", "break.resolve", "break.accept", "break.note", "break.assign")
+MONEY = ("order.release", "order.correct", "recovery.release", "recovery.refuse", "transfer.credit")
+DECISIONS = (
+    "order.release",
+    "order.correct",
+    "order.take",
+    "break.resolve",
+    "break.accept",
+    "break.note",
+    "break.assign",
+)
 
 Files = dict[str, tuple[str, Path]]
 
@@ -94,7 +102,7 @@ def _decision(connection: Connection, row: RowMapping, about: Mapping[str, Mappi
     """An act with what it was about, how much that is, and why."""
     act, thing = _act(row), about.get(row["subject"], {})
     detail, micros = act["detail"], thing.get("amount_micros")
-    if row["act"] == "order.release":
+    if row["act"] in ("order.release", "order.correct"):
         micros = detail.get("micros") if detail.get("micros") is not None else _paid(connection, row["subject"])
     amount = None if micros is None else format_micros(micros)
     reason = detail.get("reason") or detail.get("note") or ""

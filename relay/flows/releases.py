@@ -1,4 +1,4 @@
-"""Own how a named person ends a hold: one transaction for the order, its event, its stopped deliveries and the audit."""
+"""Own how a named person ends a hold, and two correct a credit: one transaction for the order, its event, its stopped deliveries and the audit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, RowMapping
 
 from relay.core.actors import Actor
+from relay.core.breaks import OF_SERVICES
 from relay.core.evidence import NOTHING
-from relay.core.orders import Order
+from relay.core.orders import Order, State
 from relay.core.releases import Act, Release
 from relay.core.releases import release as judge
 from relay.core.sources import Source
@@ -68,7 +69,7 @@ def within(
     now: datetime,
     new_id: Callable[[datetime], str],
 ) -> None:
-    """Release it in the caller's transaction, as `release` says."""
+    """Release it in the caller's transaction, as `release` says; what one has asked for and another does may be a correction."""
     scope = namespaces_in_scope(sources, by.actor)
     if scope is not None and key[0] not in scope:
         raise NotFound("no such order")
@@ -76,7 +77,8 @@ def within(
     order = known.orders.get(key)
     if order is None:
         raise NotFound("no such order")
-    ruling = judge(order, wish, statements.announced(connection, *key))
+    announced = statements.announced(connection, *key)
+    ruling = judge(order, wish, announced, by_two=by.asked_by is not None)
     ledger = Ledger(known, feed, now=now, new_id=new_id)
     facts = evidence.facts_of(connection, [order.key])
     ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
@@ -94,7 +96,8 @@ def _settle(connection: Connection, order: Order, wish: Release, *, by: By, now:
     """
     actor, subject = by.actor, f"{order.namespace}/{order.orderid}"
     let_go = statements.let_go(connection, *order.key, now=now)
-    closed = break_list.close(connection, key=order.key, by=actor.id, note=wish.reason, now=now)
+    # Whether a service was told is no question of money: that break ends when it is.
+    closed = break_list.close(connection, key=order.key, but=OF_SERVICES, by=actor.id, note=wish.reason, now=now)
     detail: dict[str, object] = {
         "act": wish.act.value,
         "micros": wish.micros,
@@ -108,5 +111,6 @@ def _settle(connection: Connection, order: Order, wish: Release, *, by: By, now:
         asked_acts.overtake(connection, subject, by=actor.id, now=now)
     else:
         detail["asked_by"] = by.asked_by
-    audit.append(connection, actor=actor.id, act="order.release", subject=subject, now=now, detail=detail)
+    act = "order.release" if order.state == State.HELD else "order.correct"
+    audit.append(connection, actor=actor.id, act=act, subject=subject, now=now, detail=detail)
     return closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from relay.store import reconciling as store
 from relay.store.rows import break_values, spelled
 
 Row = Mapping[str, Any]
+# Under this name the evidence of a break says what we credited.
+OURS = "credited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,17 @@ def _is_closed(before: Row | None) -> bool:
 
 
 def _stands(before: Row | None, found: Finding) -> bool:
-    """What a person has resolved stays so until the facts change."""
+    """What a person has resolved stays so until a witness says otherwise."""
     if before is None or (before["state"] == "resolved" and before["resolved_by"] == "reconciler"):
         return False
+    if before["state"] == "resolved" and OURS in found.evidence:
+        return _witnessed(json.loads(before["evidence"])) == _witnessed(found.evidence)
     return bool(before["evidence"] == spelled(found.evidence) and before["amount_micros"] == found.amount_micros)
+
+
+def _witnessed(evidence: Mapping[str, str]) -> dict[str, str]:
+    """Without what we credited: whoever corrects that would else have the break again."""
+    return {name: said for name, said in evidence.items() if name != OURS}
 
 
 def _too_early(fresh: Sequence[Finding]) -> list[Finding]:

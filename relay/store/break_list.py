@@ -91,10 +91,11 @@ def close(
     now: datetime,
     break_id: str | None = None,
     key: Key | None = None,
+    but: Collection[str] = (),
 ) -> list[RowMapping]:
-    """Close the open break of an id, or those of an order; return them as they were left."""
+    """Close the open break of an id, or those of an order `but` for some classes; return them as they were left."""
     mine = breaks.c.id == break_id if key is None else (breaks.c.namespace == key[0]) & (breaks.c.orderid == key[1])
-    statement = update(breaks).where(mine, breaks.c.state == "open")
+    statement = update(breaks).where(mine, breaks.c.state == "open", breaks.c.kind.not_in(but))
     closed = statement.values(state="resolved", resolved_at=now, resolved_by=by, note=note)
     return list(connection.execute(closed.returning(breaks)).mappings())
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from relay.core.orders import Order
+from relay.core.orders import Order, State
 from relay.core.releases import Act, Announced, Release, release
 from relay.errors import Conflict, RequestRejected, Unprocessable
 from tests.builders import an_order
@@ -74,6 +75,23 @@ def test_what_does_not_fit_is_refused(
     """One credit ever, no more taken back than was given, no release of what is not held."""
     with pytest.raises(error):
         release(order, wished, announced)
+
+
+def test_a_credit_that_nobody_holds_is_adjusted_by_two() -> None:
+    """Nothing else is done to it, and nothing by one; a reversed one waits for its transfer."""
+    credited = an_order(credited_micros=3_000_000)
+    ruling = release(credited, wish("adjust", -1_000_000), CREDITED, by_two=True)
+    assert ruling.order is not None
+    assert (ruling.order.credited_micros, ruling.announce) == (2_000_000, "recharge.adjusted")
+    for order, wished, by_two in (
+        (credited, wish("adjust", -1_000_000), False),
+        (credited, wish("reverse"), True),
+        (credited, wish("discard"), True),
+        (replace(credited, state=State.REVERSED, credited_micros=0), wish("adjust", 1), True),
+        (replace(credited, state=State.CREATED, credited_micros=0), wish("adjust", 1), True),
+    ):
+        with pytest.raises(Conflict):
+            release(order, wished, CREDITED, by_two=by_two)
 
 
 def test_each_reversal_has_a_number() -> None:

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import new_act_id, now
 from relay.core.orders import State
-from relay.core.releases import Act, wish_of
+from relay.core.releases import CORRECTABLE, Act, wish_of
 from relay.errors import Unprocessable
 from relay.flows import asked_acts, holds, order_story
 from relay.flows.timeline import namespace_of
@@ -52,7 +52,15 @@ def order(source: str, orderid: str) -> Response:
         owners = [row["name"] for row in people.listed(connection) if row["revoked_at"] is None]
     path = path_of(source, orderid)
     return framed(
-        "order.html", "orders", story=told, asked=asked, acts=list(Act), path=path, taken=taken, owners=owners
+        "order.html",
+        "orders",
+        story=told,
+        asked=asked,
+        acts=list(Act),
+        correctable=CORRECTABLE,
+        path=path,
+        taken=taken,
+        owners=owners,
     )
 
 
@@ -69,7 +77,7 @@ def take(source: str, orderid: str) -> AnyResponse:
 @routes.post("/finance/orders/<source>/<path:orderid>/ask")
 @person("preparer", "approver")
 def ask(source: str, orderid: str) -> AnyResponse:
-    """Ask for the end of an order's hold; another person does it."""
+    """Ask for the end of an order's hold, or the correction of its credit; another person does it."""
     act, amount = request.form.get("act", ""), request.form.get("amount", "").strip()
     if act not in set(Act):
         raise Unprocessable("choose what becomes of it", pointer="/act")

@@ -34,6 +34,13 @@ def test_an_approver_ends_a_hold(approver: Caller) -> None:
     assert approver.post(PATH, CREDIT, status=409)["code"] == "conflict"
 
 
+def test_a_credit_that_nobody_holds_is_not_one_key_s_to_correct(runtime: Runtime, approver: Caller) -> None:
+    """The answer says where two persons do it."""
+    a_stored_order(runtime.engine, "sh-2")
+    wish = {"act": "adjust", "reason": "too much", "amount": "-1"}
+    assert "by two persons" in approver.post(PATH.replace("sh-1", "sh-2"), wish, status=409)["detail"]
+
+
 def test_an_amount_may_be_named(approver: Caller) -> None:
     """It is USDT as text."""
     assert approver.post(PATH, CREDIT | {"amount": "2.5"})["credited_micros"] == 2_500_000

@@ -111,7 +111,7 @@ def test_a_difference_that_stays_is_accepted_with_its_reason(runtime: Runtime, v
     for path in ("/finance/breaks", "/finance/breaks/b1", "/finance/orders/crossing/sh-b1"):
         text = visitor.read(path)
         assert "Amount: the callback says 3.000000, the provider succeeded 4.000000." in text
-        assert "press Accept with the reason" in text
+        assert "where it is right, press Accept" in text
     assert visitor.post("/finance/breaks/b1/accept", reason=" ").status_code == 422
     assert visitor.post("/finance/breaks/b1/accept", reason="we bear it").location == "/finance/breaks/b1"
     text = visitor.read("/finance/breaks/b1")
@@ -131,6 +131,27 @@ def test_whoever_may_not_press_a_button_sees_none(runtime: Runtime, app: OpenAPI
     text = person.read("/finance/orders/crossing/sh-b1")
     assert ("Write it down" in text) is (held == "preparer")
     assert ("End the hold" in text) is (held in ("preparer", "approver"))
+    a_stored_order(runtime.engine, "sh-b2")
+    text = person.read("/finance/orders/crossing/sh-b2")
+    assert ("Correct the credit" in text) is (held in ("preparer", "approver"))
+
+
+def test_a_credit_that_nobody_holds_is_corrected_by_two(runtime: Runtime, app: OpenAPI, visitor: Visitor) -> None:
+    """One says by how much and why, another does it; the page tells who, and the services are told the difference."""
+    a_stored_order(runtime.engine, "sh-1", credited_micros=3_000_000)
+    path = "/finance/orders/crossing/sh-1"
+    for wrong in ("", "0", "-3.1", "half"):
+        assert visitor.post(f"{path}/ask", act="adjust", reason="too much", amount=wrong).status_code == 422
+    assert visitor.post(f"{path}/ask", act="reverse", reason="too much").status_code == 409
+    assert visitor.post(f"{path}/ask", act="adjust", reason="the provider is right", amount="-1").location == path
+    text = visitor.read(path)
+    assert "Another person has to do it." in text
+    assert "Correct the credit" not in text
+    agree = f"/finance/asked/{text.split('/finance/asked/')[1].split('/')[0]}/agree"
+    assert Visitor(app.test_client(), a_session(runtime.engine, "bo", "approver")).post(agree).status_code == 303
+    text = visitor.read(path)
+    for words in ("order.correct", "recharge.adjusted", "the provider is right"):
+        assert words in text
 
 
 def test_an_order_shows_its_difference_first(runtime: Runtime, app: OpenAPI, visitor: Visitor) -> None:

@@ -58,7 +58,13 @@ def test_a_day_tells_who_straddles_and_when_what_waits_turns(runtime: Runtime, v
     state = {"namespace": "crossing", "verdict": "pending", "kinds": "", "flags": "", "changed_at": NOON}
     add(runtime.engine, rows.match_states, orderid="awaits", due_at=NOON + timedelta(days=2), **state)
     text = visitor.read(DAY)
-    for words in ("Around the cut-off", "2 shown, the largest first.", ">2026-11-25</td>", "2026-11-24 12:00:00 UTC", "no day"):
+    for words in (
+        "Around the cut-off",
+        "2 shown, the largest first.",
+        ">2026-11-25</td>",
+        "2026-11-24 12:00:00 UTC",
+        "no day",
+    ):
         assert words in text
     assert ">cannot be asked</span>" in text
 
