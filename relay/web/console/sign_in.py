@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64encode
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, g, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -82,12 +81,8 @@ def landing_of(person: Actor) -> str:
 
 def local(path: str, landing: str) -> str:
     """Return where to go after signing in: a path of ours, never another host's."""
-    try:
-        parts = urlsplit(path.replace("\\", "/"))
-    except ValueError:
-        # Brackets that hold no address.
-        return landing
-    is_ours = path.startswith("/") and not parts.scheme and not parts.netloc and path.isprintable()
+    # Browsers take any number of slashes, either way round, for the two before a host (WHATWG URL, "special authority ignore slashes").
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if is_ours and path != "/" else landing
 
 

@@ -87,6 +87,8 @@ def test_too_many_guesses_are_told_when_to_come_again(runtime: Runtime, app: Ope
         ("/", "/console"),
         ("//evil.example", "/console"),
         ("/\\evil.example", "/console"),
+        ("///evil.example", "/console"),
+        ("/\\/evil.example", "/console"),
         ("/\\[", "/console"),
         ("https://evil.example/", "/console"),
         ("javascript:alert(1)", "/console"),
