@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from relay.bootstrap import now
 from relay.core.addresses import client_group
 from relay.core.people import ROLES, SALT_BYTES
-from relay.errors import Conflict, RequestRejected, Unauthorized
+from relay.errors import Conflict, RequestRejected, TooMany, Unauthorized
 from relay.flows import people as flow
 from relay.flows import sign_in
 from relay.flows.people import Newcomer
@@ -54,7 +54,7 @@ def make() -> AnyResponse:
     except Conflict:
         return redirect("/sign-in", code=303)
     except RequestRejected as error:
-        return _form(error.http_status, fault=error.detail)
+        return _form(error.http_status, fault=error)
     with reading(runtime().engine) as connection:
         names = [row["name"] for row in people.listed(connection)]
         return page(
@@ -109,7 +109,10 @@ def _newcomers() -> Iterator[Newcomer]:
             yield Newcomer(name, (role,), password, os.urandom(SALT_BYTES))
 
 
-def _form(status: int = 200, *, fault: str = "") -> Response:
+def _form(status: int = 200, *, fault: RequestRejected | None = None) -> Response:
     given = {role: request.form.get(f"{role}_name", "") for role in ROLES}
     has_key = runtime().settings.admin_key is not None
-    return page("setup.html", status, first=FIRST, given=given, fault=fault, has_key=has_key)
+    answer = page("setup.html", status, first=FIRST, given=given, fault=fault, has_key=has_key)
+    if isinstance(fault, TooMany):
+        answer.headers["Retry-After"] = str(fault.retry_after_s)
+    return answer

@@ -35,7 +35,7 @@ def test_the_first_start_makes_people_once(app: OpenAPI) -> None:
     assert visitor.get("/sign-in").location == "/setup"
     first = {"admin_name": "Ada", "admin_password": PASSWORD, "preparer_name": "pat", "preparer_password": PASSWORD}
     refused = visitor.post("/setup", key="rly_wrong", **first)
-    assert (refused.status_code, "This is not the key" in refused.text) == (401, True)
+    assert (refused.status_code, "This is not the key in RELAY_ADMIN_KEY." in refused.text) == (401, True)
     assert 'value="Ada"' in refused.text
     assert PASSWORD not in refused.text
     weak = visitor.post("/setup", key=ADMIN_KEY, **{**first, "preparer_password": "short"})
@@ -77,6 +77,14 @@ def test_too_many_guesses_are_told_when_to_come_again(runtime: Runtime, app: Ope
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert "Too many tries" in answers[-1].text
+
+
+def test_who_guesses_the_first_key_too_often_is_told_when_to_come_again(app: OpenAPI) -> None:
+    """As who guesses a password is."""
+    visitor = Visitor(app.test_client())
+    answers = [visitor.post("/setup", key="rly_wrong") for _ in range(7)]
+    assert (answers[0].status_code, answers[-1].status_code) == (401, 429)
+    assert f"wait a little: {answers[-1].headers['Retry-After']} s." in answers[-1].text
 
 
 @pytest.mark.parametrize(
