@@ -33,7 +33,7 @@ def addresses() -> None:
 def import_addresses(shell: Shell, file: IO[bytes], form: str | None, source: str | None, *, as_json: bool) -> None:
     """Enter the addresses of FILE (- is standard input); may be repeated.
 
-    Fields: chain, address, role (deposit, collection, external), owner, source.
+    Fields: chain, address, role (deposit, collection, provider, external), owner, source.
     """
     registry = registry_of(shell, source)
     take(file, form, FIELDS, lambda lines: flow.import_addresses(registry, lines), as_json=as_json)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.core.address_book import ROLES
 from tests.cli.conftest import CommandLine
 
 TRON = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
@@ -50,6 +51,7 @@ def test_addresses_come_from_a_file_too(relay: CommandLine, tmp_path: Path) -> N
     entry = {"chain": "tron", "address": TRON, "role": "collection"}
     relay("addresses", "import", a_file(tmp_path, "book", json.dumps(entry)), "--format", "jsonl")
     assert [one["role"] for one in relay.json("addresses", "list", "--json")] == ["collection"]
+    assert f"role ({', '.join(ROLES)})" in " ".join(relay("addresses", "import", "--help").output.split())
 
 
 @pytest.mark.parametrize(

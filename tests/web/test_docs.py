@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask_openapi3 import OpenAPI
 
+from relay.core.address_book import ROLES
+from relay.core.retries import SCHEDULE_S
 from relay.web.problem_codes import CODES
 from tests.test_structure import MODULES, tree_of
 
@@ -52,6 +55,14 @@ def test_every_operation_and_shape_is_on_the_page(app: OpenAPI) -> None:
     assert "<code>after</code> is the <code>sequence</code> of the last one that was read" in page
     assert "`" not in page
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+def test_what_the_page_says_is_what_the_rules_say(app: OpenAPI) -> None:
+    """For how long a delivery is tried, and which roles an address may have."""
+    page = text(app, "/docs")
+    assert timedelta(seconds=sum(SCHEDULE_S)).days == 3
+    assert "tried again, at once at first and then over three days" in page
+    assert f"role ({', '.join(ROLES)})" in page
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_no_script(app: OpenAPI) -> None:

@@ -68,7 +68,7 @@ def import_orders_file(query: ImportQuery) -> dict[str, Any]:
 def import_addresses_file(query: ImportQuery) -> dict[str, Any]:
     """Enter addresses into the book: a JSON object, or JSON Lines (application/x-ndjson), or CSV (text/csv).
 
-    Fields, all texts: chain, address, role (deposit, collection, external), owner, source.
+    Fields, all texts: chain, address, role (deposit, collection, provider, external), owner, source.
     """
     return _imported(ADDRESS_FIELDS, query, import_addresses)
 
