@@ -38,17 +38,24 @@ def home() -> Response:
         processes = heartbeats.listed(connection)
         services = {row["id"]: row for row in endpoints.named(connection, backlog)}
         dead = figures.dead(connection)
+        off = int(sum(figures.switched_off(connection).values()))
+    held, breaks = orders.get("held", (0, 0)), int(sum(severities.values()))
     return framed(
         "home.html",
         "console",
-        held=orders.get("held", (0, 0)),
+        is_stopped=any(
+            one.is_on and chains[name]["stopped"] for name, one in settings.chains.items() if name in chains
+        ),
+        waits=_waits(held=held[0], breaks=breaks, dead=dead, off=off),
+        held=held,
         confirming=orders.get("confirming", (0, 0)),
         severities=sorted(severities.items()),
-        breaks=int(sum(severities.values())),
+        breaks=breaks,
         waiting=sum(count for count, _ in backlog.values()),
         oldest=min((since for _, since in backlog.values()), default=None),
         backlog=[(services[name], count, since) for name, (count, since) in backlog.items() if name in services],
         dead=dead,
+        off=off,
         processes=[(row, moment - row.seen_at > heartbeats.SILENT_AFTER) for row in processes],
         queues=sorted((runtime().memory.waiting() or {}).items()),
         now=moment,
@@ -57,3 +64,14 @@ def home() -> Response:
         public_url=settings.public_url,
         missing=lacks,
     )
+
+
+def _waits(*, held: int, breaks: int, dead: int, off: int) -> list[str]:
+    """What a person has to look at, each in a few words."""
+    counts = (
+        (held, "order is held", "orders are held"),
+        (breaks, "break is open", "breaks are open"),
+        (dead, "message was given up", "messages were given up"),
+        (off, "service is told nothing", "services are told nothing"),
+    )
+    return [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]

@@ -10,6 +10,7 @@ import pytest
 from flask_openapi3 import OpenAPI
 
 from relay.bootstrap import Runtime
+from relay.core.chains import NodeURL
 from relay.core.people import hashed
 from relay.store import rows
 from relay.store.engine import reading
@@ -20,7 +21,7 @@ from relay.web.pages import local as spelled_there
 from relay.web.pages import moment, money
 from tests.builders import NOON
 from tests.flows.test_token_health import an_event
-from tests.rows import a_heartbeat, a_person, a_session, a_stored_order, add
+from tests.rows import a_heartbeat, a_person, a_session, a_stored_order, add, an_endpoint
 from tests.web.conftest import ADMIN_KEY, Visitor
 
 PASSWORD = "nine of clubs"
@@ -176,6 +177,31 @@ def test_what_waits_for_a_person_is_counted(runtime: Runtime, app: OpenAPI) -> N
     assert "Everything runs. 1 order is held, 1 break is open." in text
     assert "1,234.500000 USDT" in text
     assert "P1: 1" in text
+
+
+def test_a_service_that_is_told_nothing_waits_for_a_person(runtime: Runtime, app: OpenAPI) -> None:
+    """What waits for it is on no way, and it was not told everything either."""
+    visitor = Visitor(app.test_client(), a_session(runtime.engine, "pat", "operator"))
+    for kind in ("worker", "clock"):
+        a_heartbeat(runtime.engine, kind, datetime.now(UTC))
+    an_endpoint(runtime.engine)
+    assert "Every service has been told everything." in visitor.read("/console")
+    an_endpoint(runtime.engine, state="disabled")
+    text = visitor.read("/console")
+    assert "Everything runs. 1 service is told nothing." in text
+    assert "told everything" not in text
+
+
+def test_a_chain_that_stopped_stands_still(runtime: Runtime, app: OpenAPI) -> None:
+    """It goes on only when a person has looked; one without nodes stands still on purpose."""
+    visitor = Visitor(app.test_client(), a_session(runtime.engine, "pat", "operator"))
+    for kind in ("worker", "clock"):
+        a_heartbeat(runtime.engine, kind, datetime.now(UTC))
+    add(runtime.engine, rows.chains, name="tron", chain_id=1, stopped="deep_reorg")
+    assert "Everything runs" in visitor.read("/console")
+    tron = replace(runtime.settings.chains["tron"], nodes=(NodeURL(name="1", url="http://127.0.0.1:1"),))
+    app.extensions[EXTENSION] = replace(runtime, settings=replace(runtime.settings, chains={"tron": tron}))
+    assert "Something stands still." in visitor.read("/console")
 
 
 def test_a_password_is_changed_by_its_owner(runtime: Runtime, app: OpenAPI) -> None:
