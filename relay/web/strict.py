@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
 
 from relay.core.json_text import is_too_deep
 from relay.errors import Unprocessable
@@ -42,6 +43,8 @@ def be_strict(app: Flask) -> None:
             _check_fields()
         if not request.path.startswith("/v1/") or "actor" not in g or request.endpoint is None:
             return None
+        if "Content-Encoding" in request.headers:
+            raise UnsupportedMediaType("send the body without Content-Encoding")
         reads = app.view_functions[request.endpoint].__annotations__
         try:
             _check_query(is_read="query" in reads)

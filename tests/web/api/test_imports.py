@@ -55,6 +55,13 @@ def test_many_orders_are_json_lines(admin: Caller, content_type: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("path", ["/v1/orders/import", "/v1/orders"])
+def test_a_body_that_was_compressed_is_not_read_as_if_it_were_not(admin: Caller, path: str) -> None:
+    """Nobody opens it, so what is wrong with it would be told of its bytes."""
+    refused = admin("POST", path, json=ORDER, headers={"Content-Encoding": "gzip"})
+    assert (refused.status_code, refused.get_json()["code"]) == (415, "unsupported_media_type")
+
+
 def test_many_orders_are_csv(admin: Caller) -> None:
     """With a header line; of many refusals the first are listed, all are counted."""
     bad = "\n".join(f"sh-{n},x" for n in range(MOST_REFUSALS + 5))
