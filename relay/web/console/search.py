@@ -45,7 +45,9 @@ def search() -> AnyResponse:
     if len(found.rows) == 1 and after is None:
         (order, _) = found.rows[0]
         place = path_of(order["namespace"], order["orderid"])
-    return framed("search.html", "search", text=text, found=found) if place is None else redirect(place, code=303)
+    if place is not None:
+        return redirect(place, code=303)
+    return framed("search.html", "search", text=text, found=found, is_later=after is not None)
 
 
 @routes.get("/console/transactions/<tx>")

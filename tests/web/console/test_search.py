@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
 from flask_openapi3 import OpenAPI
 
 from relay.bootstrap import Runtime
+from relay.web.console.frame import PER_PAGE
 from tests.rows import (
     a_delivery,
     a_heartbeat,
@@ -77,6 +79,16 @@ def test_several_are_listed_with_the_way_they_were_found(visitor: Visitor, told:
     assert "Find any order by what you have of it." in visitor.read("/console/search", q=" ")
     for wrong in ("x" * 501, "a\0b"):
         assert visitor.get("/console/search", q=wrong).status_code == 422
+
+
+def test_a_later_page_says_how_many_more(runtime: Runtime, visitor: Visitor) -> None:
+    """Its own rows are not all that is found."""
+    for number in range(PER_PAGE + 1):
+        a_stored_order(runtime.engine, f"sh-{number}", user_ref="vip-7")
+    first = visitor.read("/console/search", q="vip-7")
+    assert "50 and more orders are found by “vip-7”." in first
+    (after,) = re.findall(r"after=(\d+)", first)
+    assert "1 more order is found by “vip-7”." in visitor.read("/console/search", q="vip-7", after=after)
 
 
 def test_the_page_tells_who_has_acknowledged(runtime: Runtime, visitor: Visitor) -> None:
