@@ -164,6 +164,7 @@ def verify(shell: Shell, context: click.Context, *, day: str, rpc: tuple[str, ..
     with tempfile.TemporaryDirectory() as place:
         archive = Path(place) / "evidence.zip"
         _evidence(shell, day, archive)
+        # In a process of its own, with the standard library alone: as an auditor runs it, and not by the code that made the evidence.
         program = Path(day_files.__file__).parents[1] / "evidence" / "verify.py"
         nodes = [part for one in rpc for part in ("--rpc", one)]
         done = subprocess.run(

@@ -58,6 +58,7 @@ class Check:
 def doctor(shell: Shell, context: click.Context, *, public: bool, as_json: bool) -> None:
     """Look at configuration, database, Redis, processes and sources; exit 1 for a fault, 2 for a bad configuration."""
     moment = now()
+    # Unchecked, for a database that is behind is something to tell here, and no reason to end.
     checks = list(_examine(shell.unchecked, moment))
     if public:
         checks += [Check(*found) for found in reach_all(shell.settings, at=int(moment.timestamp()))]

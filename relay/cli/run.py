@@ -21,6 +21,7 @@ import click
 from relay.cli.embedded import EmbeddedRedis
 from relay.cli.supervisor import TICK_S, Program, Supervisor, run_once
 
+# Two seconds more than the web process gives its requests.
 PATIENCE_S = 22.0
 FIRST_PORT = 8000
 ANSWERS_WITHIN_S = 60.0
@@ -45,6 +46,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 )
 def run(*, sandbox: bool, var: Path) -> None:
     """Start web, worker and clock, with an embedded Redis where none is configured; Ctrl-C ends them."""
+    # Before anything starts: a Ctrl-C meanwhile is counted, not raised, and ends what was started.
     interrupts = Interrupts()
     with only_one(var):
         plan = _Plan.of(var, sandbox=sandbox)
@@ -146,6 +148,7 @@ def _start(supervisor: Supervisor, plan: _Plan, interrupts: Interrupts) -> str |
         return "the sandbox's endpoints could not be registered"
     supervisor.add(_web(plan))
     if plan.sandbox:
+        # Behind the web process, which has settled the port.
         _note_settings(plan)
     supervisor.add(plan.python("worker", "jobs.worker"))
     supervisor.add(plan.python("clock", "jobs.clock"))
@@ -212,6 +215,7 @@ def _web(plan: _Plan) -> Program:
 def _note_settings(plan: _Plan) -> None:
     """Leave what this run has set for commands beside it, readable by its owner alone."""
     ours = {name: value for name, value in plan.environment.items() if os.environ.get(name) != value}
+    # A file that is there already would keep its mode, and whoever has it open.
     plan.settings.unlink(missing_ok=True)
     with os.fdopen(os.open(plan.settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(ours, file)

@@ -42,6 +42,7 @@ def make(trouble: str, var: Path) -> None:
     _play("relay.sandbox.make", var, trouble)
 
 
+# Options behind the first word are the other command's.
 @sandbox.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @_VAR
 @click.argument("words", nargs=-1, required=True)

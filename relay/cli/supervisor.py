@@ -134,6 +134,7 @@ class Supervisor:
     def _end(self, members: Sequence[Child], *, deadline: float, hurried: Callable[[], bool]) -> None:
         for child in members:
             if child.process is not None:
+                # The leader alone, which asks its own children; what it leaves is killed once it is reaped.
                 child.process.terminate()
         while any(child.process is not None for child in members):
             if hurried() or time.monotonic() > deadline:
@@ -155,6 +156,7 @@ class Supervisor:
             }
             for child in self._children
         }
+        # In one step: the board reads it at any moment.
         fresh = self._listing.with_suffix(".new")
         fresh.write_text(json.dumps(listed))
         fresh.replace(self._listing)

@@ -72,6 +72,7 @@ class Facts:
 
 def gather(engine: Engine, plan: Plan, *, children: Path, now: datetime) -> Facts:
     """Ask everybody once. Raises Unavailable when the database does not answer."""
+    # Before the transaction, which would stay open while the two are waited for.
     book = _book(ask(f"{plan.provider_url}/book"))
     ledgers = _ledgers(ask(f"{plan.subscribers_url}/ledgers"))
     with reading(engine) as connection:

@@ -19,6 +19,7 @@ class Numbers:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             number = int(os.pread(file, 20, 0) or b"0") + 1
+            # A number is never shorter than the one before, so nothing of that is left behind it.
             os.pwrite(file, b"%d" % number, 0)
         finally:
             os.close(file)

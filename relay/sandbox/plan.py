@@ -200,6 +200,7 @@ def free_port(wanted: int) -> int:
     """Return the wanted port of 127.0.0.1 when nobody listens there, else any free one."""
     for port in (wanted, 0):
         with socket.socket() as probe:
+            # Connections of the last run may linger on the port, and do not keep a server from it.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

@@ -44,6 +44,7 @@ AMOUNTS = (
 )
 # Above what the sandbox credits unseen.
 LARGE_AMOUNT = 12_000_000
+# The relay takes eight seconds at most to have an order made.
 ANSWER_WITHIN_S = 12.0
 # How the relay is asked to have an order made; the other dialects have no such call, and their orders are made elsewhere.
 KINDS = {V1: "recharge", V2: "monitor"}

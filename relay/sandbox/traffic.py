@@ -47,6 +47,7 @@ ROUND = (
 )
 # Nine of them and a round of twenty: each story is told in each dialect in time.
 SPOKEN = (V1, V2, V1, "epusdt", V1, V2, "shkeeper", V1, "btcpay")
+# The provider answers when it has posted the forgery, for which it waits ten seconds at most.
 ANSWER_WITHIN_S = 12.0
 
 

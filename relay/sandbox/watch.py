@@ -41,6 +41,7 @@ class Watcher:
     def look(self) -> None:
         """Look at the chain once. Raises ChainAway."""
         head = self._chain.head
+        # After a reorg the head may stand below what was read.
         first = head if self._next is None else min(self._next, head)
         for log_entry in self._chain.transfers(max(0, first - AGAIN), head):
             recipient, tx_hash = "0x" + log_entry["topics"][2][26:], log_entry["transactionHash"]

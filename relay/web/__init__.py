@@ -44,6 +44,7 @@ def create_app(runtime: Runtime) -> OpenAPI:
     )
     app.extensions[EXTENSION] = runtime
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    # Flask asks them in this order, and the first that answers is the last: an id before what may be logged, the guard before whatever reads a body.
     surround(app, bind)
     guard(app)
     limit(app)

@@ -103,6 +103,7 @@ def guard(app: Flask) -> None:
         if access is None:
             raise Forbidden("this route declares no role")
         reads = request.method in READING_METHODS
+        # Postgres takes no NUL, and would call it our own failure; paths of the API are checked by their models.
         if access.page and "\0" in request.path:
             raise NotFound("no name of ours has a NUL")
         if access.page and not reads and not is_same_origin(runtime().settings.public_url):
@@ -111,6 +112,7 @@ def guard(app: Flask) -> None:
             return None
         found = _from_session() if access.page else _from_key(request.headers.get("Authorization", ""))
         if found is None:
+            # After signing in a form's path would be opened by GET, which most of them do not answer.
             return redirect(f"/sign-in?next={quote(request.full_path.rstrip('?') if reads else '/')}", code=303)
         g.actor = found
         if not found.may(access.roles, reads=reads):
@@ -131,6 +133,7 @@ def session_token() -> str:
 def is_admin_key(key: str) -> bool:
     """Tell whether this is the bootstrap key of the environment."""
     admin_key = runtime().settings.admin_key
+    # As hashes: texts beyond ASCII would be refused, and the time would tell how long the key is.
     return bool(admin_key) and hmac.compare_digest(hash_of(admin_key or ""), hash_of(key))
 
 

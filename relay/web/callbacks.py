@@ -130,6 +130,7 @@ def _read_body(environ: Environ) -> tuple[bytes, CallbackRejected | None]:
             return b"", _too_large()
         body = environ["wsgi.input"].read(size)
         return body, None if len(body) == size else CallbackRejected("the body ended early")
+    # Where the server does not end the input, reading on would wait until the provider hangs up.
     if not environ.get("wsgi.input_terminated"):
         return b"", None
     body = environ["wsgi.input"].read(MOST_BYTES + 1)

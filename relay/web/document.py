@@ -47,6 +47,7 @@ def document() -> Document:
 
 
 def _completed(app: OpenAPI) -> Document:
+    # The library keeps its own and hands it out again.
     doc: Document = deepcopy(app.api_doc)
     doc["info"]["description"] = INTRODUCTION
     doc["components"]["parameters"] = {"IdempotencyKey": _KEY_PARAMETER}

@@ -42,6 +42,7 @@ def readyz() -> Response:
     """Fail when callbacks could not be stored; everything else that is missing is named as `degraded`."""
     required = _database_checks()
     if any(verdict != "ok" for verdict in required.values()):
+        # The rest is read from tables that such a database may not have.
         return _report(503, "unavailable", required)
     optional = {
         "redis": "ok" if runtime().memory.answers() else "does not answer",

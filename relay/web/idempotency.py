@@ -46,6 +46,7 @@ def answer_once(app: Flask) -> None:
         if asked is not None:
             # Answers that are no success have changed nothing, and their senders may mend the request.
             answer = runtime().vault.encrypt(_stored(response)) if response.status_code < 300 else None
+            # The answer stands: an error in its place would have its sender do again what is done.
             try:
                 flow.finish(runtime().engine, asked, answer)
             except RelayError:

@@ -145,6 +145,7 @@ def changed(query: Mapping[str, str], **changes: str | None) -> str:
 
 def path_of(namespace: str, orderid: str) -> str:
     """Return the path of an order's page."""
+    # Slashes stay in an order's number, since its route takes the rest of the path; a namespace is one part of it.
     return f"/finance/orders/{quote(namespace, safe='')}/{quote(orderid)}"
 
 

@@ -13,6 +13,7 @@ from relay.core.addresses import client_address
 from relay.web.context import runtime
 
 # What a platform's router hands us is taken over when it could not upset a log or a header.
+# Heroku's passes on what has 20 to 200 characters, and makes an id of its own for anything else.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 
 HEADERS = {

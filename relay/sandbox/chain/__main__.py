@@ -42,6 +42,7 @@ def main() -> None:
     chain = EVM(Kept(given.keep), lag=given.lag)
     miner = {"every_s": given.every, "heartbeat_s": max(HEARTBEAT_S, given.every)}
     threading.Thread(target=mine_for_ever, args=(chain,), kwargs=miner, name="miner", daemon=True).start()
+    # The relay reads it like any node, and sends no header of the sandbox's.
     serve(routes(chain), port=given.port, open_paths=frozenset({"/"})).serve_forever()
 
 

@@ -13,6 +13,7 @@ from relay.sandbox.chain.evm import EVM, Refused
 from relay.sandbox.chain.spelling import Block
 from relay.sandbox.loopback import Call, Handler, Reply
 
+# Infura's limit, and its words beyond it.
 MOST_RESULTS = 10_000
 CANNOT, NO_METHOD, WRONG_PARAMS, NO_REQUEST = -32000, -32601, -32602, -32600
 _INTEGERS = ("value", "gas", "nonce", "maxFeePerGas", "maxPriorityFeePerGas")

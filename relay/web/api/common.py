@@ -213,6 +213,7 @@ def listed(model: type[Shape], rows: Iterable[Mapping[Any, Any]], following: Cur
 def tagged(body: Mapping[str, Any]) -> Response:
     """Answer with a thing and its ETag; 304 to a caller who has it as it is."""
     response = jsonify(body)
+    # It may be kept, to be asked about again; by no cache that others share, since another key may not see it.
     response.headers["Cache-Control"] = "private, no-cache"
     response.add_etag()
     response.make_conditional(request)

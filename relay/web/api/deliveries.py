@@ -92,6 +92,7 @@ def show_delivery(path: ByNumber) -> dict[str, Any]:
 def retry_delivery(path: ByNumber) -> dict[str, Any]:
     """Send a pending or dead delivery now, with its whole schedule before it."""
     row = retry(runtime().engine, path.id, actor=actor(), now=now())
+    # Behind the commit: who hears the bell looks at once.
     runtime().memory.ring()
     return shown(DeliveryShape, row)
 

@@ -253,6 +253,7 @@ def test_endpoint(path: ById) -> tuple[dict[str, Any], int]:
 
 
 def _asked(body: EndpointWishes) -> dict[str, Any]:
+    # A null that was sent is a wish, such as no rate; what was not sent stays as it is.
     return body.model_dump(exclude_unset=True)
 
 

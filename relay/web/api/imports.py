@@ -92,7 +92,9 @@ def _lines(names: Sequence[str]) -> Iterable[Line]:
     if form is None:
         raise UnsupportedMediaType(f"send one of {', '.join(FORMS)}")
     if form == "one":
+        # Bytes that are no UTF-8 become halves of characters, which are refused as those of a line are.
         return [read_object(1, request.get_data().decode("utf-8", "surrogateescape"))]
+    # Only a file, which is read line by line; one object stays below what every route takes.
     request.max_content_length = MOST_BYTES
     # Unbuffered, each line would be read a byte at a time.
     stream = io.BufferedReader(cast("io.RawIOBase", request.stream))

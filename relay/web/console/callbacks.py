@@ -105,6 +105,7 @@ def _rejected(
     with reading(runtime().engine) as connection:
         groups = callbacks.rejected_kinds(connection, most=PER_PAGE)
         newest = {row["id"]: row for row in callbacks.these(connection, [group["newest"] for group in groups])}
+    # A flood may have evicted the newest of a kind between the two statements.
     rows = [(group, _likeness(newest[group["newest"]])) for group in groups if group["newest"] in newest]
     return framed(
         "rejected.html",

@@ -65,6 +65,7 @@ def one(id: str) -> Response:  # noqa: A002  # named as the rule names it
         if row is None:
             raise NotFound("no such delivery")
         event: Mapping[Any, Any] = events.find(connection, row["event_id"]) or {}
+        # By name, for a deleted endpoint is not found, and its deliveries are still looked at.
         endpoint = endpoints.named(connection, [row["endpoint_id"]])[0]
         history = deliveries.attempts_of(connection, row["id"])
     sent = _request(event, endpoint)

@@ -34,6 +34,7 @@ def framed(template: str, /, here: str, status: int = 200, **context: object) ->
 
 def number_of(text: str) -> int | None:
     """Return the number of a row that a path or a cursor names, None for anything else."""
+    # Eighteen digits are below the largest BIGINT, whatever they are.
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 

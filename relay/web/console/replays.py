@@ -83,6 +83,7 @@ def one(id: str) -> Response:  # noqa: A002  # named as the rule names it
         target = endpoints.named(connection, [row["endpoint_id"]] if row["endpoint_id"] else [])
     shown = framed("replay.html", "replays", row=row, endpoint=target[0] if target else None, which=WHICH, now=now())
     if row["state"] == "running":
+        # By a header, since the policy of pages allows no script.
         shown.headers["Refresh"] = str(REFRESH_S)
     return shown
 

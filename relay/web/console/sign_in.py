@@ -59,6 +59,7 @@ def enter() -> AnyResponse:
         token,
         secure=session_cookie().startswith("__Host-"),
         httponly=True,
+        # Strict would leave out the session of who follows the link that a chat tool was sent.
         samesite="Lax",
     )
     return answer

@@ -120,6 +120,7 @@ def evidence(day: str) -> Response:
         day_files.evidence(spool, row, files, closes.keys(connection))
         opened.pop_all()
     answer = download(_sent(spool), f"evidence-{row['day']}-v{row['version']}.zip", "application/zip")
+    # A HEAD never begins what would be sent, so that alone would not close it.
     answer.call_on_close(spool.close)
     return answer
 

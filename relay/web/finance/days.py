@@ -51,6 +51,7 @@ def statement(day: str) -> Response:
     if months.is_month(day):
         return _month(day)
     asked, moment = day_of(day), now()
+    # Sums and lists are statements of their own, and are shown beside each other.
     with snapshot(runtime().engine) as connection:
         sums = _sums(connection, asked, moment)
         told = flow.statement_of(connection, asked, runtime().sources, runtime().settings.chains, now=moment, sums=sums)
@@ -61,6 +62,7 @@ def statement(day: str) -> Response:
             **_witnesses(connection, told, moment),
             **_runs(connection, asked),
         }
+    # Behind the snapshot, which writes nothing.
     day_sums.keep(runtime().engine, asked, sums, now=moment)
     verdict = judge(told, moment, calendar().day_at(moment).date)
     shown |= {"told": told, "day": asked, "sums": sums, "verdict": verdict, "reasons": REASONS, "now": moment}

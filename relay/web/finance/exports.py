@@ -49,6 +49,7 @@ def as_csv(day: str, name: str) -> Response:
         row = closes.current(connection, asked.name)
         is_kept = row is not None and closes.has_file(connection, row["day"], row["version"], f"{name}.csv")
     pieces = _kept(row, f"{name}.csv") if row is not None and is_kept else _streamed(asked, name)
+    # The pieces are read when the view has returned, and look for the runtime in the context of the request.
     return download(stream_with_context(pieces), f"{name}-{asked.name}.csv", "text/csv; charset=utf-8")
 
 
@@ -92,6 +93,7 @@ def _asked(day: Day) -> AnyResponse:
     export_id = time_ordered_id("exp", moment, os.urandom(10))
     with writing(runtime().engine) as connection:
         workbooks.ask(connection, export_id, day.name, by=actor().id, now=moment)
+    # Only when the row is committed: a worker may be faster than we are.
     runtime().queue.enqueue(JOB, export_id)
     return redirect(f"/finance/{day.name}/workbooks/{export_id}", code=303)
 
