@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,7 @@ class Supervisor:
                 self._say(f"{child.program.name} ended{_where(child.program)}; it is started again")
             if child.is_due():
                 self._start(child)
+            _make_room(child.program.log)
 
     def stop(self, *, patience_s: float, hurried: Callable[[], bool]) -> None:
         """End all children, rank by rank, all within `patience_s`; at once as soon as `hurried` says so."""
@@ -213,11 +215,15 @@ def run_once(program: Program) -> subprocess.CompletedProcess[bytes]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a log to append to; a large one makes room first, one generation back."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
     return path.open("ab")
+
+
+def _make_room(path: Path | None) -> None:
+    """Move a large log one generation back. It stays the file that its program has open, and appends to."""
+    if path is not None and path.exists() and path.stat().st_size > LOG_BYTES:
+        shutil.copyfile(path, path.with_suffix(".log.1"))
+        os.truncate(path, 0)
 
 
 def _start_guard() -> subprocess.Popen[bytes]:

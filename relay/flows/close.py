@@ -71,7 +71,7 @@ def prepare(desk: Desk, day: Day, *, actor: Actor | None, now: datetime, around:
     With a reason (`around`) it is closed although a witness was not read; the seal speaks of it.
     Raises Conflict, naming all that stands in the way, or when it is sealed.
     """
-    version, previous = _place(desk, day)
+    version, previous = place_of(desk, day)
     with TemporaryDirectory() as place:
         made = draft(desk, day, version=version, previous=previous, now=now, around=around.strip(), folder=Path(place))
         if made.obstacles:
@@ -174,7 +174,7 @@ def by_clock(desk: Desk, *, now: datetime) -> list[str]:
         if day.end + SETTLED_AFTER > now:
             break
         if known is None and day.name not in sealed:
-            version, previous = _place(desk, day)
+            version, previous = place_of(desk, day)
             made = draft(desk, day, version=version, previous=previous, now=now)
             if made.obstacles or made.decisions or not is_clean(made.statement, made.items):
                 break
@@ -268,8 +268,8 @@ def _item(item_id: str, row: RowMapping, kind: str, severity: int) -> OpenItem:
     )
 
 
-def _place(desk: Desk, day: Day) -> tuple[int, str | None]:
-    """Return which version comes now, and the hash of the sealed manifest of the day before."""
+def place_of(desk: Desk, day: Day) -> tuple[int, str | None]:
+    """Return which version comes now, and the hash of the sealed manifest of the day before. Raises Conflict for a sealed day."""
     with reading(desk.engine) as connection:
         known = closes.versions(connection, day.name)
         previous = closes.sealed_days(connection).get((day.date - ONE).isoformat())

@@ -15,6 +15,7 @@ from relay.core.breaks import DERIVED
 from relay.core.chains import Chain
 from relay.core.orders import Finding
 from relay.core.sources import Source
+from relay.core.statement import Sum
 from relay.core.triage import LATE_STATES, Judged, Story, Terms, judge
 from relay.errors import RelayError
 from relay.flows import absences, claims, strays
@@ -296,9 +297,9 @@ def status(engine: Engine) -> dict[str, Any]:
     """Return the newest run, what is open, and what a brake has stopped."""
     with reading(engine) as connection:
         row = runs.last(connection)
-        stopped = recoveries.waiting(connection, "stopped")
+        stopped = sum(recoveries.stopped(connection).values(), Sum())
         return {
             "run": None if row is None else dict(row),
             "open": runs.open_by_kind(connection),
-            "stopped": {"count": len(stopped), "micros": sum(one["amount_micros"] for one in stopped)},
+            "stopped": {"count": stopped.count, "micros": stopped.micros},
         }

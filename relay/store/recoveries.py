@@ -15,7 +15,9 @@ from relay.store.rows import recoveries
 
 Key = tuple[str, str]
 _COLUMNS = tuple(recoveries.c.keys())
+_IS_STOPPED = recoveries.c.state == "stopped"
 _PAGED = (recoveries.c.applied_at, recoveries.c.namespace, recoveries.c.orderid)
+_LARGEST = (-recoveries.c.amount_micros, recoveries.c.namespace, recoveries.c.orderid)
 
 
 def propose(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -37,6 +39,26 @@ def waiting(connection: Connection, state: str, source: str | None = None) -> li
     if source is not None:
         query = query.where(recoveries.c.source == source)
     return list(connection.execute(query.order_by(recoveries.c.amount_micros.desc(), recoveries.c.orderid)).mappings())
+
+
+def stopped(connection: Connection) -> dict[str, Sum]:
+    """Return how much a brake has stopped, by source."""
+    query = select(recoveries.c.source, func.count(), func.sum(recoveries.c.amount_micros)).where(_IS_STOPPED)
+    rows = connection.execute(query.group_by(recoveries.c.source).order_by(recoveries.c.source))
+    return {source: Sum(count, int(micros)) for source, count, micros in rows}
+
+
+def stopped_page(connection: Connection, *, limit: int, source: str | None = None, after: str | None = None) -> Page:
+    """Return what brakes have stopped, the largest first. Unprocessable for a cursor that is none."""
+    query = select(recoveries).where(_IS_STOPPED)
+    if source is not None:
+        query = query.where(recoveries.c.source == source)
+    if after is not None:
+        query = query.where(tuple_(*_LARGEST) > tuple_(*read_cursor(after, int, str, str)))
+    rows = list(connection.execute(query.order_by(*_LARGEST).limit(limit + 1)).mappings())
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = None if last is None else spell_cursor([-last["amount_micros"], last["namespace"], last["orderid"]])
+    return Page(rows[:limit], following)
 
 
 def find(connection: Connection, key: Key, state: str) -> RowMapping | None:

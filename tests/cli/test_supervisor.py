@@ -213,6 +213,9 @@ def test_a_large_log_makes_room(tmp_path: Path) -> None:
     log.parent.mkdir()
     with log.open("wb") as file:
         file.truncate(17 * 1024 * 1024)
-    spawn(program(tmp_path, "web", "print('new')")).wait()
-    assert log.read_text() == "new\n"
+    supervisor = Supervisor(tmp_path / "children.json", say=silent)
+    supervisor.add(program(tmp_path, "web", "import time\nwhile True: print('new', flush=True); time.sleep(0.1)"))
+    supervisor.tick()
+    until(lambda: log.read_text().startswith("new\n"))
+    supervisor.stop(patience_s=10, hurried=NEVER)
     assert (tmp_path / "log" / "web.log.1").exists()

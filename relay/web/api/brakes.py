@@ -12,7 +12,7 @@ from relay.core.actors import FINANCE
 from relay.flows import recovery
 from relay.store import recoveries
 from relay.store.engine import reading
-from relay.web.api.common import Body, Listed, Moment, Shape, Words, listed, part, shown, usdt
+from relay.web.api.common import Body, Input, Listed, Moment, Shape, Whole, Words, listed, part, shown, usdt
 from relay.web.api.sources import SourcePath
 from relay.web.auth import role
 from relay.web.context import actor, runtime
@@ -32,6 +32,13 @@ class StoppedShape(Shape):
     evidence: Annotated[dict[str, Any], BeforeValidator(json.loads)]
 
 
+class StoppedQuery(Input):
+    """How the list is read. `after` is the `next` of the page before."""
+
+    limit: Whole = Field(50, ge=1, le=250)
+    after: Words | None = None
+
+
 class Decision(Body):
     """Which orders (all that are stopped when none is named), and why."""
 
@@ -47,11 +54,11 @@ class DecidedShape(Shape):
 
 @routes.get("/reconciliation/brakes", responses={200: Listed[StoppedShape]})
 @role(*FINANCE)
-def list_stopped() -> dict[str, Any]:
-    """List all that brakes have stopped, the largest first."""
+def list_stopped(query: StoppedQuery) -> dict[str, Any]:
+    """List what brakes have stopped, the largest first."""
     with reading(runtime().engine) as connection:
-        rows = recoveries.waiting(connection, "stopped")
-    return listed(StoppedShape, [{**row, "amount": usdt(row["amount_micros"])} for row in rows], None)
+        page = recoveries.stopped_page(connection, after=query.after, limit=query.limit)
+    return listed(StoppedShape, [{**row, "amount": usdt(row["amount_micros"])} for row in page.rows], page.next)
 
 
 @routes.post("/reconciliation/brakes/<source>/release", responses={200: DecidedShape})

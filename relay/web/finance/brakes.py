@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
-from sqlalchemy import RowMapping
+from sqlalchemy import Connection, RowMapping
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import bench_of, new_act_id, now
@@ -36,13 +35,14 @@ CHOICES = ("all", "some")
 def shown() -> Response:
     """Show for each source what its brake has stopped: how many, how much, the largest and what speaks for them."""
     with reading(runtime().engine) as connection:
-        stopped = recoveries.waiting(connection, "stopped")
+        sums = recoveries.stopped(connection)
         asked = store.waiting(connection, limit=MOST)
-    by_source = {row["source"]: row for row in asked if row["orderid"] is None}
-    names = sorted({row["source"] for row in stopped} | by_source.keys())
-    brakes = [_brake(name, [row for row in stopped if row["source"] == name], by_source.get(name)) for name in names]
+        by_source = {row["source"]: row for row in asked if row["orderid"] is None}
+        brakes = [
+            _brake(connection, name, sums.get(name, Sum()), by_source.get(name)) for name in sorted({*sums, *by_source})
+        ]
     others = [{**row, "place": _place(row)} for row in asked if row["orderid"] is not None]
-    return framed("brakes.html", "brakes", brakes=brakes, total=_sum(stopped), others=others, now=now())
+    return framed("brakes.html", "brakes", brakes=brakes, total=sum(sums.values(), Sum()), others=others, now=now())
 
 
 @routes.post("/finance/brakes/<source>/ask")
@@ -98,11 +98,8 @@ def _till() -> Till:
     return Till(bench_of(runtime(), actor().id), runtime().intake)
 
 
-def _brake(source: str, stopped: list[RowMapping], asked: RowMapping | None) -> dict[str, Any]:
-    largest = [{**row, "evidence": json.loads(row["evidence"])} for row in stopped[:LARGEST]]
+def _brake(connection: Connection, source: str, held: Sum, asked: RowMapping | None) -> dict[str, Any]:
+    found = recoveries.stopped_page(connection, source=source, limit=LARGEST).rows
+    largest = [{**row, "evidence": json.loads(row["evidence"])} for row in found]
     limits = runtime().sources[source].brake if source in runtime().sources else None
-    return {"source": source, "sum": _sum(stopped), "largest": largest, "asked": asked, "limits": limits}
-
-
-def _sum(stopped: Iterable[RowMapping]) -> Sum:
-    return sum((Sum(1, row["amount_micros"]) for row in stopped), Sum())
+    return {"source": source, "sum": held, "largest": largest, "asked": asked, "limits": limits}

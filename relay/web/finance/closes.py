@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping
 from werkzeug.wrappers import Response as AnyResponse
 
 from relay.bootstrap import desk_of, now, sealer_of
+from relay.core.days import Day
 from relay.errors import NotFound
 from relay.flows import close, day_files, month_close, months
 from relay.store import audit as audit_store
@@ -135,15 +136,17 @@ def _sent(spool: IO[bytes]) -> Iterator[bytes]:
 @person(*READERS)
 def manifest(day: str) -> Response:
     """Show the manifest of a closed day; of one that is still open, what it would be now."""
-    asked, moment = day_of(day), now()
+    asked = day_of(day)
     with reading(runtime().engine) as connection:
         row = closes.current(connection, asked.name)
-    text = (
-        row["manifest"]
-        if row is not None
-        else close.draft(desk_of(runtime()), asked, version=1, previous=None, now=moment).manifest
-    )
+    text = _draft(asked) if row is None else row["manifest"]
     return Response(text, headers=HEADERS, content_type="application/json")
+
+
+def _draft(day: Day) -> str:
+    desk = desk_of(runtime())
+    version, previous = close.place_of(desk, day)
+    return close.draft(desk, day, version=version, previous=previous, now=now()).manifest
 
 
 @routes.get("/finance/audit")

@@ -155,6 +155,9 @@ def test_what_a_brake_has_stopped_is_credited_or_refused(runtime: Runtime, appro
     wish: dict[str, Any] = {"act": "credit", "reason": "both witnesses agree"}
     listed = approver.get("/v1/reconciliation/brakes")["data"]
     assert [one["amount"] for one in listed] == ["3.000000", "2.000000", "1.000000"]
+    page = approver.get("/v1/reconciliation/brakes", limit=2)
+    rest = approver.get("/v1/reconciliation/brakes", limit=2, after=page["next"])
+    assert (page["data"] + rest["data"], rest["next"]) == (listed, None)
     assert approver.post(f"{BREAKS}/b1/release", wish | {"act": "reverse"}, status=409)["code"] == "conflict"
     assert approver.post(f"{BREAKS}/b1/release", wish | {"amount": "5"}, status=422)["errors"]
     approver.post(f"{BREAKS}/b1/release", wish)

@@ -64,9 +64,12 @@ def test_a_day_is_closed_by_two_browsers(runtime: Runtime, pat: Visitor, al: Vis
     assert pat.get(f"{PATH}/manifest.json").data == archive.read("manifest.json")
     assert "close.approve" in pat.read("/finance/audit")
     assert "is whole" in pat.read("/finance/audit", verify="1")
+    following = pat.get(f"{PATH.replace('23', '24')}/manifest.json").get_json()
+    assert (following["version"], following["previous"][:16]) == (1, digest[:16])
     pat.post(f"{PATH}/ask-reopen", reason="a late statement")
     assert "a late statement" in al.read(PATH)
     al.post(f"{PATH}/reopen")
+    assert pat.get(f"{PATH}/manifest.json").get_json()["version"] == 2
     text = pat.read(PATH)
     assert "Evidence of version 1, reopened" in text
     assert pat.get(f"{PATH}/evidence.zip").status_code == 404
