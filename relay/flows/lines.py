@@ -83,8 +83,8 @@ def _is_text(text: str) -> bool:
 
 def _json_lines(stream: IO[bytes]) -> Iterator[Line]:
     for number, text in _numbered(stream):
-        if len(text) >= LONGEST:
-            yield Line(number, fault=f"is longer than {LONGEST} bytes")
+        if text is None:
+            yield _too_long(number)
         elif text.strip():
             yield read_object(number, text)
 
@@ -92,15 +92,15 @@ def _json_lines(stream: IO[bytes]) -> Iterator[Line]:
 def _csv_lines(stream: IO[bytes], names: Sequence[str]) -> Iterator[Line]:
     """No cell spans lines: a quote that is never closed costs its own line, not those behind it."""
     numbered = _numbered(stream)
-    header = _header(next(numbered, (1, ""))[1], names)
+    header = _header(next(numbered, (1, ""))[1] or "", names)
     for number, text in numbered:
-        if text.strip():
+        if text is None:
+            yield _too_long(number)
+        elif text.strip():
             yield _csv_line(number, text, header)
 
 
 def _csv_line(number: int, text: str, header: Sequence[str]) -> Line:
-    if len(text) >= LONGEST:
-        return Line(number, fault=f"is longer than {LONGEST} bytes")
     try:
         cells = next(csv.reader((text,), strict=True))
     except csv.Error as error:
@@ -111,7 +111,10 @@ def _csv_line(number: int, text: str, header: Sequence[str]) -> Line:
 
 
 def _header(text: str, names: Sequence[str]) -> list[str]:
-    header = [name.strip() for name in next(csv.reader((text,)), []) or [""]]
+    try:
+        header = [name.strip() for name in next(csv.reader((text,)), []) or [""]]
+    except csv.Error as error:
+        raise Unprocessable(f"the first line is not CSV: {error}; it must name columns of {', '.join(names)}") from None
     for place, name in enumerate(header):
         if name not in names or name in header[:place]:
             raise Unprocessable(
@@ -120,17 +123,25 @@ def _header(text: str, names: Sequence[str]) -> list[str]:
     return header
 
 
-def _numbered(stream: IO[bytes]) -> Iterator[tuple[int, str]]:
+def _too_long(number: int) -> Line:
+    return Line(number, fault=f"is longer than {LONGEST} bytes")
+
+
+def _numbered(stream: IO[bytes]) -> Iterator[tuple[int, str | None]]:
     return enumerate(_texts(stream), 1)
 
 
-def _texts(stream: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of a file, each cut at LONGEST; what is not UTF-8 becomes half characters, which are refused later."""
+def _texts(stream: IO[bytes]) -> Iterator[str | None]:
+    """Yield the lines of a file, None for one above LONGEST; what is not UTF-8 becomes half characters, which are refused later."""
     is_first = True
     while line := stream.readline(LONGEST):
         rest = line
         while len(rest) == LONGEST and not rest.endswith(b"\n"):
             rest = stream.readline(LONGEST)
         text = line.decode("utf-8", "surrogateescape")
-        yield text.removeprefix("\ufeff") if is_first else text
+        # Bytes are counted, not characters: the half of a line of large ones would pass for the whole.
+        if rest is not line:
+            yield None
+        else:
+            yield text.removeprefix("\ufeff") if is_first else text
         is_first = False

@@ -38,6 +38,7 @@ def test_json_lines_are_objects_of_texts() -> None:
         (b'{"amount": "\xff"}', "holds NUL or what is not UTF-8"),
         ("[" * 20_000, "is nested"),
         ('{"amount": "' + "3" * LONGEST + '"}', "is longer than"),
+        ('{"amount": "' + "三" * (LONGEST // 2) + '"}', "is longer than"),
     ],
 )
 def test_a_bad_line_of_json_is_the_only_one_lost(line: str | bytes, fault: str) -> None:
@@ -65,7 +66,17 @@ def test_a_bad_line_of_csv_is_the_only_one_lost(line: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("header", ["", "orderid,colour", "orderid,orderid", "1,3.00"])
+def test_the_beginning_of_a_line_is_never_taken_for_the_line() -> None:
+    """Where characters have several bytes, what was cut has fewer than LONGEST of them."""
+    _, bad, last = read("orderid,owner\n1,a\n2," + "é" * LONGEST + "\n3,b\n", "csv")
+    assert (bad.fields, bad.fault, last.fields) == (
+        {},
+        f"is longer than {LONGEST} bytes",
+        {"orderid": "3", "owner": "b"},
+    )
+
+
+@pytest.mark.parametrize("header", ["orderid\rowner\r1", "", "orderid,colour", "orderid,orderid", "1,3.00"])
 def test_a_header_without_sense_refuses_the_file(header: str) -> None:
     """Before anything of it is taken."""
     with pytest.raises(Unprocessable, match="orderid, amount, owner"):
