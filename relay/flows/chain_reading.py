@@ -23,6 +23,7 @@ from relay.core.logs import (
     token_event_of,
     transfer_of,
 )
+from relay.core.multicall import parse_units
 from relay.core.ranges import is_limit
 from relay.errors import NodeFault
 from relay.ports import Node, NodeError
@@ -105,7 +106,7 @@ class Reader:
                 return f"there is no contract at {token.contract}"
             if isinstance(decimals, NodeError) or not isinstance(decimals, str):
                 return f"{token.contract} does not tell its decimals"
-            if int(decimals, 16) != token.decimals if len(decimals) == 66 else True:
+            if len(decimals) != 66 or self.parsed(parse_units, decimals) != token.decimals:
                 return f"{token.contract} has not the {token.decimals} decimals that the configuration says"
         return None
 

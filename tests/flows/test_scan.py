@@ -441,6 +441,16 @@ def test_the_look_back_finds_what_a_node_left_out(desk: Desk) -> None:
     assert list(desk.found().values()) == [77]
 
 
+def test_decimals_that_are_no_number_are_a_fault_of_the_node_that_tells_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one of the list is asked, and the chains behind this one are read."""
+    garbled = ScriptedNode(desk.world, name="1:garbled")
+    monkeypatch.setattr(garbled, "_called", lambda *_: "0x" + "zz" * 32)
+    assert desk.scan(garbled) == "degraded"
+    assert desk.scan(garbled, ScriptedNode(desk.world, name="2:true")) == "scanned"
+
+
 def test_decimals_that_are_changed_in_the_file_stop_the_next_scan(desk: Desk) -> None:
     """Not an hour of wrong amounts later."""
     desk.world.mine((STRANGER, MINE, 5))
