@@ -74,7 +74,7 @@ def ask_brake(
     """Ask to credit, or to refuse, what a source's brake has stopped: these orders, or all that are stopped now when none is named."""
     if source not in till.bench.sources:
         raise NotFound("no such source")
-    with writing(till.bench.engine) as connection:
+    with writing(till.bench.engine, lock=FEED_LOCK) as connection:
         stopped = {row["orderid"]: row["amount_micros"] for row in recoveries.waiting(connection, "stopped", source)}
         unknown = sorted(set(orderids) - stopped.keys())
         if unknown or not stopped:
@@ -88,7 +88,7 @@ def ask_brake(
 
 def ask_credit(till: Till, break_id: str, reason: str, *, actor: Actor, now: datetime, act_id: str) -> None:
     """Propose money that came without an order, the subject of a break, as the credit of its address's owner."""
-    with writing(till.bench.engine) as connection:
+    with writing(till.bench.engine, lock=FEED_LOCK) as connection:
         key = unordered.transfer_of(connection, break_id)
         order = unordered.proposal(connection, till.bench, key)
         about = {"source": order.source, "orderid": order.orderid, "micros": order.credited_micros}
@@ -126,7 +126,7 @@ def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> RowMapping
             key = (namespace_of(bench.sources, row["source"]), row["orderid"])
             by = releases.By(actor, asked_by=row["asked_by"])
             releases.within(connection, bench.sources, key, wish, by=by, now=now, new_id=bench.new_id)
-        store.decide(connection, act_id, "done", by=actor.id, now=now)
+        _decide(connection, act_id, "done", actor=actor, now=now)
     if row["orderid"] is None:
         _end_brake(till, row, actor=actor, now=now)
     return row
@@ -134,10 +134,11 @@ def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> RowMapping
 
 def decline(engine: Engine, act_id: str, *, actor: Actor, now: datetime) -> RowMapping:
     """Let a wish go, and return it: whoever asked withdraws it, anybody else refuses it; nothing of the money changes."""
-    with writing(engine) as connection:
+    # The lock under which it would be agreed to: money that has moved is no wish that was withdrawn.
+    with writing(engine, lock=FEED_LOCK) as connection:
         row = _open(connection, act_id)
         state = "withdrawn" if row["asked_by"] == actor.id else "declined"
-        store.decide(connection, act_id, state, by=actor.id, now=now)
+        _decide(connection, act_id, state, actor=actor, now=now)
         detail = {"act": row["act"], "asked_by": row["asked_by"]}
         audit.append(connection, actor=actor.id, act=f"money.{state}", subject=row["subject"], now=now, detail=detail)
     return row
@@ -153,6 +154,7 @@ def _ask(
     now: datetime,
     act_id: str,
 ) -> None:
+    """Write a wish; the caller holds the feed lock, so that of two who ask at once the second is told of the first."""
     said = reason.replace("\0", "").strip()
     if not 3 <= len(said) <= LONGEST:
         raise Unprocessable(f"say why in 3 to {LONGEST} characters", pointer="/reason")
@@ -172,6 +174,12 @@ def _open(connection: Connection, act_id: str) -> RowMapping:
     if row["state"] != "asked":
         raise Conflict(f"this has ended: it is {row['state']}")
     return row
+
+
+def _decide(connection: Connection, act_id: str, state: str, *, actor: Actor, now: datetime) -> None:
+    """End a wish; Conflict, and with it nothing of this transaction, where it has ended meanwhile."""
+    if not store.decide(connection, act_id, state, by=actor.id, now=now):
+        raise Conflict("somebody else has just ended this; look again")
 
 
 def _end_brake(till: Till, row: RowMapping, *, actor: Actor, now: datetime) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +119,56 @@ def test_a_wish_is_withdrawn_declined_or_overtaken(engine: Engine) -> None:
         engine, house.bench.sources, "crossing", "sh-1", CREDIT, actor=AL, now=NOON, new_id=house.bench.new_id
     )
     assert what_became(engine, "ask_3") == ("withdrawn", "user:al")
+
+
+def test_a_wish_that_is_being_done_can_be_withdrawn_no_more(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked hears that it has ended: money that moved was never a wish that was withdrawn."""
+    house = House(engine)
+    a_held_order(house)
+    act_id, release = asked(house), releases.within
+    with ThreadPoolExecutor(1) as beside:
+        told: list[Future[Any]] = []
+
+        def while_somebody_declines(*given: Any, **named: Any) -> None:
+            told.append(beside.submit(flow.decline, engine, act_id, actor=PAT, now=NOON))
+            wait(told, 0.3)
+            release(*given, **named)
+
+        monkeypatch.setattr(releases, "within", while_somebody_declines)
+        flow.agree(till(house), act_id, actor=AL, now=NOON)
+        with pytest.raises(Conflict, match="ended"):
+            told[0].result()
+    assert house.order("sh-1")["state"] == "succeeded"
+    assert what_became(engine) == ("done", "user:al")
+
+
+def test_of_two_who_ask_at_once_the_second_is_told_of_the_first(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a conflict of theirs, not a failure of ours."""
+    house = House(engine, replace(LIVE, brake=Brake(count=0, micros=0, window_s=3600)))
+    a_lost_callback(engine, 1)
+    house.run()
+    look = asked_acts.open_one
+
+    def look_slowly(*given: Any) -> Any:
+        found = look(*given)
+        time.sleep(0.2)
+        return found
+
+    monkeypatch.setattr(asked_acts, "open_one", look_slowly)
+
+    def ask(who: Any) -> str:
+        try:
+            about: dict[str, Any] = {"actor": who, "now": house.at, "act_id": f"ask_{who.name}"}
+            flow.ask_brake(till(house), "crossing", (), "seen", release=True, **about)
+        except Conflict as error:
+            return error.detail
+        return "asked"
+
+    with ThreadPoolExecutor(2) as both:
+        first, second = sorted(both.map(ask, (PAT, AL)))
+    assert (first, second.split(maxsplit=1)[1]) == ("asked", "has asked for something already; decide that first")
 
 
 def test_what_a_brake_has_stopped_takes_two_as_well(engine: Engine) -> None:
