@@ -16,7 +16,7 @@ from relay.core.health import Turn
 from relay.core.retries import after_unknown, next_step
 from relay.flows.health import Told, announcements, reports_of, send_what_waited, turn_at
 from relay.ports import Answer
-from relay.store import outbox
+from relay.store import deliveries, outbox
 from relay.store.engine import CLAIM_LOCK, FEED_LOCK, reading, writing
 from relay.store.intake import announce, last_sequence
 from relay.store.outbox import Claim, Settlement
@@ -60,8 +60,9 @@ def settle_quietly(connection: Connection, settlements: Sequence[Settlement]) ->
 def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: datetime, new_id: NewId) -> None:
     """Write outcomes together with the events they announce, under the feed lock."""
     with writing(engine, lock=FEED_LOCK) as connection:
+        # Before they are written: another may have taken the same attempts back, and has announced their end.
+        told = [_exhausted(one) for one in settlements if _is_buried(one) and _is_open(connection, one)]
         settle_quietly(connection, settlements)
-        told = [_exhausted(one) for one in settlements if _is_buried(one)]
         told += announcements(connection, settlements, now=now)
         if told:
             announce_all(connection, told, now=now, new_id=new_id)
@@ -99,6 +100,12 @@ def _unknown(claim: Claim, now: datetime) -> Settlement:
 def _is_buried(one: Settlement) -> bool:
     """The death of an operational event is not announced: its own announcement could die the same way, for ever."""
     return one.step.state == "dead" and one.claim.event_type.startswith("recharge.")
+
+
+def _is_open(connection: Connection, one: Settlement) -> bool:
+    """Whether the outcome of an attempt counts still, as the outbox says."""
+    row = deliveries.find(connection, one.claim.delivery_id)
+    return row is not None and row["attempts"] == one.claim.number and row["state"] in ("sending", "pending", "paused")
 
 
 def _exhausted(one: Settlement) -> Told:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
 from relay.core.retries import Step
 from relay.core.webhooks import key_of, new_secret, signed_headers
@@ -346,6 +346,27 @@ def test_an_abandoned_claim_is_taken_back_as_unknown(engine: Engine) -> None:
     assert (attempt.outcome, attempt.error) == ("unknown", "process_vanished")
     (again,) = claim(engine)
     assert (again.number, again.event_id) == (2, "evt_1")
+
+
+def test_a_death_that_two_see_at_once_is_announced_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every deliverer looks for abandoned attempts, and may find what another is just taking back."""
+    subscribe(engine, "wallet")
+    announce(engine)
+    with writing(engine) as connection:
+        connection.execute(deliveries.update().values(failures=9, unknowns=2))
+    claim(engine, lease_s=-1)
+    look = outbox.expired
+
+    def look_and_be_overtaken(connection: Connection, **asked: Any) -> list[outbox.Claim]:
+        found = look(connection, **asked)
+        monkeypatch.setattr(outbox, "expired", look)
+        assert reclaim(engine, now=now(), new_id=numbered_ids("other")) == 1
+        return found
+
+    monkeypatch.setattr(outbox, "expired", look_and_be_overtaken)
+    reclaim(engine, now=now(), new_id=numbered_ids("late"))
+    assert states(engine) == ["dead"]
+    assert [row.type for row in rows(engine, events)] == ["recharge.succeeded", "delivery.exhausted"]
 
 
 def test_a_live_claim_is_left_alone(engine: Engine) -> None:
