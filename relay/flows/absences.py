@@ -57,6 +57,9 @@ def ask_nodes(
     for row in due:
         chain, state = chains.get(row["chain"]), states.get(row["chain"])
         if chain is None or not chain.is_on or state is None:
+            # Left as it is it would be due before all others for ever, and a handful would fill each round.
+            with writing(engine) as connection:
+                store.note(connection, (row["namespace"], row["orderid"]), look_at=now + AGAIN)
             continue
         nodes = nodes_of(chain)
         blocks = _blocks(nodes, chain, row, state)

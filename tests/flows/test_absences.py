@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, update
 
 from relay.core.chains import NodeURL
 from relay.errors import NodeFault
-from relay.flows.absences import ask_nodes
+from relay.flows.absences import AGAIN, MOST, ask_nodes
 from relay.flows.reconcile import Bench, reconcile
 from relay.store import reconciling
 from relay.store.engine import reading, writing
@@ -168,3 +168,17 @@ def test_what_comes_after_all_is_doubted_no_longer(case: Case) -> None:
     case.mark()
     assert case.run() == ("complete", "")
     assert (case.asked(), case.stated()) == ([], [])
+
+
+def test_findings_of_a_chain_that_is_off_keep_none_of_another_waiting(case: Case) -> None:
+    """They are looked at again later, however many there are: the chain may come back."""
+    case.run()
+    with writing(case.engine) as connection:
+        (asked,) = connection.execute(select(testimonies)).mappings().all()
+        gone = [dict(asked) | {"orderid": f"gone-{number}", "chain": "polygon"} for number in range(MOST)]
+        connection.execute(insert(testimonies), [one | {"look_at": asked["look_at"] - AGAIN} for one in gone])
+    case.ask()
+    case.ask()
+    assert case.run() == ("complete", "")
+    assert len(case.stated()) == 1
+    assert sorted(case.asked()) == [*["asked"] * MOST, "confirmed"]
