@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b, sha256
@@ -94,9 +94,9 @@ def _digest(importer: Importer, stream: IO[bytes]) -> str:
 
 def _judged(source: Source, found: StatementMap, stream: IO[bytes], rows: int | None, micros: int | None) -> Totals:
     totals, faults, seen = Totals(), [], set()
-    for line, row in _rows(found, stream):
+    for line, titles, cells in _rows(found, stream):
         try:
-            fact = read_row(found, row, totals, source=source.name, namespace=source.namespace)
+            fact = read_row(found, _named(titles, cells), totals, source=source.name, namespace=source.namespace)
         except ValueError as error:
             faults.append(f"line {line}: {error}")
         else:
@@ -129,8 +129,8 @@ def _keep(importer: Importer, source: Source, found: StatementMap, stream: IO[by
 
 def _batches(source: Source, found: StatementMap, stream: IO[bytes]) -> Iterator[list[ProviderFact]]:
     facts: list[ProviderFact] = []
-    for _, row in _rows(found, stream):
-        fact = read_row(found, row, Totals(), source=source.name, namespace=source.namespace)
+    for _, titles, cells in _rows(found, stream):
+        fact = read_row(found, _named(titles, cells), Totals(), source=source.name, namespace=source.namespace)
         if fact is not None:
             facts.append(fact)
         if len(facts) == BATCH:
@@ -163,8 +163,16 @@ def _note(importer: Importer, name: str, digest: str, totals: Totals) -> None:
         )
 
 
-def _rows(found: StatementMap, stream: IO[bytes]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row by the number of its last line, with every title's text; StatementRefused for what is no such CSV."""
+def _named(titles: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """Return the text of every title; ValueError for a row that says more than there are titles."""
+    # An amount whose comma nobody has quoted is two cells, and the first of them looks like an amount.
+    if any(cells[len(titles) :]):
+        raise ValueError(f"has {len(cells)} cells where the first line has {len(titles)} titles")
+    return dict(zip(titles, [*cells, *[""] * len(titles)], strict=False))
+
+
+def _rows(found: StatementMap, stream: IO[bytes]) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Yield each row by the number of its last line, the titles and its cells; StatementRefused for what is no such CSV."""
     stream.seek(0)
     # utf-8-sig, since spreadsheets begin their files with a mark of its order.
     encoding = "utf-8-sig" if found.encoding == "utf-8" else found.encoding
@@ -175,7 +183,7 @@ def _rows(found: StatementMap, stream: IO[bytes]) -> Iterator[tuple[int, dict[st
         _check_titles(found, titles)
         for cells in reader:
             if any(cells):
-                yield reader.line_num, dict(zip(titles, [*cells, *[""] * len(titles)], strict=False))
+                yield reader.line_num, titles, cells
     except UnicodeDecodeError:
         raise StatementRefused([f"line {reader.line_num + 1} or later: is not {found.encoding}"]) from None
     except csv.Error as error:

@@ -1,0 +1,51 @@
+"""A provider's statement is read by its columns; a row that does not fit them is a fault, not another amount."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from sqlalchemy import Engine, select
+
+from relay.core.actors import Actor
+from relay.flows.statements import Imported, Importer, StatementRefused, import_statement
+from relay.store import rows
+from relay.store.engine import reading
+from tests.builders import NOON
+from tests.core.calling import a_called_source
+from tests.fakes import numbered_ids
+
+TWO_COLUMNS = """
+[sources.crossing.statement]
+columns = { orderid = "Order", amount = "Amount" }
+status = "succeeded"
+amount = { form = "decimal", unit_micros = 1 }
+"""
+
+
+def imported(engine: Engine, text: str) -> Imported:
+    """Import a file of two columns."""
+    importer = Importer(
+        engine=engine,
+        sources={"crossing": a_called_source(more=TWO_COLUMNS)},
+        actor=Actor(id="cli:x", name="x", roles=frozenset({"admin"})),
+        clock=lambda: NOON,
+        new_id=numbered_ids(),
+    )
+    return import_statement(importer, io.BytesIO(text.encode()), "crossing", rows=None, micros=None)
+
+
+def test_an_amount_with_a_comma_in_it_is_not_its_beginning(engine: Engine) -> None:
+    """Unquoted, 1,000.50 is two cells: each such row is named, and nothing is kept."""
+    with pytest.raises(StatementRefused) as refused:
+        imported(engine, "Order,Amount\nsh-1,1,000.50\nsh-2,3\nsh-3,2,500.00\n")
+    assert refused.value.faults == tuple(
+        f"line {line}: has 3 cells where the first line has 2 titles" for line in (2, 4)
+    )
+    with reading(engine) as connection:
+        assert connection.execute(select(rows.provider_facts)).all() == []
+
+
+def test_a_row_may_end_early_or_with_nothing(engine: Engine) -> None:
+    """Programs leave empty cells out, or end each row with a delimiter."""
+    assert imported(engine, "Order,Amount,Remark\nsh-1,1\nsh-2,2,,,\n").total_micros == 3_000_000
