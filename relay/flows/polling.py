@@ -38,8 +38,6 @@ OWED = OPEN | {State.EXPIRED, State.FAILED}
 # as it is asked at all, so that a late word is heard within the promise of two minutes.
 _PACES = {"unpaid": (60, 3600), "transfer": (5, 30)}
 _SOON = (5, 300)
-# Providers that are asked at once.
-MOST_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,8 @@ def poll(poller: Poller, *, for_s: float) -> int:
         with writing(creator.engine) as connection:
             polls.enrol(connection, source, now=creator.clock())
     end = creator.clock() + timedelta(seconds=for_s)
-    with ThreadPoolExecutor(MOST_AT_ONCE) as threads:
+    # Fewer threads than providers would starve the last ones: who has much to ask goes on to the end of the round.
+    with ThreadPoolExecutor(max(1, len(asked))) as threads:
         return sum(threads.map(lambda source: _poll_source(poller, source, end), asked))
 
 

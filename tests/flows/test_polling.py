@@ -175,6 +175,23 @@ def test_a_slow_provider_costs_no_other_account_its_turns(world: World) -> None:
     assert (len(other.asked), asked(world)) == (3, ["sh-1"])
 
 
+def test_however_many_providers_are_slow_the_last_one_is_asked(world: World) -> None:
+    """All of them at once: none waits for the end of another's round, which is the end of its own."""
+    other = FakeProvider()
+    names = [f"slow-{number}" for number in range(12)]
+    sources = {name: replace(world.source, name=name, appid=name) for name in names}
+    sources["beside"] = replace(world.source, name="beside", base_url=other.url)
+    for name in sources:
+        a_stored_order(world.engine, f"of-{name}", source=name, state="created", updated_at=NOON - GRACE)
+    was_asked = threading.Event()
+    in_time: list[bool] = []
+    other.before = lambda _: was_asked.set()
+    world.provider.before = lambda _: in_time.append(was_asked.wait(4))
+    poll(Poller(creator=replace(world.creator, sources=sources), new_id=numbered_ids()), for_s=8)
+    other.close()
+    assert in_time == [True] * len(names)
+
+
 def test_the_same_word_again_is_no_change(world: World) -> None:
     """`changed_at` moves with the content only, `checked_at` each time."""
     world.create()
