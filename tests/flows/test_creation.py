@@ -177,6 +177,22 @@ def test_a_turn_that_is_far_is_left_to_the_job(world: World) -> None:
     assert (world.order()["state"], world.request()["state"]) == ("created", "done")
 
 
+def test_a_provider_that_answers_slowly_does_not_hold_the_job_for_long(world: World) -> None:
+    """A worker has other jobs, and one that is asked to end grants 20 s; the next round goes on."""
+    creator = replace(world.creator, places=threading.BoundedSemaphore(1))
+    with creator.places:
+        for number in range(8):
+            create(creator, FIELDS | {"orderid": f"sh-{number}"}, kind=None, actor=ADMIN)
+    world.clock.pass_by(11)
+    world.provider.before = lambda _: world.clock.pass_by(4.5)
+    began = world.clock.now()
+    assert finish(world.creator) < 8
+    assert world.clock.now() - began < timedelta(seconds=20)
+    while finish(world.creator):
+        pass
+    assert len(world.provider.asked) == 8
+
+
 def test_the_job_leaves_what_somebody_is_at(world: World) -> None:
     """A web thread has ten seconds before the job takes its request up."""
     creator = replace(world.creator, places=threading.BoundedSemaphore(1))
