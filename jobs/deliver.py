@@ -30,6 +30,7 @@ def main() -> None:
     settings = load(os.environ)
     logs.configure(settings)
     client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=2.0, max_connections=2)
+    # At the end of its residence the job waits for its last exchanges, and must not be ended by RQ meanwhile.
     queue = job_queue(settings.secret_keys, "deliver", client, job_timeout_s=2 * drain.RESIDENCE_S)
     while not STOP.asked:
         if not _has_resided(queue) and not STOP.asked:

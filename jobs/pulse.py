@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 UNWELL_S = 0.5
+# With a worker's patience this stays below the 30 s after which platforms kill.
 LEAVE_WITHIN_S = 2.0
 
 

@@ -39,6 +39,7 @@ def main() -> None:
     settings = load(os.environ)
     logs.configure(settings)
     prepare(settings.chains.values())
+    # RQ blocks on its queue for most of a minute, which is no silence of Redis.
     client = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, timeout_s=None)
     queue = job_queue(settings.secret_keys, "work", client)
     while not STOP.asked and not _has_worked(queue):

@@ -32,6 +32,7 @@ def watch(
     if found.keys() == told:
         return []
     with writing(engine, lock=FEED_LOCK) as connection:
+        # Of two rounds that see a trouble at once, the second finds it begun and says nothing.
         fresh = [key for key in sorted(found.keys() - told) if store.begin(connection, key, now=now)]
         store.end(connection, told - found.keys())
         if fresh:

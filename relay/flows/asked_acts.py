@@ -127,6 +127,7 @@ def agree(till: Till, act_id: str, *, actor: Actor, now: datetime) -> RowMapping
             by = releases.By(actor, asked_by=row["asked_by"])
             releases.within(connection, bench.sources, key, wish, by=by, now=now, new_id=bench.new_id)
         _decide(connection, act_id, "done", actor=actor, now=now)
+    # After the commit: the door's own thread waits for the lock that is held until then.
     if row["orderid"] is None:
         _end_brake(till, row, actor=actor, now=now)
     return row

@@ -29,6 +29,7 @@ from relay.store.engine import reading, writing
 
 log = logging.getLogger(__name__)
 
+# As long as a job may take: who has held it for longer was ended.
 LEASE_S = 300
 # Addresses of one run: fifty questions with a Multicall3, ten without. A hundred thousand are measured within an hour of a cut.
 MOST, MOST_SINGLY = 10_000, 400
@@ -118,6 +119,7 @@ class Round:
             held = store.held(connection, chain, final=final)
         if not held:
             return
+        # Our own final block is asked for as well: by it the node is known to be on our branch.
         headers = {one.number: one for one in self._final_headers(sorted({*held, final}))}
         with writing(self.engine) as connection:
             for number, by_hash in sorted(held.items()):

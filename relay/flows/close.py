@@ -93,6 +93,7 @@ def _keep(desk: Desk, day: Day, made: Draft, version: int, *, who: str, now: dat
         "manifest_hash": digest(made.manifest),
     }
     with writing(desk.engine, lock=AUDIT_LOCK) as connection:
+        # Looked at again under the lock: the files took long to write, and the day may be sealed by now.
         current = closes.current(connection, day.name)
         if current is not None and (current["state"] == "sealed" or current["version"] != version):
             raise Conflict("this day is sealed")
@@ -119,6 +120,7 @@ def approve(
     not sealed, or carries a P1 that was not accepted.
     """
     with writing(desk.engine, lock=FEED_LOCK) as connection:
+        # Who prepares or opens again holds the second one. The feed's comes first, as in every act that is announced and audited.
         take_lock(connection, AUDIT_LOCK)
         row = closes.current(connection, day.name)
         if row is None or row["state"] != "prepared":
@@ -176,6 +178,7 @@ def by_clock(desk: Desk, *, now: datetime) -> list[str]:
         if known is None and day.name not in sealed:
             version, previous = place_of(desk, day)
             made = draft(desk, day, version=version, previous=previous, now=now)
+            # A day on which somebody moved money waits for a person, though nothing of it is open.
             if made.obstacles or made.decisions or not is_clean(made.statement, made.items):
                 break
             prepare(desk, day, actor=None, now=now)

@@ -128,6 +128,7 @@ class Committer:
         repeats = self._repeats(batch)
         fresh = [arrival for arrival in batch if id(arrival) not in repeats]
         outcomes = self._write_or_split(fresh) if fresh else []
+        # Nothing may fail from here on: who is let go a second time ends the thread.
         for arrival in batch:
             if id(arrival) in repeats:
                 arrival.settle(Verdict.DUPLICATE)

@@ -225,6 +225,7 @@ def _made(creator: Creator, number: int, source: Source, key: store.Key, told: M
     with writing(creator.engine, lock=FEED_LOCK) as connection:
         if not store.settle(connection, number, state="done", now=now, answer=json.dumps(dict(told))):
             return
+        # Read under the lock: a callback that overtook the answer has moved the order on, and is not taken back.
         store.write_order(connection, rules.made(store.order_of(connection, key), told, source), now=now)
         if _can_ask(source):
             later = now + timedelta(seconds=source.grace_s)

@@ -100,6 +100,7 @@ def _compare(
     for story in stories:
         judged = judge(story, terms.of(story.source, story.chain), now)
         before = kept.states.get(story.key, {})
+        # Its time came after the last run looked at it: that is no difference of facts, and the next run sees it.
         if before.get("due_at") is not None and before["due_at"] <= now:
             tally["waiting"] += 1
             continue

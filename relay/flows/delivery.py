@@ -158,6 +158,7 @@ class _Drainer:
             return claims, originals.of_credits(connection, as_provider)
 
     async def _send_or_give_back(self, claims: Sequence[Claim], came: Mapping[int, Original]) -> None:
+        # The stop came while these were claimed; unsent they cost no attempt, and another process has them at once.
         if claims and self._stopping.is_set():
             await asyncio.to_thread(self._give_back, claims)
             return

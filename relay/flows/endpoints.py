@@ -119,6 +119,7 @@ class Enabled:
 
 def enable(office: Office, endpoint_id: str, *, skip: bool, actor: Actor, now: datetime) -> Enabled:
     """Let deliveries flow again; what waited is sent now, or given up with `skip`. The caller rings afterwards."""
+    # A batch of events that has read the old state must be through, or its deliveries would wait for ever.
     with writing(office.engine, lock=FEED_LOCK) as connection:
         before = _mine(connection, endpoint_id, actor)
         waited, oldest = store.waiting(connection, endpoint_id) if before["state"] != "enabled" else (0, None)

@@ -25,6 +25,7 @@ def expire(engine: Engine, sources: Mapping[str, Source], *, now: datetime, new_
     while keys := evidence.overdue(engine, now=now, limit=PAGE):
         changed = judge_again(engine, sources, keys, _expire, now=now, new_id=new_id)
         expired += changed
+        # A page of which nothing changes would be read again for ever.
         if len(keys) < PAGE or not changed:
             break
     if expired:

@@ -69,6 +69,7 @@ def look_up(inquirer: Inquirer, tx_hash: str, *, now: datetime) -> Explanation |
             return explain(sightings, asked=asked, silent=told["silent"], named_by=named)
         _refuse_a_flood(connection, row, now)
     if row is None or row["asked_at"] <= now - PATIENCE or _is_answered(row):
+        # The queue first: were it away, a question that is written already would keep everybody from asking again.
         inquirer.queue.enqueue(JOB, tx_hash)
         with writing(inquirer.engine) as connection:
             inquiries.ask(connection, tx_hash, now=now)

@@ -51,6 +51,7 @@ def _wake(engine: Engine, sources: Mapping[str, Source], now: datetime) -> None:
 
 def _match_page(engine: Engine, sources: Mapping[str, Source], now: datetime) -> tuple[int, int]:
     """Return how many transfers were looked at, and how many have an order now."""
+    # Most rounds find nothing: they take no lock for that.
     with reading(engine) as connection:
         if not store.due(connection, now=now, limit=1):
             return 0, 0

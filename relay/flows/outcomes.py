@@ -69,6 +69,7 @@ def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: dat
     for event_type, data in told:
         log.warning("operation_announced", extra={"event_type": event_type, "endpoint_id": data["endpoint_id"]})
         if event_type == Turn.RECOVERED.value:
+            # Days may have waited: that is no work to be done while the feed is held.
             send_what_waited(engine, data["endpoint_id"], now=now)
 
 
@@ -85,6 +86,7 @@ def reclaim(engine: Engine, *, now: datetime, new_id: NewId) -> int:
         settle_loudly(engine, loud, now=now, new_id=new_id)
     quiet = [one for one in abandoned if not is_loud(one)]
     if quiet:
+        # An attempt is closed by its place in the table, which holds only while nobody else closes the same one.
         with writing(engine, lock=CLAIM_LOCK) as connection:
             settle_quietly(connection, quiet)
     if abandoned:

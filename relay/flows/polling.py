@@ -84,6 +84,7 @@ def _poll_source(poller: Poller, source: Source, end: datetime) -> int:
 
 def _turn(creator: Creator, source: Source) -> tuple[RowMapping, datetime] | None:
     """Wait for the account's turn and take an order to ask about, until when; None when there is none, or the turn is far."""
+    # Looked for before a turn is reserved: a turn in which nothing is asked would be lost to the account.
     with reading(creator.engine) as connection:
         is_urgent = polls.is_next_urgent(connection, source.name, now=creator.clock())
     within = URGENT_WITHIN if is_urgent else TURN_WITHIN
@@ -193,4 +194,5 @@ def _plan_next(creator: Creator, row: RowMapping, until: datetime) -> None:
 def wait_s(reason: str, tries: int) -> int:
     """Return the seconds until an order is asked about again, by why and how often it was."""
     first, most = _PACES.get(reason, _SOON)
+    # Each pace has reached its most by then, and an order may be asked about thousands of times.
     return min(most, first << min(tries, 10))

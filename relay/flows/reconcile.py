@@ -71,6 +71,7 @@ def reconcile(bench: Bench, *, now: datetime) -> str:
         if fence is None:
             return "busy"
         is_work = store.take(connection, now=now, most=MOST)
+    # Facts are read after that commit only: whatever changes from here on is in the log for the next run.
     tally = Tally()
     try:
         if is_work:
@@ -111,6 +112,7 @@ def _silent_providers(connection: Connection, sources: Mapping[str, Source], now
 
 def _judge_all(bench: Bench, fence: int, tally: Tally, now: datetime) -> None:
     """Most orders agree in all that is said of them, and are only struck off; the others are judged one by one."""
+    # A cursor, since what does not agree stays in the work, and would fill the next page again.
     after: store.Key | None = ("", "")
     while after is not None:
         after = _agreed_page(bench, fence, tally, after, now)
@@ -173,6 +175,7 @@ def _page(bench: Bench, fence: int, tally: Tally, now: datetime) -> int:
         store.done(connection, keys)
         for one in judged:
             tally.count_judged(*one)
+        # Last of all: telling takes the feed's lock until the commit, and callbacks wait for it.
         _tell(connection, bench, settled, tally, now)
     return len(keys)
 

@@ -78,6 +78,7 @@ def decide(
         act = "recovery.release" if release else "recovery.refuse"
         if asked_by is None:
             asked_acts.overtake(connection, f"brake:{source}", by=actor.id, now=now)
+        # Written first: the door commits each payment by itself, and none is credited without its act.
         audit.append(connection, actor=actor.id, act=act, subject=source, now=now, detail=detail)
         if not release:
             keys = {(row["namespace"], row["orderid"]) for row in chosen}

@@ -82,6 +82,7 @@ def within(
     ledger = Ledger(known, feed, now=now, new_id=new_id)
     facts = evidence.facts_of(connection, [order.key])
     ledger.follow(ruling, transfers=facts.get(order.key, NOTHING).transfers)
+    # It was money of its own: the credit without an order that it was taken for awaits its own word again.
     if wish.act is Act.CREDIT:
         unordered.forget(connection, key)
     for row in _settle(connection, order, wish, by=by, now=now):

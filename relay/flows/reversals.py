@@ -53,6 +53,7 @@ def judge_reorgs(court: Court, *, now: datetime) -> int:
         if not found and not testimonies.has_reorgs(connection):
             return 0
     due = [one for one in found if _due(court, one, now)][:MOST]
+    # Nodes are asked before the feed is locked: an answer may take seconds, and callbacks would wait for it.
     words = _testimonies(court, [one for one in due if _due(court, one, now) == REVERSED])
     changed = sum(_judge(court, key, words, now) for key in sorted({one.key for one in due}))
     with writing(court.engine) as connection:

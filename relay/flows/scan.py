@@ -29,6 +29,7 @@ Clock = Callable[[], datetime]
 BUDGET = 40
 # Answers that did not come in time, after each of which fewer blocks are asked for.
 PATIENCE = 2
+# As long as a job may take: who has held it for longer was ended.
 LEASE_S = 300
 # New addresses of one transaction: a book of a hundred thousand may come at once.
 PAGE = 5_000
@@ -76,6 +77,7 @@ def scan(
             return "busy"
         state = store.state_of(connection, chain)
     try:
+        # What differs from the configuration may fit by now and is tried each time; a deep reorg waits for a person.
         return "stopped" if state["stopped"] == DeepReorg.code else _try_nodes(engine, chain, nodes, clock, jitter)
     finally:
         with writing(engine) as connection:
@@ -290,6 +292,7 @@ class Scan:
             return
         before = place.blocks.get(first - 1)
         if before is None and end is not None:
+            # A final block is kept no longer; its hash, which is all that is compared, is the end of what was read.
             before = Header(number=end.last, hash=end.last_hash, parent_hash="", time=self._clock())
         headers = self._reader.linked(before, head, first)
         found = self._reader.read_blocks(headers, self._watched)
@@ -322,6 +325,7 @@ class Scan:
                     raise
                 # Nor is it probed again in this scan: every other question would be refused.
                 self._span = self._most = shrunk(last - first + 1, error.detail, first=first)
+                # At once, not at the end: a scan that fails later would ask for the same range again, for ever.
                 self._note(span=self._span)
                 continue
             self._span = grown(self._span, found=found.logs, bearable=self._chain.results, most=self._most)

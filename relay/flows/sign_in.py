@@ -36,6 +36,7 @@ def sign_in(engine: Engine, name: str, password: str, *, address: str, token: st
     with reading(engine) as connection:
         row = people.find(connection, name)
     is_live = row is not None and row["revoked_at"] is None
+    # A name that nobody has is compared too: the time of an answer must not tell which names there are.
     if not _is_right(password, row["password"] if row is not None and is_live else NOBODY) or row is None:
         log.warning("sign_in_refused", extra={"address": address})
         raise Unauthorized("the name or the password is not right")

@@ -79,6 +79,7 @@ def import_statement(
         return Imported(before["rows"], before["total_micros"], 0, 0, repeated=True)
     totals = _judged(source, source.statement, stream, rows, micros)
     new, changed = _keep(importer, source, source.statement, stream)
+    # Last, so that an import that was cut short is not taken for one that was done.
     _note(importer, name, digest, totals)
     return Imported(totals.rows, totals.micros, new, changed)
 

@@ -144,6 +144,7 @@ def tailed(
 
     What the relay cannot answer while it is followed is told to `waiting`, and asked again.
     """
+    # One is asked for in any case: its number is where following begins.
     first = feed.newest(max(begin, 1))
     cursor = first[-1].sequence if first else 0
     if ready is not None:

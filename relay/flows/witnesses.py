@@ -43,6 +43,7 @@ def ask_whether_gone(nodes: Sequence[Node], tx_hash: str) -> Testimony:
     """Ask every node for the receipt of a transaction; one that does not answer says nothing."""
     told = [_receipt(node, tx_hash) for node in nodes]
     stands = any(isinstance(one, Mapping) and one.get("status") == "0x1" for one in told)
+    # Mined again and failed, a transaction moves nothing: that is gone too.
     gone = sum(one is None or (isinstance(one, Mapping) and one.get("status") == "0x0") for one in told)
     return Testimony(gone, len(nodes), stands)
 
