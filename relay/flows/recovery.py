@@ -133,8 +133,13 @@ def _apply(
     by: str | None = None,
 ) -> bool:
     """Say it at the door; a process that dies before the note says it again, and is told that it is a duplicate."""
+    # The list may be long: what somebody has refused since it was read, or a witness has taken back, is not credited.
+    with reading(bench.engine) as connection:
+        standing = recoveries.find(connection, (row["namespace"], row["orderid"]), since)
+    if standing is None:
+        return False
     try:
-        verdict = door.accept(_callback(source, row), source)
+        verdict = door.accept(_callback(source, standing), source)
     except RelayError as error:
         log.exception("recovery_failed", extra={"orderid": row["orderid"], "error": error.code})
         return False

@@ -14,7 +14,9 @@ import pytest
 from sqlalchemy import Engine, func, insert, select, text, update
 
 from relay.core.actors import Actor
+from relay.core.callbacks import Callback
 from relay.core.chains import NodeURL
+from relay.core.orders import Verdict
 from relay.core.sources import Brake, Source
 from relay.errors import Unprocessable
 from relay.flows.committer import Committer
@@ -452,6 +454,28 @@ def test_a_witness_that_changes_its_mind_takes_the_recovery_back(engine: Engine)
     assert status(engine)["stopped"]["count"] == 0
     assert decide(house.bench, house.door, [], release=True, source="crossing", actor=PERSON, now=house.at) == 0
     assert house.count(events, type="recharge.succeeded") == 0
+
+
+def test_what_is_refused_while_others_are_released_is_not_credited(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long list takes its time: each payment is looked at again when its turn comes."""
+    house = House(engine, replace(LIVE, brake=Brake(count=0, micros=0, window_s=3600)))
+    for number in (1, 2, 3):
+        a_lost_callback(engine, number)
+    house.run()
+    told: dict[str, Any] = {"source": "crossing", "actor": PERSON, "now": house.at}
+    accept = house.door.accept
+
+    def accept_while_another_refuses(callback: Callback, source: Source) -> Verdict:
+        if callback.orderid == "lost-1":
+            assert decide(house.bench, house.door, ["lost-2"], release=False, **told) == 1
+        return accept(callback, source)
+
+    monkeypatch.setattr(house.door, "accept", accept_while_another_refuses)
+    assert decide(house.bench, house.door, [], release=True, **told) == 2
+    assert [house.order(f"lost-{number}")["credited_micros"] for number in (1, 2, 3)] == [3_000_000, 0, 3_000_000]
+    assert house.count(recoveries, state="refused") == 1
 
 
 def test_a_run_that_died_is_gone_on_with(engine: Engine) -> None:
