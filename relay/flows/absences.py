@@ -87,15 +87,16 @@ def _concerns(one: Judged) -> bool:
 
 
 def _blocks(nodes: Iterable[Node], chain: Chain, row: RowMapping, state: RowMapping) -> tuple[int, int] | None:
-    """Return the blocks of the time that is asked about, as far as we read: by the first node that has our last final block."""
+    """Return the blocks of the time that is asked about, which must be read: by the first node that has our last final block."""
     for node in nodes:
         reader = Reader(chain, node)
         try:
             low, high = reader.headers([state["first_block"], state["final_number"]])
-            if high.hash != state["final_hash"]:
+            # A chain that was resumed from an earlier block has not read that time yet, though it had when this was asked.
+            if high.hash != state["final_hash"] or row["until_at"] > high.time:
                 continue
-            first = last_before(reader, row["from_at"], low, high) if low.time < row["from_at"] <= high.time else low
-            last = last_before(reader, row["until_at"], low, high) if low.time < row["until_at"] <= high.time else high
+            first = last_before(reader, row["from_at"], low, high) if low.time < row["from_at"] else low
+            last = last_before(reader, row["until_at"], low, high) if low.time < row["until_at"] else low
         except NodeFault as error:
             log.warning("node_silent", extra={"chain": chain.name, "node": node.name, "error": error.code})
             continue

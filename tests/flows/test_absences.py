@@ -182,3 +182,14 @@ def test_findings_of_a_chain_that_is_off_keep_none_of_another_waiting(case: Case
     assert case.run() == ("complete", "")
     assert len(case.stated()) == 1
     assert sorted(case.asked()) == [*["asked"] * MOST, "confirmed"]
+
+
+def test_blocks_that_are_given_up_again_answer_for_none_that_came_later(case: Case) -> None:
+    """After a resumption from an earlier block the time that is meant is not read yet; nor is all that came before it read for that."""
+    case.run()
+    at = BEGAN + timedelta(seconds=300)
+    with writing(case.engine) as connection:
+        connection.execute(update(testimonies).values(from_at=at, until_at=at + timedelta(seconds=50)))
+        connection.execute(update(chains).values(final_number=50, final_hash=case.world.blocks[50].hash))
+    case.ask()
+    assert case.asked() == ["unanswered"]
