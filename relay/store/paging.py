@@ -14,6 +14,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 from relay.errors import Unprocessable
 
 Cursor = int | str
+# SQLite takes no larger number, not even to compare with.
+_BEYOND = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,22 @@ def read_cursor(given: str, *kinds: type) -> list[Any]:
     try:
         told = json.loads(urlsafe_b64decode(given + "=" * (-len(given) % 4)))
         return [_read(value, kind) for value, kind in zip(told, kinds, strict=True)]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise Unprocessable("this is no page of the list", pointer="/after") from None
 
 
 def _read(value: Any, kind: type) -> Any:
     read = datetime.fromisoformat(value) if kind is datetime else value
-    if type(read) is not kind or (isinstance(read, datetime) and read.tzinfo is None) or "\0" in str(read):
+    if type(read) is not kind or not _is_storable(read):
         raise ValueError(f"this is no {kind.__name__}")
     return read
+
+
+def _is_storable(read: Any) -> bool:
+    """Tell whether both databases take it as a value to compare with."""
+    if isinstance(read, datetime):
+        return read.tzinfo is not None
+    if isinstance(read, int):
+        return -_BEYOND <= read < _BEYOND
+    # JSON can spell half a character, which no UTF-8 has.
+    return "\0" not in read and read.encode(errors="ignore").decode() == read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 
 import pytest
@@ -83,7 +84,9 @@ def test_counts_are_by_class_and_severity(engine: Engine) -> None:
 
 def test_a_cursor_of_ones_own_making_is_refused(engine: Engine) -> None:
     """Bad input, not a fault of ours."""
-    for after in ("x", "bm90", "WzEsMl0", "e30", "WyJhIiwiYiIsImMiXQ", "%00"):
+    deep, huge, half = "[" * 3_000, f'[{10**30},"{NOON}","a"]', f'[1,"{NOON}","\\ud800"]'
+    spelled = [urlsafe_b64encode(one.encode()).decode() for one in (deep, huge, half)]
+    for after in ("x", "bm90", "WzEsMl0", "e30", "WyJhIiwiYiIsImMiXQ", "%00", *spelled):
         with reading(engine) as connection, pytest.raises(Unprocessable):
             break_list.page(connection, Filters(), after=after, limit=2)
 
