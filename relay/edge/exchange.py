@@ -46,6 +46,7 @@ class _Exchange:
         self._request = request
         self._lock = threading.Lock()
         self._left = False
+        self._opened: socket.socket | None = None
         self._reply: Reply | None = None
 
     def run(self) -> None:
@@ -63,6 +64,8 @@ class _Exchange:
                 self._connection.close()
                 return
             self._left = True
+            # The library lets go of a connection that is to be closed once it has read the head of the answer.
+            self._opened = self._connection.sock
         try:
             self._settle(self._talk())
         except (OSError, HTTPException, ValueError) as error:
@@ -76,7 +79,7 @@ class _Exchange:
             if self._reply is None:
                 self._reply = Reply(status=None, error="timeout", left=self._left)
             reply = self._reply
-        opened = self._connection.sock
+            opened = self._opened or self._connection.sock
         if reply.error == "timeout" and opened is not None:
             _cut(opened)
         return reply

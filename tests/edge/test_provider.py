@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,30 @@ def test_the_deadline_spans_the_whole_exchange(drip: bytes) -> None:
         started = time.monotonic()
         assert HTTPProvider().exchange(post(url), deadline_s=0.3) == Reply(status=None, error="timeout")
         assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"], ids=["in its head", "in a body without an end"]
+)
+def test_no_thread_stays_with_an_answer_that_drips(head: bytes) -> None:
+    """Each question to such a provider would leave one behind, for hours."""
+    came, left = threading.Event(), threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(head)
+        came.set()
+        while not left.wait(0.02):
+            connection.sendall(b"H")
+
+    before = set(threading.enumerate())
+    with listening(talk) as url:
+        assert HTTPProvider().exchange(post(url), deadline_s=0.5) == Reply(status=None, error="timeout")
+        assert came.is_set()
+        mine = [one for one in set(threading.enumerate()) - before if one.name == "exchange"]
+        for one in mine:
+            one.join(10)
+        assert [one for one in mine if one.is_alive()] == []
+        left.set()
 
 
 @pytest.mark.parametrize(
