@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -139,9 +140,15 @@ class VerdictCount:
     def __init__(self) -> None:
         self._settled: Counter[Verdict] = Counter()
         self._until = 0
+        self._lock = threading.Lock()
 
     def read(self, connection: Connection, *, now: datetime) -> dict[Verdict, float]:
         """Return the totals."""
+        # Two who scrape at once would both add what has settled, and it would stay doubled.
+        with self._lock:
+            return self._read(connection, now)
+
+    def _read(self, connection: Connection, now: datetime) -> dict[Verdict, float]:
         new = callbacks.c.id > self._until
         until = connection.scalar(
             select(func.max(callbacks.c.id)).where(new, callbacks.c.received_at < now - SETTLED_AFTER)
