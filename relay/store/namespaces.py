@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, text, update
+from sqlalchemy import Column, Connection, Table, bindparam, delete, literal, select, text, update
 
 from relay.core.orders import Finding
 from relay.core.sources import Source
 from relay.store.engine import is_sqlite
-from relay.store.rows import breaks, orders, source_states
+from relay.store.rows import api_keys, asked_acts, breaks, endpoints, orders, replays, source_states
 from relay.store.tables.base import metadata
+
+# Where several sources are named in one text, between commas.
+_LISTS = (endpoints.c.sources, api_keys.c.sources, replays.c.scope)
 
 
 def recorded(connection: Connection) -> dict[str, str]:
@@ -51,11 +55,29 @@ def rename_source(connection: Connection, former: str, name: str) -> None:
     _unbounded(connection)
     for table in _tables_with("source"):
         connection.execute(update(table).where(table.c.source == former).values(source=name))
+    for column in _LISTS:
+        _rename_within(connection, column, former, name)
+    # What one person has asked for is found by its subject until another has done it.
+    wished = update(asked_acts).where(asked_acts.c.subject == f"brake:{former}")
+    connection.execute(wished.values(subject=f"brake:{name}"))
     known = connection.scalar(select(source_states.c.name).where(source_states.c.name == name))
     mine = source_states.c.name == former
     connection.execute(
         delete(source_states).where(mine) if known else update(source_states).where(mine).values(name=name)
     )
+
+
+def _rename_within(connection: Connection, column: Column[Any], former: str, name: str) -> None:
+    """A filter or a scope that went on naming the former source would let nothing of the new one through."""
+    key = tuple(column.table.primary_key)
+    listing = connection.execute(select(*key, column).where(column.contains(former, autoescape=True))).all()
+    for *mine, told in listing:
+        names = told.strip(",").split(",")
+        if former in names:
+            renamed = ",".join(sorted({name if one == former else one for one in names}))
+            spelled = f",{renamed}," if told.startswith(",") else renamed
+            here = (one == value for one, value in zip(key, mine, strict=True))
+            connection.execute(update(column.table).where(*here).values({column: spelled}))
 
 
 def move(connection: Connection, former: str, namespace: str) -> None:
@@ -64,6 +86,8 @@ def move(connection: Connection, former: str, namespace: str) -> None:
     _move_breaks(connection, former, namespace)
     for table in _tables_with("namespace"):
         connection.execute(update(table).where(table.c.namespace == former).values(namespace=namespace))
+    wished = update(asked_acts).where(asked_acts.c.subject == literal(f"{former}/") + asked_acts.c.orderid)
+    connection.execute(wished.values(subject=literal(f"{namespace}/") + asked_acts.c.orderid))
 
 
 def _move_breaks(connection: Connection, former: str, namespace: str) -> None:
