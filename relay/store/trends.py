@@ -7,17 +7,18 @@ from datetime import datetime
 from statistics import median_low
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select
+from sqlalchemy import Connection, RowMapping, select
 
 from relay.core.days import Day
 from relay.core.statement import Sum
+from relay.store.bulk import given, types_of, with_rows
+from relay.store.engine import together
 from relay.store.rows import day_trends, recoveries
 
 
 def keep(connection: Connection, row: Mapping[str, Any]) -> None:
     """Write the figures of a day in place of what was known of it."""
-    connection.execute(delete(day_trends).where(day_trends.c.day == row["day"]))
-    connection.execute(insert(day_trends).values(row))
+    together(connection, (_KEEP.on(connection), given([row])))
 
 
 def between(connection: Connection, first: str, end: str) -> dict[str, RowMapping]:
@@ -36,3 +37,14 @@ def recovered(connection: Connection, day: Day) -> tuple[Sum, int | None]:
 
 def _wait(since: datetime, until: datetime) -> int:
     return max(int((until - since).total_seconds()), 0)
+
+
+_COLUMNS = tuple(day_trends.c.keys())
+# The condition of WHERE keeps SQLite from reading ON as the beginning of a join.
+_KEEP = with_rows(
+    f"""
+    INSERT INTO day_trends ({", ".join(_COLUMNS)}) SELECT {", ".join(_COLUMNS)} FROM {{rows}} AS g WHERE true
+    ON CONFLICT (day) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}
+    """,
+    types_of(day_trends, _COLUMNS),
+)
