@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 from relay.flows.committer import Committer
 from relay.flows.outcomes import settlement_of
 from relay.ports import Answer
-from relay.store import ageing, callbacks, events, outbox
+from relay.store import ageing, callbacks, creations, events, outbox
 from relay.store import engine as store
 from relay.store.engine import make_engine, reading, writing
 from relay.store.outbox import Claim, Settlement
@@ -160,16 +160,21 @@ def test_what_is_rare_is_found_without_the_rest(filled: Engine, monkeypatch: pyt
     assert [one for one in read if one[2] > BATCH * ENDPOINTS] == []
 
 
-@pytest.mark.parametrize("name", LISTS)
+WAITING: dict[str, Callable[[Connection], object]] = {
+    "which orders are to be asked for": lambda one: creations.due(one, now=NOON, limit=BATCH),
+}
+
+
+@pytest.mark.parametrize("name", [*LISTS, *WAITING])
 def test_sqlite_finds_what_is_rare_by_its_own_index(sqlite_url: str, name: str) -> None:
     """No walk of a table, nor of its first or last so many rows."""
     engine = make_engine(sqlite_url)
     a_stored_callback(engine)
     with engine.connect() as connection:
-        for statement, given in _asked(connection, LISTS[name]):
+        for statement, given in _asked(connection, (LISTS | WAITING)[name]):
             steps = [step for *_, step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)]
             assert [
-                step for step in steps if re.match(r"SCAN (callbacks|events|deliveries)|.*[( ]rowid<", step)
+                step for step in steps if re.match(r"SCAN (callbacks|events|deliveries|creations)|.*[( ]rowid<", step)
             ] == [], statement
     engine.dispose()
 
