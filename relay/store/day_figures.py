@@ -130,7 +130,10 @@ def heard(connection: Connection, *, since: datetime) -> dict[str, dict[str, dat
     """
     newest = select(func.max(callbacks.c.id) - RECENT).scalar_subquery()
     came = select(callbacks.c.source, func.max(callbacks.c.received_at, type_=_TIME)).where(
-        callbacks.c.id > newest, callbacks.c.verdict != "rejected", callbacks.c.origin == "callback"
+        callbacks.c.id > newest,
+        # Else SQLite goes through the index of all signatures, which has this very condition.
+        func.coalesce(callbacks.c.verdict, "") != "rejected",
+        callbacks.c.origin == "callback",
     )
     told = select(provider_facts.c.source, func.max(provider_facts.c.checked_at, type_=_TIME)).where(
         provider_facts.c.occurred_at >= since, provider_facts.c.via != "statement"

@@ -130,7 +130,8 @@ _PROVIDER_FACTS = with_rows(
 )
 _TRANSFER_LIST = ", ".join(f"t.{name}" for name in TRANSFER_FIELDS)
 # What a reorganisation took away, or what was matched no longer, is no evidence. Of an order the row without a
-# transaction finds its own transfers and what its provider names; a provider may leave the 0x out.
+# transaction finds its own transfers and what its provider names; a provider may leave the 0x out. CROSS JOIN holds SQLite
+# to the order of the joins: left to itself it goes through all transfers, while whoever calls back waits.
 _TRANSFERS = with_rows(
     f"""
     SELECT m.namespace, m.orderid, h.head_number, NULL AS owner, NULL AS taken_by, true AS is_own, {_TRANSFER_LIST}
@@ -148,11 +149,10 @@ _TRANSFERS = with_rows(
         SELECT g.namespace, g.orderid, '0x' || replace(lower(f.tx_hash), '0x', '') FROM {{rows}} AS g
         JOIN provider_facts f ON f.namespace = g.namespace AND f.orderid = g.orderid AND f.tx_hash IS NOT NULL
         WHERE g.tx_hash IS NULL
-    ) AS n CROSS JOIN chains h
-    JOIN transfers t ON t.chain = h.name AND t.tx_hash = n.tx_hash AND t.orphaned_at IS NULL
+    ) AS n CROSS JOIN chains h CROSS JOIN transfers t
     JOIN addresses a ON a.chain = t.chain AND a.address = t.recipient AND a.role IN ('deposit', 'provider')
     LEFT JOIN matches m ON m.chain = t.chain AND m.tx_hash = t.tx_hash AND m.log_index = t.log_index
-    WHERE m.orderid IS NULL OR m.namespace <> n.namespace OR m.orderid <> n.orderid
+    WHERE t.chain = h.name AND t.tx_hash = n.tx_hash AND t.orphaned_at IS NULL AND (m.orderid IS NULL OR m.namespace <> n.namespace OR m.orderid <> n.orderid)
     """,
     types_of(orders, ("namespace", "orderid")) | {"tx_hash": "text"},
     block_time=transfers.c.block_time.type,

@@ -55,16 +55,17 @@ def answer(connection: Connection, tx_hash: str, told: str, *, now: datetime) ->
     connection.execute(_ANSWER, {"tx_hash": tx_hash, "now": now, "told": told})
 
 
+# CROSS JOIN holds SQLite to the order of the joins: left to itself it goes through all transfers.
 _MOVES = text(
     f"""
     SELECT t.chain, t.block_number, t.is_final, t.orphaned_at, t.amount_micros, t.rest, t.unmatched, h.head_number,
         r.role AS role, s.role AS sender_role, {", ".join(f"o.{name}" for name in _ORDER)}
-    FROM chains h JOIN transfers t ON t.chain = h.name AND t.tx_hash = :tx_hash
+    FROM chains h CROSS JOIN transfers t
     LEFT JOIN addresses r ON r.chain = t.chain AND r.address = t.recipient
     LEFT JOIN addresses s ON s.chain = t.chain AND s.address = t.sender
     LEFT JOIN matches m ON m.chain = t.chain AND m.tx_hash = t.tx_hash AND m.log_index = t.log_index
     LEFT JOIN orders o ON o.namespace = m.namespace AND o.orderid = m.orderid
-    ORDER BY t.chain, t.log_index
+    WHERE t.chain = h.name AND t.tx_hash = :tx_hash ORDER BY t.chain, t.log_index
     """
 ).columns(is_final=transfers.c.is_final.type, orphaned_at=transfers.c.orphaned_at.type)
 _ASK = text(

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 from relay.flows.committer import Committer
 from relay.flows.outcomes import settlement_of
 from relay.ports import Answer
-from relay.store import ageing, callbacks, creations, events, outbox
+from relay.store import ageing, callbacks, claims, creations, day_figures, events, evidence, inquiries, outbox
 from relay.store import engine as store
 from relay.store.engine import make_engine, reading, writing
 from relay.store.outbox import Claim, Settlement
@@ -160,8 +160,13 @@ def test_what_is_rare_is_found_without_the_rest(filled: Engine, monkeypatch: pyt
     assert [one for one in read if one[2] > BATCH * ENDPOINTS] == []
 
 
+KEY, HASH = ("crossing", "old-1"), "0x" + "ab" * 32
 WAITING: dict[str, Callable[[Connection], object]] = {
     "which orders are to be asked for": lambda one: creations.due(one, now=NOON, limit=BATCH),
+    "what other witnesses say": lambda one: evidence.facts_of(one, [KEY], {KEY: [HASH]}),
+    "where a transaction paid us": lambda one: claims.found_at(one, [HASH]),
+    "what a transaction moved": lambda one: inquiries.moves_of(one, HASH),
+    "who called back lately": lambda one: day_figures.heard(one, since=NOON),
 }
 
 
@@ -174,7 +179,9 @@ def test_sqlite_finds_what_is_rare_by_its_own_index(sqlite_url: str, name: str) 
         for statement, given in _asked(connection, (LISTS | WAITING)[name]):
             steps = [step for *_, step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)]
             assert [
-                step for step in steps if re.match(r"SCAN (callbacks|events|deliveries|creations)|.*[( ]rowid<", step)
+                step
+                for step in steps
+                if re.match(r"SCAN (callbacks|events|deliveries|creations|t)\b|.*[( ]rowid<", step)
             ] == [], statement
     engine.dispose()
 
