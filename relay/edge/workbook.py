@@ -127,7 +127,8 @@ def _totals(page: Page, sheet: Sheet, sums: Sums, last: int, formats: Mapping[st
     told = {place: _in_usdt(sheet.columns[place].kind, one) for place, one in sums.items()}
     for place, total in told.items():
         letter = xlsxwriter.utility.xl_col_to_name(place)
-        formula = f"=SUM({letter}2:{letter}{max(last + 1, 2)})"
+        # Without rows the total stands where the first would be, and Excel warns of a cell that sums itself.
+        formula = f"=SUM({letter}2:{letter}{last + 1})" if last else "=SUM(0)"
         page.write_formula(last + 1, place, formula, formats["total"], total)
     page.write_string(last + 2, 0, "Control total", formats["head"])
     for place, total in told.items():

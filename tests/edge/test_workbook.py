@@ -46,6 +46,14 @@ def test_more_rows_than_a_sheet_takes_go_on_on_the_next(tmp_path: Path) -> None:
     assert book["Empty"]["A2"].value == "Total of 0 rows"
 
 
+def test_no_total_sums_itself(tmp_path: Path) -> None:
+    """Below the rows it stands outside of what it sums; where there are none, a spreadsheet would warn of a circle."""
+    row = {"day": "2026-11-23", "id": "sh-1", "micros": 1, "at": NOON}
+    write_workbook(tmp_path / "book.xlsx", [Sheet("One", COLUMNS, [row]), Sheet("None", COLUMNS, ())], NOON)
+    book = load_workbook(tmp_path / "book.xlsx")
+    assert (book["One"]["C3"].value, book["None"]["C2"].value) == ("=SUM(C2:C2)", "=SUM(0)")
+
+
 def seen(at: datetime) -> tuple[datetime, datetime]:
     """What a cell shows of a moment: the clocks of UTC, and those of Hong Kong."""
     there = at.replace(tzinfo=None)
