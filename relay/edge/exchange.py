@@ -59,6 +59,7 @@ class _Exchange:
         finally:
             # Else sending would connect again by itself, and past the proxy's tunnel.
             self._connection.auto_open = 0
+        # Whoever waited was told that nothing had left: this is the last moment at which that can be kept true.
         with self._lock:
             if self._reply is not None:
                 self._connection.close()
@@ -99,6 +100,7 @@ class _Exchange:
         read = answer.read(self._answer_cap + 1)
         if len(read) > self._answer_cap:
             return Reply(status=None, error="too_large")
+        # The library does not object to an answer that ends before the length that it announced.
         if answer.length:
             return Reply(status=None, error="protocol")
         return Reply(status=answer.status, body=read, content_type=answer.getheader("Content-Type", ""))

@@ -42,6 +42,7 @@ class HTTPNode:
             where.url,
             request_kwargs={"timeout": timeout_s, "headers": headers_for(where)},
             session=session_for(most_bytes),
+            # A node that fails is left alone and the next one asked: to try this one again is not for the library to decide.
             exception_retry_configuration=None,
         )
 

@@ -91,6 +91,7 @@ class AiohttpOutbound:
     ) -> None:
         self._allow = allow
         self._deadline_s = deadline_s
+        # The library rounds what is longer than its threshold up to a whole second. The deadline over all is kept in _ask.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=connect_s)
         self._answer_cap = answer_cap
         self._kept_body = kept_body
@@ -147,6 +148,7 @@ class AiohttpOutbound:
             ttl_dns_cache=NAMES_TTL_S,
             socket_factory=lambda info: _open(info, encrypted=encrypted, allow=self._allow),
             keepalive_timeout=KEEP_ALIVE_S,
+            # Open exchanges are bounded by the outbox; a bound here would let endpoints that hang keep others waiting.
             limit=0,
         )
         return aiohttp.ClientSession(
@@ -154,6 +156,7 @@ class AiohttpOutbound:
             timeout=self._timeout,
             headers={"User-Agent": f"Recharge-Relay/{__version__}", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
+            # None is asked for, and a peer may compress its answer all the same: 200 MB fit into 200 KB.
             auto_decompress=False,
             trust_env=False,
             read_bufsize=_READ_SIZE,
@@ -240,6 +243,7 @@ class _JudgingResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         found = list(dict.fromkeys(await _in_thread(self._lookup, host)))
+        # One is enough: when the first address does not answer, the connector tries the next.
         if not all(may_connect(address, self._allow) for address in found):
             raise BlockedAddress(host)
         if not found:

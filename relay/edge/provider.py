@@ -49,6 +49,7 @@ class HTTPProvider:
             return HTTPConnection(host, port, timeout=deadline_s)
         if self._proxy is None or host in LOOPBACK:
             return HTTPSConnection(host, port, timeout=deadline_s, context=self._tls)
+        # The library speaks plainly to the proxy, and TLS with the provider alone, within the tunnel.
         through = HTTPSConnection(
             self._proxy.hostname or "", self._proxy.port or 80, timeout=deadline_s, context=self._tls
         )

@@ -249,6 +249,7 @@ def _moment(said: object) -> datetime | None:
 def _told(notes: Notes) -> list[bytes]:
     """Return the commands that take notes."""
     commands = [_SET + _bulk(SEEN + key) + _FOR_A_WEEK for key in notes.new]
+    # INCR makes a key that was evicted meanwhile anew, and without an end.
     for key in notes.repeated:
         commands += [_command("INCR", SEEN + key), _command("EXPIRE", SEEN + key, str(SEEN_TTL_S))]
     if notes.repeated:
@@ -301,6 +302,7 @@ class AsyncBell:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + timeout_s
         try:
+            # A server that is well ends the wait itself; one that has fallen silent never would.
             async with asyncio.timeout(timeout_s + 0.5):
                 # Redis before 6 takes whole seconds only, so 1.0 is spelt 1.
                 return await self._client.execute_command("BLPOP", BELL, f"{timeout_s:g}") is not None

@@ -34,6 +34,7 @@ class SolidityService:
         """Return what a function of a contract (machine spelling) answers; raises NodeFault."""
         asked = {
             "owner_address": _NOBODY,
+            # In TRON's own form an address begins with 41.
             "contract_address": "41" + contract[2:],
             "function_selector": declared,
             "parameter": parameter,

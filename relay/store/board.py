@@ -140,6 +140,7 @@ def board_transfers(connection: Connection, namespace: str, orderids: Sequence[s
         .where(orders.c.namespace == namespace, orders.c.orderid.in_(orderids))
         .order_by(transfers.c.orphaned_at.is_(None), transfers.c.block_number, transfers.c.log_index)
     )
+    # The last row of an order counts, so what stands is sorted behind what is gone.
     return {row.orderid: _transfer(row) for row in connection.execute(found)}
 
 

@@ -70,6 +70,7 @@ def extend(connection: Connection, chain: str, new: Range, *, start: int, after:
     if after is None:
         connection.execute(insert(scan_ranges).values(chain=chain, first_block=new.first, **end))
         return whole
+    # By its hash as well: the same height may belong to another branch by now.
     mine = (
         scan_ranges.c.chain == chain,
         scan_ranges.c.last_block == after.last,
@@ -114,6 +115,7 @@ def take_back(connection: Connection, chain: str, ancestor: Range, *, now: datet
     connection.execute(delete(scan_ranges).where(scan_ranges.c.chain == chain, scan_ranges.c.first_block > above))
     cut = (scan_ranges.c.chain == chain, scan_ranges.c.last_block > above)
     connection.execute(update(scan_ranges).where(*cut).values(last_block=above, last_hash=ancestor.last_hash))
+    # What is above is read again by ordinary scans, which ask for these addresses by now.
     late = (address_scans.c.chain == chain, address_scans.c.until_block > above)
     connection.execute(update(address_scans).where(*late).values(until_block=above))
     return lost
@@ -159,4 +161,5 @@ def _give_up_finality(connection: Connection, chain: str, above: int) -> None:
         matches.c.log_index == transfers.c.log_index,
     )
     gone = select(transfers.c.tx_hash).where(*mine, transfers.c.chain == chain, transfers.c.block_number > above)
+    # Their orders are judged anew once the transfers are final again, or gone.
     connection.execute(update(matches).where(matches.c.chain == chain, gone.exists()).values(final_at=None))

@@ -268,6 +268,7 @@ def _bounds(connection: Connection, day: Day) -> dict[str, Any]:
     return {
         "start": day.start,
         "end": day.end,
+        # An id that is a time alone sorts before all ids of that time.
         "first_event": time_ordered_id("evt", day.start, b""),
         "last_event": time_ordered_id("evt", day.end, b""),
         "known": _known_until(connection, day),

@@ -57,6 +57,7 @@ def make_engine(given: str, *, pool_size: int = 3) -> Engine:
     engine = create_engine(
         url.difference_update_query(["pooler"]),
         pool_size=pool_size,
+        # The smallest plans give twenty connections for all processes: a pool opens none beyond what is reckoned with.
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=280,
@@ -170,6 +171,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads, and whose statements all see one state: what is summed twice comes to the same."""
     with reading(engine) as connection:
+        # SQLite shows a transaction one state from its first read on, whoever commits beside it.
         if not is_sqlite(connection):
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             connection.execute(_WHOLE_DAYS)
@@ -262,6 +264,7 @@ def in_pieces(
         return
     driver: Any = connection.connection.driver_connection
     try:
+        # Only a cursor with a name stays in the database; any other is handed all of its rows at once.
         with driver.cursor(name="pieces", row_factory=dict_row) as cursor:
             cursor.itersize = size
             cursor.execute(_spelled(statement), parameters)

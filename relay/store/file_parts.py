@@ -35,6 +35,7 @@ def keep(connection: Connection, table: Table, key: Key, parts: Iterable[bytes])
 def read(connection: Connection, table: Table, key: Key) -> Iterator[bytes]:
     """Yield the parts of a file in their order."""
     named = and_(*(table.c[name] == value for name, value in key.items()))
+    # Each is asked for by itself: Postgres's driver fetches all that one question finds before it gives the first.
     for number in count():
         part = connection.scalar(select(table.c.content).where(named, table.c.number == number))
         if part is None:

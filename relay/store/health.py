@@ -15,7 +15,8 @@ from relay.store.engine import Asked
 from relay.store.rows import deliveries
 
 _TIME = deliveries.c.due_at.type
-# What forgets how an endpoint stood, so that it is tried at once and as if it had never failed.
+# What forgets how an endpoint stood, so that it is tried at once and as if it had never failed. That its failing was announced is
+# not forgotten: who was told of it is still to be told that it is over.
 HEALTHY = {"not_before": None, "gone_at": None, "failing_since": None, "failed_at": None, "failures_in_row": 0}
 
 

@@ -93,6 +93,7 @@ def open_orders(connection: Connection, keys: Sequence[Key], *, now: datetime) -
 
 
 def _open(connection: Connection, keys: list[dict[str, Any]], now: datetime) -> tuple[Known, Feed]:
+    # The lock comes first: each statement behind it sees what its last holder has committed.
     *_, kept, found, head = together(
         connection,
         *lock_for(connection, FEED_LOCK),
@@ -247,6 +248,7 @@ _PASSES = f"""
         WHERE replace(p.any_flags, ',' || flag.column1 || ',', '') <> p.any_flags
             AND replace(' ' || e.flags || ' ', ' ' || flag.column1 || ' ', '') <> ' ' || e.flags || ' '))
 """
+# Lists of names stand between commas, so that none is found within another; LIKE would take the _ of a name for any letter.
 # Whether endpoint p wants event e. One of kind per_order is told of the orders whose own URL lies under its prefix, by
 # the rule of core.notify_urls.covers.
 WANTED = f"""
@@ -292,6 +294,7 @@ def evict_rejected(connection: Connection, *, most_of_a_kind: int, most: int) ->
 _KIND = "CASE reason WHEN 'unknown_source' THEN '' ELSE source END, reason, address_group"
 _RANKED = f"SELECT id, row_number() OVER (PARTITION BY {_KIND} ORDER BY id DESC) AS place FROM callbacks WHERE verdict = 'rejected'"
 _EVICT_KIND = text(f"DELETE FROM callbacks WHERE id IN (SELECT id FROM ({_RANKED}) AS ranked WHERE place > :most)")
+# By the place within its kind, so that the tail of a flood goes before the only request of another sender.
 _EVICT_LARGEST = text(
     f"""
     DELETE FROM callbacks WHERE id IN (

@@ -35,6 +35,7 @@ def release(connection: Connection, name: str, *, owner: str, now: datetime) -> 
     connection.execute(update(leases).where(*held).values(expires_at=now))
 
 
+# Of two who come first, the later one waits until the other has committed, and then gets nothing.
 _FIRST = text(
     """
     INSERT INTO leases (name, owner, fence, expires_at) VALUES (:name, :owner, 1, :until)

@@ -122,6 +122,7 @@ def wake(connection: Connection, sources: Collection[str], *, now: datetime, lim
     recipients = {row["address"] for row in rows if row["address"] is not None} | {row["address"] for row in owned}
     named = hashes(row["tx_hash"] for row in told)
     names = connection.scalars(select(chains.c.name)).all()
+    # The key of a transfer begins with its chain: by a hash alone all of them would be gone through.
     by_hash = [{"chain": chain, "tx_hash": tx_hash} for chain, tx_hash in product(names, sorted(named))]
     for statement, asked in ((_WAKE_TO, [{"recipient": one} for one in sorted(recipients)]), (_WAKE, by_hash)):
         if asked:

@@ -60,6 +60,7 @@ def rename_source(connection: Connection, former: str, name: str) -> None:
     # What one person has asked for is found by its subject until another has done it.
     wished = update(asked_acts).where(asked_acts.c.subject == f"brake:{former}")
     connection.execute(wished.values(subject=f"brake:{name}"))
+    # A start under the new name, before its history was moved, has recorded it already.
     known = connection.scalar(select(source_states.c.name).where(source_states.c.name == name))
     mine = source_states.c.name == former
     connection.execute(

@@ -174,6 +174,8 @@ _SQLITE_DUE = text(
     ORDER BY d.due_at, d.id LIMIT :free
     """
 ).bindparams(bindparam("now", type_=_TIME))
+# By place, so that the first of each endpoint comes before the second of any. A row that somebody else holds just now is left to
+# the next claim: to wait for it would hold up all endpoints.
 _POSTGRES_DUE = text(
     f"""
     SELECT due.id, due.waits FROM ({_OPEN_ENDPOINTS.format(least="least")}) AS open

@@ -14,6 +14,7 @@ def reserve(connection: Connection, name: str, *, now: datetime, latest: datetim
 
     The row stays locked until the transaction (one of `writing`) ends, so two callers never get one moment.
     """
+    # What is not there yet cannot be locked: two first callers would both find nothing, and call at once.
     connection.execute(_FIRST, {"name": name, "now": now})
     mine = paces.c.name == name
     free: datetime = connection.execute(select(paces.c.next_at).where(mine).with_for_update()).scalar_one()

@@ -97,6 +97,7 @@ def write_states(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
 
 def changed(rows: Iterable[Mapping[str, Any]], kept: Kept) -> list[Mapping[str, Any]]:
     """Return those that tell of orders that stood otherwise."""
+    # An upsert that changes nothing still writes the row's lock on Postgres.
     return [row for row in rows if _differs(row, kept.states.get((row["namespace"], row["orderid"])))]
 
 

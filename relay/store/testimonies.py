@@ -63,6 +63,7 @@ def has_reorgs(connection: Connection) -> bool:
 def doubts(connection: Connection, *states: str) -> dict[str, str]:
     """Return in words, by chain, what keeps it from being believed: `contradicted` or `unanswered` findings."""
     query = select(testimonies.c.chain, testimonies.c.state, func.count().label("many"))
+    # The words of the index as well: SQLite does not see that values which are bound lie within its condition.
     mine = (text(DOUBTED), testimonies.c.state.in_(states))
     rows = connection.execute(query.where(*mine).group_by(testimonies.c.chain, testimonies.c.state))
     found: dict[str, list[str]] = {}

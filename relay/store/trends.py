@@ -32,6 +32,7 @@ def recovered(connection: Connection, day: Day) -> tuple[Sum, int | None]:
     applied = (recoveries.c.applied_at >= day.start, recoveries.c.applied_at < day.end)
     rows = connection.execute(select(recoveries).where(recoveries.c.state == "applied", *applied)).mappings().all()
     waits = [_wait(row["occurred_at"] or row["found_at"], row["applied_at"]) for row in rows]
+    # The lower one of the two in the middle is a wait that somebody had, in whole seconds.
     return Sum(len(rows), sum(row["amount_micros"] for row in rows)), median_low(waits) if waits else None
 
 

@@ -34,6 +34,7 @@ def spend(connection: Connection, taken: Mapping[str, tuple[int, int]], *, now: 
             "id": id_,
             "start": moment - _bucket_us(rate),
             "latest": moment + _SKEW_US,
+            # Rounded up, or a rate that does not divide a million would be exceeded.
             "cost": -(-count * 1_000_000 // rate),
         }
         for id_, (rate, count) in sorted(taken.items())

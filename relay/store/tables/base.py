@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, text
 from sqlmodel import SQLModel
 
 metadata = SQLModel.metadata
+# What has no name of its own gets one by rule: a later revision can drop only what it can name, on both databases.
 metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",

@@ -146,6 +146,7 @@ class Balance(SQLModel, table=True):
     first_block: int = Field(primary_key=True, sa_type=BigInteger)
     last_block: int = Field(sa_type=BigInteger)
     last_hash: str
+    # As text: of a token with 18 places 64 bits hold no ten.
     units: str
     checked_at: datetime
 

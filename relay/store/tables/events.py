@@ -34,6 +34,7 @@ class Event(SQLModel, table=True):
         Index("ix_events_type", "type", "sequence"),
     )
 
+    # Counted under the feed lock: numbers that a database gives have holes, and become visible in another order.
     sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     id: str
     type: str
