@@ -100,8 +100,8 @@ def settle(connection: Connection, settlements: Sequence[Settlement], reports: S
 
 
 def give_back(connection: Connection, claims: Iterable[Claim]) -> None:
-    """Undo claims that were never sent: no attempt is spent."""
-    rows = given([one.delivery_id for one in claims])
+    """Undo claims that were never sent: no attempt is spent. One that somebody has claimed anew meanwhile stays theirs."""
+    rows = given([{"delivery_id": one.delivery_id, "number": one.number} for one in claims])
     connection.execute(_FORGET_ATTEMPTS.on(connection), rows)
     connection.execute(_UNLEASE.on(connection), rows)
 
@@ -276,15 +276,21 @@ _CLOSE_DELIVERIES = with_rows(
     """,
     _OUTCOME_TYPES,
 )
-_FORGET_ATTEMPTS = with_ids(
+_CLAIM_TYPES = {"delivery_id": "bigint", "number": "integer"}
+_FORGET_ATTEMPTS = with_rows(
     """
-    DELETE FROM attempts WHERE outcome IS NULL AND delivery_id IN (SELECT id FROM {rows} AS g)
-        AND number = (SELECT attempts FROM deliveries WHERE id = attempts.delivery_id AND state = 'sending')
-    """
+    DELETE FROM attempts WHERE outcome IS NULL AND (delivery_id, number) IN (
+        SELECT g.delivery_id, g.number FROM {rows} AS g
+        JOIN deliveries d ON d.id = g.delivery_id AND d.attempts = g.number AND coalesce(d.state, '') = 'sending')
+    """,
+    _CLAIM_TYPES,
 )
-_UNLEASE = with_ids(
+_UNLEASE = with_rows(
     """
-    UPDATE deliveries SET state = 'pending', attempts = attempts - 1, lease_until = NULL, lease_owner = NULL
-    WHERE state = 'sending' AND id IN (SELECT id FROM {rows} AS g)
-    """
+    UPDATE deliveries SET state = 'pending', attempts = deliveries.attempts - 1, lease_until = NULL, lease_owner = NULL
+    FROM {rows} AS g
+    WHERE deliveries.id = g.delivery_id AND deliveries.attempts = g.number
+        AND coalesce(deliveries.state, '') = 'sending'
+    """,
+    _CLAIM_TYPES,
 )

@@ -124,7 +124,8 @@ def test_sqlite_finds_what_it_claims_by_key(sqlite_url: str) -> None:
     engine = make_engine(sqlite_url)
     asked = (outbox._SQLITE_FREE, outbox._SQLITE_DUE, outbox._LEASE, outbox._OPEN, outbox._CLAIMED, outbox._EXPIRED)
     with reading(engine) as connection:
-        for statement in (*asked, outbox._CLOSE_ATTEMPTS, outbox._CLOSE_DELIVERIES):
+        settled = (outbox._CLOSE_ATTEMPTS, outbox._CLOSE_DELIVERIES, outbox._FORGET_ATTEMPTS, outbox._UNLEASE)
+        for statement in (*asked, *settled):
             spelled = str(getattr(statement, "sqlite", statement))
             steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {spelled}", _nothing(spelled))
             walked = [step for *_, step in steps if re.match(r"SCAN (?!endpoints|p\b|json_each|g\b|\()", step)]
