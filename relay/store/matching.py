@@ -1,6 +1,6 @@
 """Own how transfers are joined with orders: what each may belong to is read by the page, and what was decided is written at once.
 
-All that writes here runs under MATCH_LOCK, so that what fits only once is counted by one.
+Who joins by what fits runs under MATCH_LOCK, so that what fits only once is counted by one.
 """
 
 from __future__ import annotations
