@@ -12,7 +12,8 @@ MAX_DEPTH = 32
 # Python's decoder stops at its recursion limit, but a library may have raised that (py_ecc, which web3 loads, does), and then
 # a deep text ends the process. So deep texts must not reach the decoder.
 _DECODABLE = 200
-_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+# A text that nobody closes is one too, to its end: else it would be sought again from each quote in it, half a minute for 64 KiB.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 
 
 class Number(str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -268,6 +269,13 @@ JSON_CASES = {
 def test_odd_json_is_refused_with_a_reason(text: str, code: str) -> None:
     """Neither depth nor size nor constants get past the reader or bring it down."""
     assert refusal(as_json(text), HOUSE_SOURCE).code == code
+
+
+def test_a_text_that_nobody_closes_costs_no_time() -> None:
+    """It is looked through once, whoever sent it: nothing is signed yet where the signature stands inside the body."""
+    began = time.process_time()
+    assert refusal(as_json("[]" * 201 + '"' + '\\"' * 30_000), HOUSE_SOURCE).code == "malformed"
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
