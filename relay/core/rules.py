@@ -92,7 +92,7 @@ def end_grace(order: Order, source: Source | None, *, known: Sequence[Callback],
     ruling = reconsider(order, source, known=known, at=at)
     if ruling.announce is not None:
         return ruling
-    found = Received(order.amount_micros or 0, 1, 1)
+    found = Received(order.amount_micros or 0, source.adapter.unit_micros, 1)
     notes = weigh(order, found, source.evidence, at.facts).notes
     finding = _finding("evidence_missing", 2, order, notes)
     return _held(order, order, "evidence_missing", finding=finding, origin=Origin.RECONCILER)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from relay.core.callbacks import Callback, Origin, Status
+from relay.core.evidence import Facts
 from relay.core.orders import Order, Ruling, Verdict
-from relay.core.rules import Moment, rule
+from relay.core.rules import Moment, end_grace, rule
 from tests.builders import NOON, a_callback, a_source, an_order, paying
 from tests.core.examples import preset
+from tests.core.test_evidence import a_transfer
 
 
 def judged(
@@ -334,3 +336,14 @@ def test_a_payment_after_its_time_is_flagged_late() -> None:
     ruling = judged(a_callback(), order=order)
     assert ruling.order is not None
     assert "late" in ruling.order.flags
+
+
+def test_the_end_of_grace_names_those_alone_that_are_missing() -> None:
+    """Who agrees to less than a unit of the source has said its word."""
+    paid = a_transfer(amount_micros=3_000_050, is_final=True)
+    careful = a_source(evidence=frozenset({"signature", "provider", "chain"}))
+    awaited = an_order(state="confirming", credited_micros=0)
+    at = Moment(now=NOON, facts=Facts(transfers=(paid,)))
+    ruling = end_grace(awaited, careful, known=(a_callback(),), at=at)
+    assert ruling.finding is not None
+    assert ruling.finding.evidence == {"provider": "not asked yet"}
