@@ -14,6 +14,7 @@ from relay.core.parsing import RawRequest
 from relay.errors import Unprocessable
 
 _REQUEST_LINE = re.compile(rb"[A-Z]{3,10} (\S+) HTTP/[0-9.]+\r?\n")
+_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -43,10 +44,9 @@ def _http(captured: bytes) -> RawRequest:
         headers[name.strip()] = value.strip()
     body, length = (rest[0] if rest else b""), _header(headers, "content-length")
     # Editors end a file with a line end that was never sent.
-    body = body[: int(length)] if length.isdigit() else _without_line_end(body)
-    return RawRequest(
-        body, _header(headers, "content-type"), urlsplit(first.split()[1].decode("latin-1")).query, headers
-    )
+    body = body[: int(length)] if _LENGTH.fullmatch(length) else _without_line_end(body)
+    query = first.split()[1].decode("latin-1").partition("#")[0].partition("?")[2]
+    return RawRequest(body, _header(headers, "content-type"), query, headers)
 
 
 def _archive(captured: bytes) -> list[Any] | None:

@@ -38,6 +38,15 @@ CAPTURES = {
         b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1\n\n",
         RawRequest(b"a=1", "", "", {"Content-Length": "3"}),
     ),
+    "HTTP of no length that is a number": (
+        b"POST / HTTP/1.1\r\nContent-Length: \xb2\r\n\r\na=1\n",
+        RawRequest(b"a=1", "", "", {"Content-Length": "\xb2"}),
+    ),
+    "HTTP of an endless length": (
+        b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\na=1\n",
+        RawRequest(b"a=1", "", "", {"Content-Length": "9" * 5_000}),
+    ),
+    "HTTP to half an address": (b"GET //[x?a=1#b HTTP/1.1\r\n\r\n", RawRequest(b"", "", "a=1", {})),
     "HTTP with a query": (b"GET /callbacks/x?a=1 HTTP/1.1\r\n\r\n", RawRequest(b"", "", "a=1", {})),
     "HAR": (json.dumps(HAR).encode(), RawRequest(BODY, FORM, "", {"Content-Type": FORM})),
     "a form": (BODY + b"\r\n", RawRequest(BODY, FORM, "", {})),
