@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from itertools import product
+from itertools import islice, product
 from urllib.parse import quote, quote_plus
 
 from relay.core.adapters import Adapter
@@ -24,6 +24,8 @@ ORDERS = ("name", "pair", "received")
 EMPTIES = ("keep", "drop")
 # Where small gateways put the secret, the usual first.
 PLACES = (("suffix", ""), ("suffix", "&key="), ("prefix", ""), ("suffix", "&"), ("suffix", "key="), ("prefix", "&"))
+# A request has one signature, and the likely names come first. A stranger's with fifty texts like one took a page 20 s.
+MOST_TRACES = 8
 # Fields that stand beside a signature and are often not signed.
 BESIDE = frozenset({"sign_type", "signType", "sign_method", "signMethod"})
 # What one request cannot tell apart: the fields of a scheme that another match may have otherwise.
@@ -66,7 +68,7 @@ class Report:
 def probe(request: RawRequest, key: str, presets: Mapping[str, Adapter], *, now: datetime, url: str = "") -> Report:
     """Try every preset and every combination; `url` is where the provider called, for schemes that sign it."""
     readings = readings_of(request)
-    found = tuple(traces(request, readings.get("raw", {})))
+    found = tuple(islice(traces(request, readings.get("raw", {})), MOST_TRACES))
     held = tuple(filter(None, (held_by(adapter, request, key, now, url) for adapter in presets.values())))
     matches = tuple(filter(None, (_match(trace, request, readings, key, presets) for trace in found)))
     hints = () if held or matches else tuple(_hints(found, request, readings, key, presets))

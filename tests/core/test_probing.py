@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.core.adapters import parse_adapter
 from relay.core.parsing import RawRequest
-from relay.core.probing import Report, probe
+from relay.core.probing import MOST_TRACES, Report, probe
 from relay.core.schemes import declared
 from relay.core.signatures import Scheme, sign
 from tests.core.examples import FIELDS, FORM, KEY, PRESETS, SENT_AT, URL, form, preset, request, sent, signed
@@ -126,6 +126,15 @@ def test_a_miss_says_what_would_have_matched(raw: RawRequest, key: str, hint: st
     assert (found.presets, found.matches) == ((), ())
     assert any(hint in one for one in found.hints), found.hints
     assert found.hints[-1].startswith(f"all {len(EVERY)} presets")
+
+
+def test_a_request_full_of_signatures_is_not_tried_for_ever() -> None:
+    """Whoever called sends as many as it likes; the one that is called so is among those that are tried."""
+    scheme = Scheme(name="sign", digest="md5", place="suffix")
+    fields = {f"f{number}": f"{number:064x}" for number in range(49)}
+    found = probed(form({**fields, "sign": sign(scheme, KEY, fields)}))
+    assert len(found.traces) == MOST_TRACES
+    assert [match.scheme.name for match in found.matches] == ["sign"]
 
 
 def test_only_keys_off_their_defaults_are_declared() -> None:
