@@ -14,6 +14,7 @@ from relay.core.platforms import platform_of, start_command
         (["DYNO", "DOKKU_APP_TYPE"], "dokku", "dokku ps:scale <app> worker=1"),
         (["RENDER", "RENDER_SERVICE_NAME"], "render", "resume relay-worker on the dashboard"),
         (["PATH", "HOME"], "", "python -m jobs.worker"),
+        (["RENDERER", "DYNOMITE_HOST"], "", "python -m jobs.worker"),
     ],
 )
 def test_each_platform_has_its_command(names: list[str], platform: str, command: str) -> None:
