@@ -45,7 +45,7 @@ def parse_chains(text: str, variable: Callable[[str], str], faults: list[str]) -
 
 def _chain(name: str, section: Section, variable: Callable[[str], str]) -> Chain:
     if not _NAME.fullmatch(name):
-        section.fault("", "must be named by lower-case letters, digits and _")
+        section.faults.append(f"{section.path}: a name is lower-case letters, digits and _ behind a letter, at most 32")
     finality = section.choice("finality", FINALITIES)
     # A transfer that is final in the block it stands in could be taken back by a reorg that nobody announces.
     confirmations = section.whole("confirmations", 0, most=100_000)

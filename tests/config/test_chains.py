@@ -108,6 +108,7 @@ def test_solidity_services_are_tron_s_alone() -> None:
             "chains.bsc.explorer_tx: must be an http or https URL with {}",
         ),
         (ONE + 'explorer_address = "javascript:{}"', "", "chains.bsc.explorer_address: must be"),
+        (ONE.replace("bsc", "BSC"), "", "chains.BSC: a name is lower-case letters"),
         (ONE, "ftp://x/KEY", "CHAIN_BSC_RPC_URLS: entry 1 must be"),
         (ONE, "https://x.example#nothing", "CHAIN_BSC_RPC_URLS: entry 1 must have"),
         ("[", "", "RELAY_CHAINS: is not TOML"),
