@@ -42,6 +42,8 @@ _SAID: Mapping[str, tuple[str, str]] = {
 }
 # A break that is about no order.
 _OF_CHAIN = ("Break of severity {severity}: {class}, {subject} on {chain}.", "/finance/breaks/{break_id}")
+# The end of one that is about no order: its event names neither, and where it was is on its page.
+_OVER = ("Resolved by {resolved_by}: {class}, about no order. {reason}", "/finance/breaks/{break_id}")
 # The words of an alert follow from its reason.
 _ALERTS: Mapping[str, tuple[str, str]] = {
     "brake_pulled": (
@@ -74,7 +76,10 @@ def text_body(body: str, public_url: str) -> bytes:
 def _said(event_type: str, data: Mapping[str, Any]) -> tuple[str, str]:
     known = _ALERTS.get(str(data.get("reason"))) if event_type == "relay.alert" else _SAID.get(event_type)
     known = _OF_CHAIN if "subject" in data else known
+    known = _OVER if event_type == "reconciliation.break.resolved" and data.get("orderid") is None else known
     sentence, path = known or (_listing(event_type, data), _page_of(event_type, data))
+    # What later facts have resolved has no reason of a person's.
+    sentence = sentence if data.get("reason") else sentence.removesuffix(" {reason}")
     words = {name: _plain(value) for name, value in data.items()}
     linked = {name: quote(str(value), safe="") for name, value in data.items()}
     return sentence.format_map(_Asked(words)), path.format_map(_Asked(linked))

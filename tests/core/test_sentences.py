@@ -45,6 +45,23 @@ def told(event_type: str, **data: Any) -> str:
             "Break of severity 1: missing_callback, order sh-1 of n. https://relay.example/finance/breaks/brk_1",
         ),
         (
+            "reconciliation.break.resolved",
+            {
+                "class": "underpaid",
+                "orderid": "sh-1",
+                "namespace": "n",
+                "break_id": "b",
+                "resolved_by": "Ada",
+                "reason": "Paid.",
+            },
+            f"Resolved by Ada: underpaid, order sh-1 of n. Paid. {URL}/finance/breaks/b",
+        ),
+        (
+            "reconciliation.break.resolved",
+            {"class": "balance_gap", "orderid": None, "break_id": "b", "resolved_by": "reconciler", "reason": None},
+            f"Resolved by reconciler: balance_gap, about no order. {URL}/finance/breaks/b",
+        ),
+        (
             "reconciliation.report.ready",
             {"day": "2026-11-22", "version": 2},
             "Day 2026-11-22 was approved and sealed (version 2). https://relay.example/finance/2026-11-22",
