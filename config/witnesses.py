@@ -10,8 +10,8 @@ from relay.core.sources import Source
 
 WITNESSES = ("signature", "provider", "chain")
 RECOVERIES = ("provider+chain", "provider", "chain", "off")
-# Collisions of MD5 are made at will, and what is not signed is no word of the provider's at all.
-WEAK_DIGESTS = frozenset({"md5", "none"})
+# Collisions of MD5 are made at will.
+WEAK_DIGESTS = frozenset({"md5"})
 
 
 def evidence_of(section: Section, source: Source) -> frozenset[str]:

@@ -9,15 +9,13 @@ from dataclasses import dataclass, field, replace
 from relay.core import amounts
 from relay.core.bodies import BODIES, NUMBERS, PATH
 from relay.core.callbacks import Status
-from relay.core.calls import Call, parse_calls, parse_query
+from relay.core.calls import MAPPED, Call, parse_calls, parse_query
 from relay.core.schemes import parse_scheme, separates
 from relay.core.sections import Section
 from relay.core.signatures import PUBLIC_KEYED, Scheme
 from relay.errors import ConfigError
 
 WORDS = ("orderid", "user_ref", "amount", "appid", "occurred_at", "status", "provider_order_id", "tx_hash")
-# What a provider's status may be mapped to; "unknown" is for what is not mapped.
-STATUSES = tuple(status for status in Status if status is not Status.UNKNOWN)
 # Whoever could change one of these under a signature could move money.
 MUST_BE_SIGNED = ("orderid", "user_ref", "amount", "status")
 # What a source that brings its own adapter writes into its section, beside its own keys and `ack`.
@@ -132,7 +130,7 @@ def parse_adapter(name: str, table: Mapping[str, object], *, path: str = "") -> 
         written_as_number=frozenset(fields.numbers),
         time_form=fields.time_form,
         statuses=_statuses(section.section("statuses")),
-        status=Status(section.choice("status", STATUSES)) if "status" in section else None,
+        status=Status(section.choice("status", MAPPED)) if "status" in section else None,
         amount_form=amount_form,
         amount_counts=counts,
         unit_micros=unit_micros,
@@ -250,7 +248,7 @@ def _amount(section: Section) -> tuple[str, int, str]:
 
 
 def _statuses(section: Section) -> dict[str, Status]:
-    return {theirs: Status(section.choice(theirs, STATUSES)) for theirs in section}
+    return {theirs: Status(section.choice(theirs, MAPPED)) for theirs in section}
 
 
 def _template(section: Section) -> dict[str, str | int]:

@@ -74,9 +74,9 @@ def _from_tron(text: str) -> str:
     for character in text:
         number = number * 58 + _DIGITS[character]
     # 34 characters that begin with T stay below 58 to the 34th, which takes up to 200 bits: 25 bytes.
-    whole = number.to_bytes(26, "big")
-    payload, check = whole[1:22], whole[22:]
-    if whole[0] or _check_bytes(payload) != check:
+    whole = number.to_bytes(25, "big")
+    payload, check = whole[:21], whole[21:]
+    if _check_bytes(payload) != check:
         raise ValueError("has a wrong checksum: a character is mistyped")
     if payload[:1] != _TRON_PREFIX:
         raise ValueError("is an address of another chain than TRON")

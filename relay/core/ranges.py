@@ -51,7 +51,7 @@ def gaps(ranges: Iterable[Range], start: int, end: int) -> list[tuple[int, int]]
     """Return the holes between two blocks, both included."""
     found, at = [], start
     for one in sorted(ranges):
-        if one.first > min(at, end) and one.first > at:
+        if one.first > at:
             found.append((at, min(one.first - 1, end)))
         at = max(at, one.last + 1)
         if at > end:
