@@ -185,9 +185,13 @@ def _found(moved: Transfer, row: Mapping[str, Any]) -> Found:
 
 
 def _newest(condition: str, name: str, count: int) -> str:
-    """Return columns with the ids of the newest orders of a kind that were there in time: enough to tell one from several."""
+    """Return columns with the ids of the newest orders of a kind that were there in time: enough to tell one from several.
+
+    Those of other chains are left out here, where they would take the places of some that the transfer may be meant for.
+    """
     return ",\n".join(
         f"""(SELECT i.id FROM orders i WHERE {condition} AND i.created_at <= g.latest
+                AND (i.chain = g.chain OR i.chain IS NULL)
             ORDER BY i.id DESC LIMIT 1 OFFSET {at}) AS near_{name}_{at}"""
         for at in range(count)
     )

@@ -112,6 +112,23 @@ def test_a_shared_address_needs_an_amount_that_fits_once(engine: Engine) -> None
     assert matcher.match(at=LATER + timedelta(minutes=1))["1"] == ("sh-1", "tx")
 
 
+def test_newer_orders_of_other_chains_hide_none_of_this_one(matcher: Matcher) -> None:
+    """A user's address may be the same on several chains: of two orders here each is one that the money may be meant for."""
+    for number, chain in enumerate(["ethereum", "ethereum", "bsc", "bsc", "bsc"]):
+        an_open_order(matcher.engine, f"sh-{number}", chain=chain, expected_micros=(number + 1) * 1_000_000)
+    a_stored_transfer(matcher.engine, 1, HERE, amount_micros=7_000_000)
+    a_stored_transfer(matcher.engine, 2, HERE, amount_micros=1_000_000)
+    assert matcher.match() == {"2": ("sh-0", "amount")}
+
+
+def test_an_older_order_of_this_chain_is_not_forgotten_for_newer_ones_of_others(matcher: Matcher) -> None:
+    """Money that may be meant for two is no order's, however many were made elsewhere since."""
+    for number, chain in enumerate(["ethereum", "ethereum", "bsc", "bsc"]):
+        an_open_order(matcher.engine, f"sh-{number}", chain=chain, expected_micros=(number + 1) * 1_000_000)
+    a_stored_transfer(matcher.engine, 1, HERE, amount_micros=7_000_000)
+    assert matcher.match() == {}
+
+
 def test_the_money_of_a_users_own_address_is_of_the_order_that_was_called_back_for_it(matcher: Matcher) -> None:
     """Where the provider makes the order when the money comes, and names neither address nor transaction."""
     engine = matcher.engine
