@@ -207,7 +207,7 @@ _AROUND = with_rows(
     f"""
     SELECT g.chain, g.tx_hash, g.log_index, a.role, a.namespace, a.owner,
         (SELECT count(*) FROM transfers r JOIN addresses d
-            ON d.chain = r.chain AND d.address = r.recipient AND d.role = 'deposit'
+            ON d.chain = r.chain AND d.address = r.recipient AND d.role IN ('deposit', 'provider')
             WHERE r.chain = g.chain AND r.tx_hash = g.tx_hash AND r.log_index <> g.log_index AND r.orphaned_at IS NULL
         ) AS siblings,
         (SELECT count(CASE WHEN r.chain = g.chain AND r.block_time BETWEEN g.since AND g.until AND {_OTHER} THEN 1 END)

@@ -129,6 +129,17 @@ def test_an_older_order_of_this_chain_is_not_forgotten_for_newer_ones_of_others(
     assert matcher.match() == {}
 
 
+def test_of_a_transaction_that_pays_a_provider_twice_an_order_takes_its_own_amount(engine: Engine) -> None:
+    """At a provider's address other merchants' orders are paid too, in one transaction with ours as well."""
+    matcher = Matcher(engine)
+    an_address(engine, HERE, role="provider")
+    told = a_stored_transfer(engine, 1, HERE)
+    a_stored_transfer(engine, 1, HERE, log_index=1, amount_micros=500_000_000)
+    matcher.receive(tx_hash=told)
+    matcher.match()
+    assert [(row.log_index, row.orderid) for row in matcher.rows(matches)] == [(0, "sh-1")]
+
+
 def test_the_money_of_a_users_own_address_is_of_the_order_that_was_called_back_for_it(matcher: Matcher) -> None:
     """Where the provider makes the order when the money comes, and names neither address nor transaction."""
     engine = matcher.engine
