@@ -6,7 +6,9 @@ import re
 
 MICROS = 1_000_000
 
-# 15 digits of whole units and a unit of at most 1 USDT keep every amount inside a BIGINT, and int() cheap.
+# What a BIGINT holds: nine million million USDT, more than there will be.
+LARGEST = 2**63 - 1
+# Bounded, so that int() is cheap; decimals of these lengths stay below the largest.
 _WHOLE = re.compile(r"(?:0|[1-9][0-9]{0,14})", re.ASCII)
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,18}))?", re.ASCII)
 _LONGEST = 32
@@ -16,11 +18,15 @@ def parse_units(raw: str, *, unit_micros: int) -> int:
     """Return the micros of a provider's whole number of units, `"30000"` of 100 micros each being 3 USDT.
 
     Raises ValueError for anything but plain ASCII digits without sign,
-    leading zero, space, separator or exponent, at most 15 of them.
+    leading zero, space, separator or exponent, at most 15 of them, and for
+    more than a database holds: 15 digits are that of units above 9,223 micros.
     """
     if len(raw) > _LONGEST or not _WHOLE.fullmatch(raw):
         raise ValueError("must be a plain whole number of at most 15 digits")
-    return int(raw) * unit_micros
+    micros = int(raw) * unit_micros
+    if micros > LARGEST:
+        raise ValueError("is more than there is")
+    return micros
 
 
 def parse_decimal(raw: str) -> int:

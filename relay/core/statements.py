@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relay.core.adapters import Adapter
-from relay.core.amounts import format_micros
+from relay.core.amounts import LARGEST, format_micros
 from relay.core.answers import LONGEST, read_amount, read_moment
 from relay.core.callbacks import Status
 from relay.core.calls import MAPPED
@@ -97,6 +97,8 @@ def read_row(
     long = next((word for word, text in told.items() if len(text) > LONGEST or "\0" in text), None)
     if long is not None:
         raise ValueError(f"{found.columns[long]} holds NUL or more than {LONGEST} characters")
+    if totals.micros + micros > LARGEST:
+        raise ValueError(f"{found.columns['amount']} brings the sum beyond what there is")
     totals.rows += 1
     totals.micros += micros
     raw = told.get("status", "")

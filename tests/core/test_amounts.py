@@ -63,6 +63,14 @@ def test_whole_units_become_micros(raw: str, micros: int) -> None:
     assert parse_units(raw, unit_micros=100) == micros
 
 
+def test_more_than_a_database_holds_is_no_amount() -> None:
+    """Of hundredths and of whole USDT fifteen digits are too many; what is held to the last micro is one."""
+    assert parse_units("9223372036854", unit_micros=1_000_000) == 9_223_372_036_854_000_000
+    for raw, unit_micros in (("9223372036855", 1_000_000), ("9" * 15, 10_000)):
+        with pytest.raises(ValueError, match="is more than there is"):
+            parse_units(raw, unit_micros=unit_micros)
+
+
 @pytest.mark.parametrize(
     ("raw", "micros"),
     [

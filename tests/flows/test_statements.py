@@ -49,3 +49,11 @@ def test_an_amount_with_a_comma_in_it_is_not_its_beginning(engine: Engine) -> No
 def test_a_row_may_end_early_or_with_nothing(engine: Engine) -> None:
     """Programs leave empty cells out, or end each row with a delimiter."""
     assert imported(engine, "Order,Amount,Remark\nsh-1,1\nsh-2,2,,,\n").total_micros == 3_000_000
+
+
+def test_amounts_that_come_to_more_than_is_kept_are_refused_before_anything_is(engine: Engine) -> None:
+    """Each of them is an amount; their sum is none that a database takes."""
+    with pytest.raises(StatementRefused, match="line 11: Amount brings the sum beyond"):
+        imported(engine, "Order,Amount\n" + "".join(f"sh-{number},999999999999\n" for number in range(10)))
+    with reading(engine) as connection:
+        assert connection.execute(select(rows.provider_facts)).all() == []
