@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,13 +49,18 @@ def judge_reorgs(court: Court, *, now: datetime) -> int:
     chain's grace is over, and a second node says so where there is one.
     """
     with reading(court.engine) as connection:
-        found = store.suspects(connection)
-        if not found and not testimonies.has_reorgs(connection):
-            return 0
-    due = [one for one in found if _due(court, one, now)][:MOST]
+        found, doubted = store.suspects(connection), testimonies.doubted_reorgs(connection)
+    if not found and not doubted:
+        return 0
+    lost = [one for one in found if _due(court, one, now) == REVERSED]
+    # Who was not asked about for the longest comes first: losses that nodes go on doubting would fill each run.
+    lost.sort(key=lambda one: doubted.get(one.key, testimonies.NEVER))
+    back = [one for one in found if _due(court, one, now) == REINSTATED][:MOST]
+    asked = lost[: MOST - len(back)]
     # Nodes are asked before the feed is locked: an answer may take seconds, and callbacks would wait for it.
-    words = _testimonies(court, [one for one in due if _due(court, one, now) == REVERSED])
-    changed = sum(_judge(court, key, words, now) for key in sorted({one.key for one in due}))
+    settled = doubted.keys() - {one.key for one in lost}
+    words = _testimonies(court, asked, settled, now)
+    changed = sum(_judge(court, key, words, now) for key in sorted({one.key for one in (*back, *asked)}))
     with writing(court.engine) as connection:
         store.forget_moved(connection, now=now)
     return changed
@@ -66,8 +71,13 @@ def _due(court: Court, one: Suspect, now: datetime) -> str | None:
     return None if chain is None else announcement(one.lost, chain, final=one.final, now=now)
 
 
-def _testimonies(court: Court, lost: Sequence[Suspect]) -> dict[TransferKey, str]:
-    """Return how each loss is stated; one that may not be stated yet is left out, and makes the runs incomplete."""
+def _testimonies(
+    court: Court, lost: Sequence[Suspect], settled: Collection[Key], now: datetime
+) -> dict[TransferKey, str]:
+    """Return how each loss is stated; one that may not be stated yet is left out, and makes the runs incomplete.
+
+    What was doubted of the `settled` orders is forgotten.
+    """
     words, doubted = {}, {}
     for one in lost:
         chain = court.chains[one.moved.chain]
@@ -79,7 +89,8 @@ def _testimonies(court: Court, lost: Sequence[Suspect]) -> dict[TransferKey, str
         told = {"chain": chain.name, "tx_hash": one.moved.tx_hash, "gone": said.agree, "nodes": said.asked}
         log.warning("loss_unconfirmed", extra=told)
     with writing(court.engine) as connection:
-        testimonies.note_reorgs(connection, doubted)
+        confirmed = {one.key for one in lost} - doubted.keys()
+        testimonies.note_reorgs(connection, doubted, settled={*settled, *confirmed}, now=now)
     return words
 
 
@@ -88,7 +99,7 @@ def _judge(court: Court, key: Key, words: Mapping[TransferKey, str], now: dateti
     with writing(court.engine) as connection:
         known, feed = intake.open_orders(connection, [key], now=now)
         order = known.orders.get(key)
-        mine = [one for one in store.suspects(connection) if one.key == key]
+        mine = store.suspects_of(connection, key)
         lost = [one for one in mine if one.moved.key in words and _due(court, one, now) == REVERSED]
         back = [one for one in mine if _due(court, one, now) == REINSTATED]
         if order is None or not (lost or back):

@@ -30,7 +30,13 @@ class Suspect:
 
 def suspects(connection: Connection) -> list[Suspect]:
     """Return the lost transfers of credited orders whose loss was not announced, and the announced ones that are final again."""
-    return [_suspect(row._mapping) for row in connection.execute(_SUSPECTS)]  # noqa: SLF001  # SQLAlchemy's name for a public thing
+    return [_suspect(row) for row in connection.execute(_SUSPECTS).mappings()]
+
+
+def suspects_of(connection: Connection, key: Key) -> list[Suspect]:
+    """Return those of one order."""
+    mine = {"namespace": key[0], "orderid": key[1]}
+    return [_suspect(row) for row in connection.execute(_SUSPECTS_OF, mine).mappings()]
 
 
 def standing_micros(connection: Connection, key: Key) -> int:
@@ -90,22 +96,28 @@ _COLUMNS = f"""
     m.namespace, m.orderid, m.reversed_at, m.reversed_micros, t.orphaned_at, h.final_number,
     {", ".join(f"t.{name}" for name in _FIELDS)}
 """
-_SUSPECTS = text(
-    f"""
-    SELECT {_COLUMNS}, {_TWIN}) AS back FROM matches m JOIN transfers t ON {_SAME}
-    JOIN orders o ON o.namespace = m.namespace AND o.orderid = m.orderid AND o.credited_micros > 0
-    LEFT JOIN chains h ON h.name = m.chain
-    WHERE m.final_at IS NULL AND m.reversed_at IS NULL AND t.orphaned_at IS NOT NULL
-    UNION ALL
-    SELECT {_COLUMNS}, true AS back FROM matches m JOIN transfers t ON {_SAME}
-    LEFT JOIN chains h ON h.name = m.chain
-    WHERE m.reversed_at IS NOT NULL AND {_TWIN} AND b.is_final)
-    """
-).columns(
-    block_time=transfers.c.block_time.type,
-    orphaned_at=transfers.c.orphaned_at.type,
-    reversed_at=matches.c.reversed_at.type,
-)
+
+
+def _listing(mine: str = "") -> Any:
+    return text(
+        f"""
+        SELECT {_COLUMNS}, {_TWIN}) AS back FROM matches m JOIN transfers t ON {_SAME}
+        JOIN orders o ON o.namespace = m.namespace AND o.orderid = m.orderid AND o.credited_micros > 0
+        LEFT JOIN chains h ON h.name = m.chain
+        WHERE m.final_at IS NULL AND m.reversed_at IS NULL AND t.orphaned_at IS NOT NULL {mine}
+        UNION ALL
+        SELECT {_COLUMNS}, true AS back FROM matches m JOIN transfers t ON {_SAME}
+        LEFT JOIN chains h ON h.name = m.chain
+        WHERE m.reversed_at IS NOT NULL AND {_TWIN} AND b.is_final) {mine}
+        """
+    ).columns(
+        block_time=transfers.c.block_time.type,
+        orphaned_at=transfers.c.orphaned_at.type,
+        reversed_at=matches.c.reversed_at.type,
+    )
+
+
+_SUSPECTS, _SUSPECTS_OF = _listing(), _listing("AND m.namespace = :namespace AND m.orderid = :orderid")
 _STANDING = text(
     f"""
     SELECT sum(t.amount_micros) FROM matches m JOIN transfers t ON {_SAME}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, text, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, text, update
 
-from relay.store.bulk import given, types_of, with_rows
+from relay.store.bulk import Statement, given, types_of, with_rows
 from relay.store.rows import testimonies, transfers
 
 Key = tuple[str, str]
 TransferKey = tuple[str, str, int]
+# Before all that was asked about; a release before this one did not write when it asked.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 PHANTOM, REORGED = "phantom_credit", "reorged_out"
 DOUBTED = "state IN ('contradicted', 'unanswered')"
 _WORDS = {"contradicted": "nodes disagree about", "unanswered": "no second node confirms"}
@@ -44,20 +46,25 @@ def note(connection: Connection, key: Key, **columns: Any) -> None:
     connection.execute(update(testimonies).where(*mine).values(**columns))
 
 
-def note_reorgs(connection: Connection, doubted: Mapping[Key, Mapping[str, Any]]) -> None:
-    """Write which losses nodes do not confirm just now, instead of those that were written before."""
-    connection.execute(delete(testimonies).where(testimonies.c.kind == REORGED))
+def doubted_reorgs(connection: Connection) -> dict[Key, datetime]:
+    """Return when nodes were asked last about the losses that they did not confirm, by order."""
+    query = select(testimonies).where(testimonies.c.kind == REORGED)
+    return {(row["namespace"], row["orderid"]): row["from_at"] or NEVER for row in connection.execute(query).mappings()}
+
+
+def note_reorgs(
+    connection: Connection, doubted: Mapping[Key, Mapping[str, Any]], *, settled: Collection[Key], now: datetime
+) -> None:
+    """Write which losses nodes do not confirm just now, and forget the `settled` ones."""
+    gone = [{"namespace": namespace, "orderid": orderid} for namespace, orderid in sorted({*settled, *doubted})]
+    if gone:
+        connection.execute(_FORGET_REORGS.on(connection), given(gone))
     rows = [
-        {"kind": REORGED, "namespace": key[0], "orderid": key[1], "address": "", **row} for key, row in doubted.items()
+        {"kind": REORGED, "namespace": key[0], "orderid": key[1], "address": "", "from_at": now, **row}
+        for key, row in doubted.items()
     ]
     if rows:
         connection.execute(insert(testimonies), rows)
-
-
-def has_reorgs(connection: Connection) -> bool:
-    """Tell whether there are losses that nodes did not confirm when they were asked last."""
-    query = select(testimonies.c.kind).where(testimonies.c.kind == REORGED).limit(1)
-    return connection.execute(query).first() is not None
 
 
 def doubts(connection: Connection, *states: str) -> dict[str, str]:
@@ -88,10 +95,16 @@ _ASK = with_rows(
     """,
     types_of(testimonies, _ASKED),
 )
-_FORGET = with_rows(
-    f"""
-    DELETE FROM testimonies WHERE kind = '{PHANTOM}'
-        AND (namespace, orderid) IN (SELECT g.namespace, g.orderid FROM {{rows}} AS g)
-    """,
-    types_of(testimonies, ("namespace", "orderid")),
-)
+
+
+def _forgetting(kind: str) -> Statement:
+    return with_rows(
+        f"""
+        DELETE FROM testimonies WHERE kind = '{kind}'
+            AND (namespace, orderid) IN (SELECT g.namespace, g.orderid FROM {{rows}} AS g)
+        """,
+        types_of(testimonies, ("namespace", "orderid")),
+    )
+
+
+_FORGET, _FORGET_REORGS = _forgetting(PHANTOM), _forgetting(REORGED)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from relay.core.chains import NodeURL
 from relay.errors import NodeFault
+from relay.flows import reversals
 from relay.flows.reconcile import Bench, reconcile
 from relay.flows.reversals import Court, judge_reorgs
 from relay.flows.witnesses import ask_whether_gone
@@ -39,6 +40,18 @@ class Witness:
 
 GONE, STANDS, REVERTED = Witness(), Witness({"status": "0x1"}), Witness({"status": "0x0"})
 SILENT, REFUSES = Witness(NodeFault("1:witness", code="timeout")), Witness(NodeError(-32000, "busy"))
+
+
+class StandsOnly(Witness):
+    """One to which a single transaction stands."""
+
+    def __init__(self, tx_hash: str) -> None:
+        super().__init__()
+        self.tx_hash = tx_hash
+
+    def ask(self, calls: Any) -> list[object]:
+        """Answer by the transaction."""
+        return [{"status": "0x1"} if self.tx_hash in told else None for _, told in calls]
 
 
 class Story:
@@ -212,6 +225,27 @@ def test_nodes_that_disagree_about_a_loss_make_the_run_incomplete(
     story.finalise()
     story.go_on()
     assert story.run() == ("complete", "")
+
+
+def test_a_loss_that_nodes_go_on_doubting_keeps_no_other_waiting(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one run may ask about goes to those that were not asked about for the longest, and the doubt stays written."""
+    monkeypatch.setattr(reversals, "MOST", 1)
+    other = "0x" + "22" * 20
+    story.desk.watch(other)
+    an_open_order(story.desk.engine, "sh-2", address=other)
+    paid = story.desk.world.mine((STRANGER, other, 3_000_000))
+    story.go_on()
+    story.matcher.receive(orderid="sh-2", signature="2")
+    story.desk.world.reorg(2)
+    for _ in range(4):
+        story.desk.world.mine()
+    story.go_on()
+    story.finalise()
+    for doubted, said in ((story.paid, "sh-2"), (paid, "sh-1")):
+        story.nodes = [StandsOnly(doubted.logs[0]["transactionHash"])]
+        assert [story.go_on(minutes=30) for _ in range(2)].count(1) == 1
+        assert story.matcher.order(said).state == "reversed"
+        assert bool(story.doubts()) is (doubted is story.paid)
 
 
 def test_a_chain_that_is_configured_no_longer_states_nothing(story: Story) -> None:

@@ -283,6 +283,7 @@ class Testimony(SQLModel, table=True):
     """What nodes say of a finding about an order that two of them have to confirm before it is stated.
 
     A credit without a transfer is confirmed for the blocks of a time; `look_at` is when nodes are asked next.
+    Of a loss `from_at` is when they were asked last.
     """
 
     __tablename__ = "testimonies"
