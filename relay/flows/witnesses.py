@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.core.chains import Chain
+from relay.core.ranges import shrunk
 from relay.core.witnesses import in_words
 from relay.errors import NodeFault
-from relay.flows.chain_reading import Reader
+from relay.flows.chain_reading import Reader, TooMuch
 from relay.ports import Node
 
 ENOUGH = 2
@@ -78,9 +79,17 @@ def confirm_absence(
 
 
 def _received(reader: Reader, chain: Chain, address: str, blocks: tuple[int, int]) -> set[tuple[str, str, int]]:
-    found = set()
-    for first in range(blocks[0], blocks[1] + 1, chain.span):
-        last = min(first + chain.span - 1, blocks[1])
-        moved = reader.read_range(first, last, frozenset({address})).transfers
+    found, first, span = set(), blocks[0], chain.span
+    while first <= blocks[1]:
+        last = min(first + span - 1, blocks[1])
+        try:
+            moved = reader.read_range(first, last, frozenset({address})).transfers
+        except TooMuch as error:
+            # A scan has learnt what its node bears, which need not be what this one does.
+            if first == last:
+                raise
+            span = shrunk(last - first + 1, error.detail, first=first)
+            continue
         found |= {one.key for one in moved if one.recipient == address}
+        first = last + 1
     return found

@@ -41,3 +41,13 @@ def test_that_nothing_came_is_said_by_two_whose_heads_are_past_the_blocks() -> N
     assert agreed(confirm_absence([node, second], CHAIN, MINE, (0, 2), {moved.key})) == (2, False, True)
     other = replace(moved, log_index=9)
     assert agreed(confirm_absence([node], CHAIN, MINE, (0, 2), {other.key})) == (0, True, False)
+
+
+def test_a_node_that_bears_fewer_blocks_is_a_witness_too() -> None:
+    """It is asked for as many as it bears, as a scan does; none would ever be confirmed by it."""
+    world, _ = paid()
+    for _ in range(30):
+        world.mine()
+    small = ScriptedNode(world, max_range=3)
+    assert agreed(confirm_absence([small], CHAIN, STRANGER, (0, 30), ())) == (1, False, True)
+    assert agreed(confirm_absence([small], CHAIN, MINE, (0, 30), ())) == (0, True, False)
