@@ -81,7 +81,9 @@ def _testimonies(
     words, doubted = {}, {}
     for one in lost:
         chain = court.chains[one.moved.chain]
-        said = ask_whether_gone(court.nodes_of(chain), one.moved.tx_hash)
+        said = ask_whether_gone(
+            court.nodes_of(chain), chain, one.moved.tx_hash, final=one.final or one.moved.block_number
+        )
         if said.is_enough:
             words[one.moved.key] = said.words
             continue

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.core.chains import Chain
+from relay.core.logs import parse_header, quantity
 from relay.core.ranges import shrunk
 from relay.core.witnesses import in_words
 from relay.errors import NodeFault
 from relay.flows.chain_reading import Reader, TooMuch
-from relay.ports import Node
+from relay.ports import Node, NodeError
 
 ENOUGH = 2
 TransferKey = tuple[str, str, int]
@@ -40,22 +41,28 @@ class Testimony:
         return in_words(self.agree)
 
 
-def ask_whether_gone(nodes: Sequence[Node], tx_hash: str) -> Testimony:
-    """Ask every node for the receipt of a transaction; one that does not answer says nothing."""
-    told = [_receipt(node, tx_hash) for node in nodes]
+def ask_whether_gone(nodes: Sequence[Node], chain: Chain, tx_hash: str, *, final: int) -> Testimony:
+    """Ask every node for the receipt of a transaction.
+
+    One that does not answer says nothing, nor does one of another chain, or
+    that lacks block `final`: what it has never heard of need not be gone.
+    """
+    told = [_receipt(node, chain, tx_hash, final) for node in nodes]
     stands = any(isinstance(one, Mapping) and one.get("status") == "0x1" for one in told)
     # Mined again and failed, a transaction moves nothing: that is gone too.
     gone = sum(one is None or (isinstance(one, Mapping) and one.get("status") == "0x0") for one in told)
     return Testimony(gone, len(nodes), stands)
 
 
-def _receipt(node: Node, tx_hash: str) -> object:
+def _receipt(node: Node, chain: Chain, tx_hash: str, final: int) -> object:
     """A receipt, None where there is none; anything else is no answer."""
+    block = ("eth_getBlockByNumber", [hex(final), False])
     try:
-        (told,) = node.ask([("eth_getTransactionReceipt", [tx_hash])])
-    except NodeFault as error:
+        chain_id, known, told = node.ask([("eth_chainId", []), block, ("eth_getTransactionReceipt", [tx_hash])])
+        is_here = quantity(chain_id) == chain.chain_id and parse_header(known).number == final
+    except (NodeFault, ValueError) as error:
         return error
-    return told
+    return told if is_here else NodeError(0, "is not where the transaction was")
 
 
 def confirm_absence(
@@ -64,13 +71,18 @@ def confirm_absence(
     """Ask every node whether, beside the `known` (by their keys), no transfer came to an address in blocks (first, last, both included).
 
     That an order was credited without a transfer is stated by this. A node
-    whose head is not past the blocks, or that does not answer, says nothing.
+    whose head is not past the blocks, that is on another chain, or that does
+    not answer, says nothing.
     """
     agree, contradicted = 0, False
     mine = set(known)
     for node in nodes:
         try:
-            found = _received(Reader(chain, node), chain, address, blocks)
+            reader = Reader(chain, node)
+            _, fault = reader.tips(())
+            if fault is not None:
+                continue
+            found = _received(reader, chain, address, blocks)
         except NodeFault:
             continue
         agree += found <= mine

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from relay.core.chains import NodeURL
 from relay.errors import NodeFault
-from relay.flows import reversals
+from relay.flows import reversals, witnesses
 from relay.flows.reconcile import Bench, reconcile
 from relay.flows.reversals import Court, judge_reorgs
 from relay.flows.witnesses import ask_whether_gone
@@ -28,14 +28,27 @@ from tests.nodes.scripted import STRANGER, Block, a_chain, moved
 class Witness:
     """A node that is asked for receipts and says one thing."""
 
-    def __init__(self, says: Any = None) -> None:
-        self.name, self.says = "1:witness", says
+    def __init__(self, says: Any = None, *, chain_id: int = 1, has_blocks: bool = True) -> None:
+        self.name, self.says, self.chain_id, self.has_blocks = "1:witness", says, chain_id, has_blocks
 
     def ask(self, calls: Any) -> list[object]:
         """Answer, or fail."""
         if isinstance(self.says, Exception):
             raise self.says
-        return [self.says for _ in calls]
+        return [self.answer(method, given[0] if given else "") for method, given in calls]
+
+    def answer(self, method: str, asked: str) -> object:
+        """Answer one question."""
+        if method == "eth_chainId":
+            return hex(self.chain_id)
+        if method == "eth_getBlockByNumber":
+            block = {"number": asked, "hash": "0x" + "1" * 64, "parentHash": "0x" + "0" * 64, "timestamp": "0x1"}
+            return block if self.has_blocks else None
+        return self.receipt(asked)
+
+    def receipt(self, tx_hash: str) -> object:
+        """What it says of a transaction."""
+        return self.says
 
 
 GONE, STANDS, REVERTED = Witness(), Witness({"status": "0x1"}), Witness({"status": "0x0"})
@@ -49,9 +62,9 @@ class StandsOnly(Witness):
         super().__init__()
         self.tx_hash = tx_hash
 
-    def ask(self, calls: Any) -> list[object]:
+    def receipt(self, tx_hash: str) -> object:
         """Answer by the transaction."""
-        return [{"status": "0x1"} if self.tx_hash in told else None for _, told in calls]
+        return {"status": "0x1"} if tx_hash == self.tx_hash else None
 
 
 class Story:
@@ -258,9 +271,21 @@ def test_a_chain_that_is_configured_no_longer_states_nothing(story: Story) -> No
     assert judge_reorgs(court, now=story.desk.now + timedelta(days=1)) == 0
 
 
+def asked_of(*nodes: Witness) -> witnesses.Testimony:
+    """What nodes say of a transaction, block 7 being final."""
+    return ask_whether_gone(nodes, a_chain(), "0x1", final=7)
+
+
 def test_nodes_that_contradict_each_other_are_told_apart() -> None:
     """Who is silent is no witness."""
-    found = ask_whether_gone([GONE, REVERTED, SILENT, REFUSES], "0x1")
+    found = asked_of(GONE, REVERTED, SILENT, REFUSES)
     assert (found.agree, found.asked, found.contradicted, found.is_enough) == (2, 4, False, True)
-    assert not ask_whether_gone([], "0x1").is_enough
-    assert not ask_whether_gone([GONE, GONE, STANDS], "0x1").is_enough
+    assert not asked_of().is_enough
+    assert not asked_of(GONE, GONE, STANDS).is_enough
+
+
+def test_who_never_heard_of_a_transaction_is_no_witness_that_it_is_gone() -> None:
+    """A node of another chain by mistake, and one that has not come so far yet, have no receipt either."""
+    elsewhere, behind = Witness(chain_id=56), Witness(has_blocks=False)
+    assert asked_of(GONE, elsewhere).agree == asked_of(GONE, behind).agree == 1
+    assert not asked_of(GONE, elsewhere).is_enough

@@ -51,3 +51,11 @@ def test_a_node_that_bears_fewer_blocks_is_a_witness_too() -> None:
     small = ScriptedNode(world, max_range=3)
     assert agreed(confirm_absence([small], CHAIN, STRANGER, (0, 30), ())) == (1, False, True)
     assert agreed(confirm_absence([small], CHAIN, MINE, (0, 30), ())) == (0, True, False)
+
+
+def test_a_node_of_another_chain_or_token_is_no_witness() -> None:
+    """There nothing ever came to the address."""
+    world, _ = paid()
+    elsewhere = [ScriptedNode(world, chain_id=5), ScriptedNode(world, decimals=18), ScriptedNode(world, lie="no code")]
+    for node in elsewhere:
+        assert agreed(confirm_absence([node], CHAIN, STRANGER, (0, 2), ())) == (0, False, False)
