@@ -17,7 +17,8 @@ from relay.core.facts import Transfer
 
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,15})", re.ASCII)
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
-_BIGINT = 2**63 - 1
+# What the columns hold in which numbers of blocks and amounts are kept, and that in which places of logs are.
+_BIGINT, _INTEGER = 2**63 - 1, 2**31 - 1
 _PADDED = "0x" + "0" * 24
 
 # How an event is declared, by the kind we store it as. Addresses stand unindexed in Tether's old code.
@@ -79,7 +80,10 @@ def quantity(value: object) -> int:
     """Return a JSON-RPC quantity; ValueError for anything that does not fit a block number."""
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value.lower()):
         raise ValueError("is not a quantity")
-    return int(value, 16)
+    number = int(value, 16)
+    if number > _BIGINT:
+        raise ValueError("is a quantity beyond all blocks")
+    return number
 
 
 def digest(value: object) -> str:
@@ -110,6 +114,9 @@ def parse_log(raw: object) -> Log:
     data = raw.get("data")
     if not isinstance(data, str) or not re.fullmatch(r"0x([0-9a-fA-F]{2})*", data):
         raise ValueError("has no data")
+    index = quantity(raw.get("logIndex"))
+    if index > _INTEGER:
+        raise ValueError("is a log beyond its block")
     return Log(
         contract="0x" + digest("0x" + "0" * 24 + str(raw.get("address"))[2:])[26:],
         topics=tuple(digest(topic) for topic in raw["topics"]),
@@ -117,7 +124,7 @@ def parse_log(raw: object) -> Log:
         block_number=quantity(raw.get("blockNumber")),
         block_hash=digest(raw.get("blockHash")),
         tx_hash=digest(raw.get("transactionHash")),
-        index=quantity(raw.get("logIndex")),
+        index=index,
     )
 
 

@@ -105,6 +105,8 @@ def test_dust_is_kept() -> None:
         {"removed": True},
         {"blockHash": None},
         {"logIndex": "3"},
+        {"logIndex": hex(2**31)},
+        {"blockNumber": hex(2**63)},
         {"address": "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"},
         {"topics": "none"},
         {"data": "0x1"},

@@ -225,7 +225,11 @@ def test_a_chain_that_differs_from_the_file_stops_by_name_and_goes_on_when_it_fi
 
 
 @pytest.mark.parametrize(
-    "lie", ["timeout", "protocol", "removed", "other blocks", "other hashes", "null", "two versions", "head is ahead"]
+    "lie",
+    [
+        *("timeout", "protocol", "removed", "other blocks", "other hashes"),
+        *("null", "two versions", "head is ahead", "huge head", "huge index"),
+    ],
 )
 @pytest.mark.parametrize("final", [0, 9])
 def test_a_lying_node_leaves_neither_gap_nor_wrong_transfer(desk: Desk, lie: str, final: int) -> None:

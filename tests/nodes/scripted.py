@@ -167,6 +167,8 @@ class ScriptedNode:
         if which == "latest" and self.lie == "head is ahead":
             number = self.head + 5
             return _header(Block(number, _digest(), _digest()))
+        if which == "latest" and self.lie == "huge head":
+            return _header(self.world.blocks[number]) | {"number": hex(2**63)}
         return _header(self.world.blocks[number]) if number <= self.head else None
 
     def _logs(self, wanted: dict[str, Any]) -> object:
@@ -196,6 +198,8 @@ class ScriptedNode:
                 return [log | {"blockNumber": "0x0"} for log in found]
             case "other hashes":
                 return [log | {"blockHash": _digest()} for log in found]
+            case "huge index":
+                return [log | {"logIndex": hex(2**31)} for log in found]
             case "null":
                 return None
             case "two versions":
