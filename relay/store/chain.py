@@ -15,7 +15,17 @@ from relay.core.chains import Chain, Period
 from relay.core.logs import Header
 from relay.core.ranges import Range
 from relay.errors import InvariantBroken
-from relay.store.rows import address_scans, chain_blocks, chains, matches, scan_ranges, token_events, transfers
+from relay.store.rows import (
+    address_scans,
+    balances,
+    chain_blocks,
+    chain_cuts,
+    chains,
+    matches,
+    scan_ranges,
+    token_events,
+    transfers,
+)
 
 
 def states(connection: Connection) -> dict[str, RowMapping]:
@@ -140,12 +150,13 @@ def resume(connection: Connection, chain: str, known_good: Range | None, *, now:
 
     With `known_good`, a range that ends with the last block that a person
     found on the true chain, everything above it is given up, final or not:
-    it is read again, and what was credited by it is judged anew.
+    it is read and measured again, and what was credited by it is judged anew.
     """
     lost = 0
     if known_good is not None:
         _give_up_finality(connection, chain, known_good.last)
         lost = take_back(connection, chain, known_good, now=now)
+        _give_up_measured(connection, chain, known_good)
         note(connection, chain, final_number=known_good.last, final_hash=known_good.last_hash, lookback_next=None)
     note(connection, chain, stopped=None, stopped_at=None, trouble=None)
     return lost
@@ -163,3 +174,13 @@ def _give_up_finality(connection: Connection, chain: str, above: int) -> None:
     gone = select(transfers.c.tx_hash).where(*mine, transfers.c.chain == chain, transfers.c.block_number > above)
     # Their orders are judged anew once the transfers are final again, or gone.
     connection.execute(update(matches).where(matches.c.chain == chain, gone.exists()).values(final_at=None))
+
+
+def _give_up_measured(connection: Connection, chain: str, known_good: Range) -> None:
+    """Forget balances of blocks above, and the cuts that may lie in other blocks now: the next measurements find them again."""
+    above, last_hash = known_good.last, known_good.last_hash
+    connection.execute(delete(balances).where(balances.c.chain == chain, balances.c.first_block > above))
+    reaching = (balances.c.chain == chain, balances.c.last_block > above)
+    connection.execute(update(balances).where(*reaching).values(last_block=above, last_hash=last_hash))
+    # Whether the block itself is still the last before a cut-off depends on the one after it.
+    connection.execute(delete(chain_cuts).where(chain_cuts.c.chain == chain, chain_cuts.c.number >= above))

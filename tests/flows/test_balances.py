@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, time, timedelta
 from typing import Any
@@ -14,10 +14,12 @@ from relay.core.balances import Proof
 from relay.core.chains import Token
 from relay.core.days import Calendar, Day
 from relay.flows.balances import all_proofs, measure, proofs_of
+from relay.flows.chains import Block, resume
 from relay.store import balances as store
 from relay.store.engine import reading, writing
 from relay.store.rows import addresses, balance_readings, balances, chain_cuts, day_closes
 from tests.builders import NOON
+from tests.flows.test_matching import PERSON
 from tests.flows.test_scan import HERS, MINE, Desk
 from tests.nodes.multicall import MULTICALL
 from tests.nodes.scripted import SILENT, STRANGER, USDT, ScriptedNode, a_chain
@@ -62,6 +64,11 @@ class Till(Desk):
         query = select(balances.c.first_block, balances.c.last_block, balances.c.units)
         with reading(self.engine) as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(balances.c.first_block))]
+
+    def cuts(self) -> Sequence[Any]:
+        """The last blocks before cut-offs."""
+        with reading(self.engine) as connection:
+            return connection.execute(select(chain_cuts)).all()
 
 
 @pytest.fixture(params=["Multicall3", "one by one"])
@@ -267,6 +274,28 @@ def test_an_address_that_the_token_does_not_tell_of_is_named(engine: Engine) -> 
     till.measure()
     lines = till.proofs()
     assert (lines[MINE].verdict, lines[SILENT].why) == ("proved", "not_measured_yet")
+
+
+def test_what_was_measured_in_blocks_that_are_given_up_proves_nothing(till: Till) -> None:
+    """After a resumption from an earlier block; what was measured up to it stands, and the cut is looked for again."""
+    till.mine((STRANGER, MINE, 7), upto=50)
+    till.measure()
+    till.mine(upto=101)
+    till.measure()
+    till.mine((STRANGER, MINE, 10), upto=110)
+    till.measure()
+    assert till.points() == [(50, 101, "7"), (110, 110, "17")]
+    till.world.reorg(20)
+    till.mine(upto=120)
+    assert till.state("stopped") == "deep_reorg"
+    good = Block(number=90, hash=till.world.blocks[90].hash)
+    resume(till.engine, "ethereum", good, actor=PERSON, now=till.now)
+    till.scan()
+    assert till.points() == [(50, 90, "7")]
+    till.measure()
+    assert till.points() == [(50, 120, "7")]
+    (cut,) = till.cuts()
+    assert (cut.number, cut.hash) == (99, till.world.blocks[99].hash)
 
 
 def test_places_below_a_micro_foot_too(engine: Engine) -> None:
