@@ -89,26 +89,36 @@ def create(
 
 
 def finish(creator: Creator) -> int:
-    """Send what waits to leave, and call unknown what left with a sender that died; return how many were looked at."""
-    now = creator.clock()
-    with reading(creator.engine) as connection:
-        due = store.due(connection, now=now, limit=MOST_OF_A_ROUND)
-    looked_at = 0
-    for row in due:
-        if creator.clock() - now >= ROUND:
+    """Send what waits to leave, and call unknown what left with a sender that died; return how many were looked at.
+
+    What waits for the far turn of its account lets what others send pass.
+    """
+    now, looked_at = creator.clock(), 0
+    busy: set[str] = set()
+    while looked_at < MOST_OF_A_ROUND and creator.clock() - now < ROUND:
+        with reading(creator.engine) as connection:
+            row = store.next_due(connection, now=now, busy=busy)
+        if row is None:
             break
         looked_at += 1
-        source = creator.sources.get(row["source"])
-        key = (row["namespace"], row["orderid"])
-        if row["state"] == "sent":
-            _unknown(creator, row["id"], source, row["orderid"], "whoever sent it never came back")
-        elif now - row["created_at"] > GIVEN_UP_AFTER:
-            _give_up(creator, row["id"], key, row["error"] or "it could not be sent", since=UNSENT)
-        elif source is None:
-            _again(creator, row["id"], key, f"the source {row['source']} is not configured", since=UNSENT)
-        else:
-            _send(creator, row["id"], source, Wish.stored(row["call"], row["fields"]))
+        if not _finish_one(creator, row, now):
+            busy.add(row["source"])
     return looked_at
+
+
+def _finish_one(creator: Creator, row: RowMapping, now: datetime) -> bool:
+    """Do what is due for a request; False where its account's turn is far."""
+    source = creator.sources.get(row["source"])
+    key = (row["namespace"], row["orderid"])
+    if row["state"] == "sent":
+        _unknown(creator, row["id"], source, row["orderid"], "whoever sent it never came back")
+    elif now - row["created_at"] > GIVEN_UP_AFTER:
+        _give_up(creator, row["id"], key, row["error"] or "it could not be sent", since=UNSENT)
+    elif source is None:
+        _again(creator, row["id"], key, f"the source {row['source']} is not configured", since=UNSENT)
+    else:
+        return _send(creator, row["id"], source, Wish.stored(row["call"], row["fields"]))
+    return True
 
 
 def settle_asked(creator: Creator, source: Source, row: RowMapping, told: Mapping[str, str] | None) -> None:
@@ -175,25 +185,26 @@ def _try_now(creator: Creator, number: int, source: Source, wish: Wish) -> None:
         creator.places.release()
 
 
-def _send(creator: Creator, number: int, source: Source, wish: Wish) -> None:
-    """Send a request that waits, in its account's turn, unless somebody else does or the turn is far."""
+def _send(creator: Creator, number: int, source: Source, wish: Wish) -> bool:
+    """Send a request that waits, in its account's turn, unless somebody else does; False where the turn is far."""
     now = creator.clock()
     with writing(creator.engine) as connection:
         turn = paces.reserve(connection, rules.pace_name(source), now=now, latest=now + TURN_WITHIN, apart=rules.APART)
     if turn is None:
-        return
+        return False
     creator.sleep((turn - now).total_seconds())
     try:
         request = rules.outgoing(source, wish, callback_url=_callback_url(creator, source), now=creator.clock())
     except (Unprocessable, Conflict) as error:
         # The configuration was changed since; with the old one back the request leaves.
         _again(creator, number, (source.namespace, wish.fields["orderid"]), error.detail, since=UNSENT)
-        return
+        return True
     with writing(creator.engine) as connection:
         sent_at = creator.clock()
         if not store.take(connection, number, now=sent_at, due_at=sent_at + LOST_AFTER):
-            return
+            return True
     _settle(creator, number, source, wish, creator.provider.exchange(request, deadline_s=EXCHANGE_S))
+    return True
 
 
 def _settle(creator: Creator, number: int, source: Source, wish: Wish, reply: Reply) -> None:

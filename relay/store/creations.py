@@ -34,10 +34,15 @@ def find(connection: Connection, key: Key) -> RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
-def due(connection: Connection, *, now: datetime, limit: int) -> list[RowMapping]:
-    """Return requests that wait to leave, and those that left and whose sender never came back, oldest first."""
+def next_due(connection: Connection, *, now: datetime, busy: Collection[str] = ()) -> RowMapping | None:
+    """Return the request that waits the longest to leave, or that left and whose sender never came back.
+
+    None where there is none; of `busy` sources none leaves now.
+    """
     query = select(creations).where(_OPEN, creations.c.state != "unknown", creations.c.due_at <= now)
-    return list(connection.execute(query.order_by(creations.c.due_at).limit(limit)).mappings())
+    if busy:
+        query = query.where((creations.c.state == "sent") | creations.c.source.not_in(sorted(busy)))
+    return connection.execute(query.order_by(creations.c.due_at).limit(1)).mappings().first()
 
 
 def take(connection: Connection, number: int, *, now: datetime, due_at: datetime) -> bool:

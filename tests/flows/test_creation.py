@@ -14,13 +14,15 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from relay.bootstrap import now
+from relay.core.creations import pace_name
 from relay.errors import Conflict, RelayError, Unprocessable
-from relay.flows.creation import LOST_AFTER, create, finish
+from relay.flows.creation import LOST_AFTER, MOST_OF_A_ROUND, create, finish
 from relay.ports import Reply
 from relay.store import creations, paces, rows
 from relay.store.creations import write_order
 from relay.store.engine import reading, writing
 from relay.store.rows import order_from
+from tests.edge.providers import FakeProvider
 from tests.flows.creating import ADMIN, FIELDS, World, a_world
 from tests.system import free_port
 
@@ -191,6 +193,34 @@ def test_a_provider_that_answers_slowly_does_not_hold_the_job_for_long(world: Wo
     while finish(world.creator):
         pass
     assert len(world.provider.asked) == 8
+
+
+def test_a_shop_that_uses_all_turns_of_its_account_keeps_no_other_waiting(world: World) -> None:
+    """The job goes on to what leaves by another account, however many requests wait for that one's turn."""
+    other = FakeProvider()
+    second = replace(world.source, name="second", base_url=other.url)
+    creator = replace(world.creator, sources={**world.creator.sources, "second": second}, places=no_place())
+    for number in range(MOST_OF_A_ROUND):
+        create(creator, FIELDS | {"orderid": f"sh-{number}"}, kind=None, actor=ADMIN)
+    create(creator, FIELDS | {"source": "second", "orderid": "sh-other"}, kind=None, actor=ADMIN)
+    world.clock.pass_by(11)
+    with writing(world.engine) as connection:
+        at = world.clock.now()
+        paces.reserve(connection, pace_name(world.source), now=at, latest=at, apart=timedelta(seconds=60))
+    finish(creator)
+    assert (world.request("sh-other")["state"], world.provider.asked) == ("done", [])
+    world.clock.pass_by(61)
+    while finish(creator):
+        pass
+    assert len(world.provider.asked) == MOST_OF_A_ROUND
+    other.close()
+
+
+def no_place() -> threading.BoundedSemaphore:
+    """The places of a process in which others wait."""
+    found = threading.BoundedSemaphore(1)
+    found.acquire()
+    return found
 
 
 def test_the_job_leaves_what_somebody_is_at(world: World) -> None:

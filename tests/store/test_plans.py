@@ -163,7 +163,7 @@ def test_what_is_rare_is_found_without_the_rest(filled: Engine, monkeypatch: pyt
 
 KEY, HASH = ("crossing", "old-1"), "0x" + "ab" * 32
 WAITING: dict[str, Callable[[Connection], object]] = {
-    "which orders are to be asked for": lambda one: creations.due(one, now=NOON, limit=BATCH),
+    "which orders are to be asked for": lambda one: creations.next_due(one, now=NOON, busy=["crossing"]),
     "what other witnesses say": lambda one: evidence.facts_of(one, [KEY], {KEY: [HASH]}),
     "where a transaction paid us": lambda one: claims.found_at(one, [HASH]),
     "what a transaction moved": lambda one: inquiries.moves_of(one, HASH),
