@@ -24,7 +24,7 @@ GAPS = ("balance_gap", "non_transfer_move")
 _OF_MOVES = tuple(sorted(OF_CHAINS - {*GAPS, "dust_or_poison"}))
 # An address of which earlier blocks are still read is looked at again after so long.
 UNFILLED = timedelta(minutes=1)
-MOST_ORDERS = 5
+MOST_ORDERS, MOST_GAPS = 5, 200
 
 
 def judge_page(
@@ -36,7 +36,7 @@ def judge_page(
     """
     changed = store.take(connection, now=now, limit=PAGE)
     points = {store.point_key(one.chain, one.key) for one in changed if one.kind == "balance"}
-    points |= set(store.open_gaps(connection, GAPS, limit=PAGE))
+    points |= set(store.open_gaps(connection, GAPS, limit=MOST_GAPS))
     keys = set(_moves(connection, changed))
     if not keys and not points:
         return len(changed), Settled()

@@ -81,11 +81,14 @@ def intervals(connection: Connection, keys: Collection[PointKey]) -> list[RowMap
 
 
 def open_gaps(connection: Connection, kinds: Collection[str], *, limit: int) -> list[PointKey]:
-    """Return the balances whose gap is still open: late transfers may close it."""
+    """Return the balances whose gap is still open: late transfers may close it.
+
+    Of more than `limit` any, by chance: the same ones each time would leave the others open for ever.
+    """
     query = select(breaks.c.chain, breaks.c.subject).where(
         text("state = 'open' AND chain IS NOT NULL"), breaks.c.kind.in_(sorted(kinds))
     )
-    rows = connection.execute(query.order_by(breaks.c.chain, breaks.c.kind).limit(limit))
+    rows = connection.execute(query.order_by(func.random()).limit(limit))
     return [point_key(row.chain, row.subject) for row in rows]
 
 

@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import Engine, select, text, update
 
 from relay.core.breaks import OF_CHAINS
+from relay.flows import strays
 from relay.flows.matching import match
 from relay.store.engine import reading, writing
 from relay.store.rows import addresses, breaks, dirty_strays, events, match_states, token_events, transfers
 from tests.builders import NOON, a_source
 from tests.flows.test_balances import USUAL, Till
 from tests.flows.test_reconcile import LATER, House, house_rows
-from tests.flows.test_scan import MINE
+from tests.flows.test_scan import HERS, MINE
 from tests.nodes.scripted import STRANGER, a_chain
 from tests.rows import a_stored_order, a_stored_transfer, add, an_address
 
@@ -178,6 +179,30 @@ def test_a_balance_that_does_not_come_out_is_a_gap_until_the_missing_log_is_foun
     assert (row["evidence"]["gap"], row["evidence"]["received"]) == ("0.000009", "0.000001")
     till.scan(later=timedelta(days=1))
     assert "balance_gap" not in house.go()
+
+
+@pytest.mark.parametrize("real", [MINE, HERS])
+def test_gaps_that_stay_keep_no_other_open(till: Till, real: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are more than are looked at each time, each comes to its turn."""
+    monkeypatch.setattr(strays, "MOST_GAPS", 1)
+    till.watch(HERS)
+    till.mine()
+    till.measure()
+    house = gaps_of(till)
+    late = HERS if real == MINE else MINE
+    block = till.world.mine((STRANGER, late, 9))
+    left_out = block.logs.pop()
+    till.mine((STRANGER, MINE, 1), (STRANGER, HERS, 1))
+    block.logs.append(left_out)
+    till.world.quietly.append((block.number, real, 9))
+    till.measure()
+    house.go()
+    till.scan(later=timedelta(days=1))
+    for _ in range(50):
+        house.go()
+    with reading(till.engine) as connection:
+        rows = connection.execute(select(breaks).where(breaks.c.kind == "balance_gap", breaks.c.state == "open")).all()
+    assert [row.address for row in rows] == [real]
 
 
 def test_an_event_of_the_token_explains_a_gap(till: Till) -> None:
