@@ -228,8 +228,11 @@ class Scan:
         common = [number for number in numbers if place.blocks[number].hash == theirs[number]]
         if common:
             return Range(place.start, common[-1], theirs[common[-1]])
-        if place.final_hash is None or place.final < place.start:
-            raise DeepReorg(f"{self._chain.name}: no block that was read is on the node's chain")
+        if place.final_hash is None:
+            if not numbers:
+                raise NodeFault("the node has none of the blocks that were read", code="lagging")
+            # Nothing that was read was final: all of it is read again.
+            return Range(place.start, place.start - 1)
         return Range(place.start, place.final, place.final_hash)
 
     def _enrol(self, place: Place) -> None:

@@ -192,6 +192,28 @@ def test_a_reorg_below_what_was_final_stops_the_chain(desk: Desk) -> None:
     assert desk.scan() == "stopped"
 
 
+def test_a_young_chain_that_replaces_its_first_read_block_is_read_again(engine: Engine) -> None:
+    """Nothing that was read is final yet, so nothing that was promised is broken."""
+    desk = Desk(engine, a_chain(finality="confirmations", confirmations=12))
+    desk.watch(MINE)
+    desk.world.mine((STRANGER, MINE, 5))
+    assert desk.scan() == "scanned"
+    desk.world.mine((STRANGER, MINE, 6))
+    assert desk.scan() == "scanned"
+    assert desk.scan(ScriptedNode(desk.world, behind=2)) == "degraded"
+    assert desk.orphans() == 0
+    desk.world.reorg(2)
+    for _ in range(3):
+        desk.world.mine((STRANGER, MINE, 7))
+    assert desk.scan() == "scanned"
+    assert (desk.found(), desk.orphans()) == (desk.world.transfers_of({MINE}, 1), 2)
+    for _ in range(20):
+        desk.world.mine((STRANGER, MINE, 8))
+    assert desk.scan() == "scanned"
+    assert desk.found() == desk.world.transfers_of({MINE}, 1)
+    assert gaps(desk.ranges(), 1, desk.world.head) == []
+
+
 def test_one_node_on_a_deep_branch_does_not_stop_a_chain_that_another_confirms(desk: Desk) -> None:
     """The one that contradicts is left alone."""
     for _ in range(6):
