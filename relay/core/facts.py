@@ -38,15 +38,20 @@ class ProviderFact:
 def merged(before: ProviderFact | None, heard: ProviderFact) -> ProviderFact:
     """Return what is known of an order when this was heard of it; `before` itself when nothing is new.
 
-    What the newer word leaves out stays known. A statement is older than an
-    answer: that money was still awaited then takes nothing back.
+    What the newer word leaves out stays known; an amount only while the status
+    is the same, for what is awaited need not be what was paid. A statement is
+    older than an answer: that money was still awaited then takes nothing back.
     """
     if before is None:
         return heard
     if heard.via == "statement" and before.via == "query" and heard.status in (None, Status.PENDING):
         return before
+    sum_of = before if heard.amount_micros is None and heard.status is before.status else heard
     kept = replace(
         heard,
+        amount_micros=sum_of.amount_micros,
+        amount_raw=sum_of.amount_raw,
+        unit_micros=sum_of.unit_micros,
         provider_order_id=heard.provider_order_id or before.provider_order_id,
         tx_hash=heard.tx_hash or before.tx_hash,
         occurred_at=heard.occurred_at or before.occurred_at,
