@@ -8,8 +8,9 @@ by one, in whatever turns of the account the due questions have left.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,14 +47,25 @@ def begin(engine: Engine, sources: Mapping[str, Source], calendar: Calendar, *, 
 
 
 def ask_again(poller: Poller, *, for_s: float) -> int:
-    """Go on with what was begun, the oldest day first, for `for_s` seconds at most; return how many orders changed."""
-    creator, changed = poller.creator, 0
+    """Go on with what was begun, of each source the oldest day first, for `for_s` seconds at most; return how many orders changed.
+
+    Each provider is asked in a thread of its own, as by `polling.poll`: one that answers slowly keeps no other's days waiting.
+    """
+    creator = poller.creator
     end = creator.clock() + timedelta(seconds=for_s)
+    of_source: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
     with reading(creator.engine) as connection:
-        looks = store.open_ones(connection, KIND)
+        for look in store.open_ones(connection, KIND):
+            of_source[look["source"]].append(look)
+    with ThreadPoolExecutor(max(1, len(of_source))) as threads:
+        return sum(threads.map(lambda looks: _ask_source(poller, looks, end), of_source.values()))
+
+
+def _ask_source(poller: Poller, looks: Sequence[Mapping[Any, Any]], end: datetime) -> int:
+    changed = 0
     for look in looks:
         going: Mapping[Any, Any] | None = look
-        while going is not None and creator.clock() < end:
+        while going is not None and poller.creator.clock() < end:
             going, gained = _step(poller, going)
             changed += gained
     return changed

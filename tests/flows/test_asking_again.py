@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +18,10 @@ from relay.flows.polling import Poller
 from relay.store import rows
 from relay.store.engine import reading, writing
 from tests.builders import NOON
+from tests.edge.providers import FakeProvider
 from tests.fakes import numbered_ids
 from tests.flows.creating import World, a_world
+from tests.rows import a_stored_order
 
 PAID = {"status": 1, "amount": "3.5", "txid": "ab", "t": 1_700_000_000}
 
@@ -107,3 +111,18 @@ def test_it_goes_on_in_the_next_round(world: World) -> None:
     again(world, days=1.01)
     assert asked(world) == ["sh-1", "sh-2", "sh-3"]
     assert told(world)[0]["asked"] == 3
+
+
+def test_a_slow_provider_keeps_no_other_days_waiting(world: World) -> None:
+    """It answers when the other one, whose day comes behind its own, was asked."""
+    other = FakeProvider()
+    beside = replace(world.source, name="shop", base_url=other.url)
+    a_stored_order(world.engine, "be-1", source="shop", updated_at=NOON)
+    was_asked = threading.Event()
+    in_time: list[bool] = []
+    other.before = lambda _: was_asked.set()
+    world.provider.before = lambda _: in_time.append(was_asked.wait(4))
+    world.creator = replace(world.creator, sources={"crossing": world.source, "shop": beside})
+    again(world, days=1)
+    other.close()
+    assert in_time == [True, True]
