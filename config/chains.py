@@ -61,6 +61,7 @@ def _chain(name: str, section: Section, variable: Callable[[str], str]) -> Chain
         window=section.whole("window", 256, least=1, most=100_000),
         span=section.whole("span", 2_000, least=1, most=1_000_000),
         topics=section.whole("topics", 1_000, least=1, most=10_000),
+        # As many logs as this are taken for an answer that was cut; with 1 every log would be one.
         results=section.whole("results", 10_000, least=2, most=1_000_000),
         filter_above=section.whole("filter_above", 5_000, most=1_000_000),
         rate=section.whole("rate", 5, least=1, most=1_000),
@@ -113,6 +114,7 @@ def _explorer(section: Section, key: str) -> str:
 
 def _nodes(name: str, variable: Callable[[str], str], faults: list[str]) -> Iterator[NodeURL]:
     for at, given in enumerate(filter(None, map(str.strip, variable(name).split(","))), start=1):
+        # A fragment is never sent, so what stands behind the # is free to say how the node is opened.
         url, _, rest = given.partition("#")
         headers = [_HEADER.fullmatch(part) for part in rest.split("#")] if rest else []
         # The text is not repeated in a fault: paths and headers of nodes are keys.

@@ -34,8 +34,10 @@ def _settings() -> Any:
 
 def _address(port: int, *, local: bool) -> str:
     """Return where to listen: on all addresses of both families, of one where the machine has no IPv6."""
+    # The sandbox has no sign-in.
     if local:
         return f"127.0.0.1:{port}"
+    # Private networks of some platforms know IPv6 only.
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::", 0))
@@ -81,6 +83,7 @@ class _Worker(ThreadWorker):
         while goes_on is True and self._stays(conn):
             goes_on = super().handle(conn)
         if not goes_on:
+            # Closed here, where it holds up one thread: ten peers that do not hang up held the accepting one for 20 s.
             close_graceful(conn.sock, timeout=CLOSING_S)
             conn.close = _is_closed
         return goes_on
@@ -140,6 +143,7 @@ _loaded = _settings()
 bind = _address(_loaded.port, local=_loaded.sandbox)
 worker_class = _Worker
 workers = _loaded.web_concurrency
+# A request mostly waits for the commit that it shares, and the more wait, the more share it.
 threads = 32
 preload_app = True
 # Under gthread only a heartbeat of the worker; requests have deadlines of their own.
@@ -159,4 +163,5 @@ control_socket_disable = True
 # The worker's heartbeat is a file; on a disk, a slow one would look like a dead worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # memory, and only an empty file in it
 logger_class = _Log
+# A line for each callback is for the platform's router to write.
 accesslog = None

@@ -111,6 +111,7 @@ def _event(record: logging.LogRecord) -> dict[str, Any]:
     }
     for name, value in record.__dict__.items():
         if name not in _ORDINARY:
+            # The line's own words win: a field that is called as one of them must not stand in its place.
             event.setdefault(name, _shown(name, value))
     if record.exc_info:
         event["exception"] = _cleaned(logging.Formatter().formatException(record.exc_info))

@@ -251,6 +251,7 @@ def _brake(section: Section) -> Brake:
     micros = _usdt(section, "usdt")
     brake = Brake(
         count=section.whole("count", usual.count, least=1, most=1_000_000),
+        # A brake of 0 is one that lets nothing through; only what is left out is as usual.
         micros=usual.micros if micros is None else micros,
         window_s=section.whole("window_s", usual.window_s, least=1, most=_YEAR_S),
     )

@@ -204,6 +204,7 @@ def _carried(ip: Address) -> Iterator[IPv4Address]:
     """Yield the IPv4 addresses that a gateway could unpack; NAT64 in its /96 layout (RFC 6052)."""
     if isinstance(ip, IPv4Address):
         return
+    # Two of that range are the unspecified and the loopback address, and carry nothing.
     is_compatible = ip in _COMPATIBLE and int(ip) > 1
     if is_compatible or any(ip in network for network in _NAT64):
         yield IPv4Address(int(ip) & 0xFFFF_FFFF)
@@ -244,6 +245,7 @@ def _split(url: str) -> tuple[SplitResult, _Host]:
 def _host(hostname: str, netloc: str) -> _Host:
     if "[" in netloc:
         return _literal_v6(netloc)
+    # The root dot names the same host, and one host must not be two to whoever compares URLs.
     name = _ascii(hostname).removesuffix(".")
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         return _literal_v4(name)
@@ -281,6 +283,7 @@ def _ascii(hostname: str) -> str:
 
 
 def _check_host(host: _Host, allow: Sequence[Network]) -> None:
+    # Resolvers answer these names with loopback, whatever the DNS says (RFC 6761).
     ip = host.ip or (IPv4Address("127.0.0.1") if host.text == "localhost" or host.text.endswith(".localhost") else None)
     kind = None if ip is None else _why_forbidden(ip, allow)
     if kind is not None:

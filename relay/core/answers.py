@@ -68,6 +68,7 @@ def read_made(call: Call, orderid: str, status: int, body: bytes) -> Made | Refu
     elif error:
         return Refused(error)
     told = _told(call, value)
+    # Without a word for success only the provider's own number shows that something was made.
     if told is None or not (call.ok or told.get("provider_order_id")):
         return Unclear("the answer cannot be read")
     if told.get("orderid", orderid) != orderid:
@@ -83,6 +84,7 @@ def read_fact(
         return Busy() if status == _TOO_MANY else Absent()
     value = _json(body)
     error = _text(value, call.error)
+    # Some say so with a status of success, others with one of failure, so the text counts before the status.
     if error is not None and error in call.absent:
         return Absent()
     if not 200 <= status < 300:

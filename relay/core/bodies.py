@@ -33,6 +33,7 @@ def read_form(body: bytes) -> dict[str, str]:
     text = _decoded(body)
     if ";" in text or "\0" in text:
         raise CallbackRejected("; and NUL do not belong into a form")
+    # A body may be nothing but separators: it is cut no further than it is told to have too many.
     pairs = text.split("&", MAX_FIELDS)
     if len(pairs) > MAX_FIELDS:
         raise CallbackRejected(f"more than {MAX_FIELDS} fields")

@@ -106,6 +106,7 @@ def build(call: Call, scheme: Scheme, base_url: str, words: Mapping[str, str]) -
         own = replace(scheme, name=call.signature, location="body", envelope="fields", fields=frozenset())
         fields[call.signature] = sign(own, words["secret"], fields)
     headers = {name: _filled(text, words) for name, text in call.headers.items() if _has_value(text, words)}
+    # A slash or a question mark in an order's number must not lead to another path.
     url = base_url + _filled(call.path, {word: quote(value, safe="") for word, value in words.items()})
     return _outgoing(call, url, headers, fields)
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from relay.core.json_text import Number, read_members
 
 _EXPONENT = re.compile(r"e([+-])0*(?=\d)")
+# PHP escapes these two still where it leaves all others alone: that takes a flag of its own (JSON_UNESCAPED_LINE_TERMINATORS).
 _PHP_LINE_ENDS = {"\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -43,6 +44,7 @@ SPELLINGS: Mapping[str, Callable[[bytes, str], bytes]] = {
 
 def go_number(token: str) -> str:
     """Spell a JSON number as Go's FormatFloat(x, 'f', -1, 64): `100.0` is `100` (the epusdt family)."""
+    # A double on purpose: Go holds the number as one when it signs, and what that loses is missing in the signature too.
     value = float(token)
     return token if abs(value) == float("inf") else format(Decimal(repr(value)).normalize(), "f")
 

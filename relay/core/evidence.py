@@ -104,6 +104,7 @@ def _by_chain(order: Order, found: Received, transfers: tuple[Transfer, ...]) ->
     difference = arrived - found.micros
     if abs(difference) < found.unit_micros:
         return Standing.AGREES, ""
+    # What is missing may still come; what is too much does not go away.
     standing = Standing.OPPOSED if difference > 0 else Standing.AWAITED
     return standing, _difference(found.micros, arrived)
 

@@ -101,6 +101,7 @@ def parse_header(raw: object) -> Header:
         number=quantity(raw.get("number")),
         hash=digest(raw.get("hash")),
         parent_hash=digest(raw.get("parentHash")),
+        # The last second that a datetime can hold: what a node says may be any number.
         time=datetime.fromtimestamp(min(quantity(raw.get("timestamp")), 253_402_300_799), tz=UTC),
     )
 

@@ -68,6 +68,7 @@ def read_balances(told: object, count: int) -> Weighed:
 
 def _call(target: str, data: str) -> str:
     padded = data.ljust(-(-len(data) // _WORD) * _WORD, "0")
+    # The 1 lets this question fail alone: a token that reverts must not take the others' balances with it.
     return target[2:].rjust(_WORD, "0") + _number(1) + _number(96) + _number(len(data) // 2) + padded
 
 

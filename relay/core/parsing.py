@@ -158,6 +158,7 @@ def _check_fields(source: Source, fields: Mapping[str, str]) -> None:
             raise CallbackRejected(f"{name} is empty", code="missing_field")
         if len(value) > MAX_VALUE or not pattern.fullmatch(value):
             raise _bad_field(name)
+        # A loose pattern may let letters of other scripts through that look like ours: two orders that people cannot tell apart.
         if not value.isascii() and name in adapter.names.values():
             raise _bad_field(name)
     appid = adapter.names.get("appid")
@@ -202,6 +203,7 @@ def _callback(
         provider_order_id=fields.get(names.get("provider_order_id", "")) or None,
         tx_hash=_transaction(adapter, fields),
         occurred_at=occurred_at,
+        # One that leaves a field out may rightly come again over another value of it, and is no forgery then.
         signature=signature if adapter.signature_names_fields else None,
         secret_id=secret_id,
         flags=_CLOCK if odd_clock else _NONE,

@@ -125,6 +125,7 @@ def _flags(found: Received, expected: int | None) -> frozenset[str]:
 
 
 def _with_minimum(found: Received, source: Source, flags: frozenset[str]) -> Assessment:
+    # Less than a micro was rounded down to nothing, and nobody is credited with nothing.
     if found.micros < max(source.minimum_micros, 1):
         return Assessment(Outcome.HOLD, flags, "below_minimum")
     return Assessment(Outcome.CREDIT, flags) if flags else _TAKEN

@@ -77,6 +77,7 @@ def _check_correction(order: Order, wish: Release, *, by_two: bool) -> None:
 
 
 def _credit(order: Order, wish: Release, announced: Announced) -> Ruling:
+    # The event is the credit: an order all of whose money went back has still used it up.
     if announced.credit or order.was_credited:
         raise Conflict("the credit of this order is used up; adjust it instead")
     micros = order.amount_micros if wish.micros is None else wish.micros

@@ -38,6 +38,7 @@ def reverse(order: Order, *, standing_micros: int, generation: int, evidence: Ma
 
 def reinstate(order: Order, *, micros: int, generation: int) -> Ruling:
     """Give back what was taken; `generation` is the reversal that this undoes."""
+    # One that is held meanwhile stays so: the money is back, and what it is held for is not answered.
     state = State.SUCCEEDED if order.state == State.REVERSED else order.state
     credited = order.credited_micros + micros
     return Ruling(

@@ -68,6 +68,7 @@ def reconsider(order: Order, source: Source, *, known: Sequence[Callback], at: M
         return Ruling()
     callback = paid[-1]
     ruling = _credit(source, order, order, received(callback, known, source), _for(callback, at))
+    # It is held already: to hold it again would announce the same once more.
     if is_doubted and ruling.announce != "recharge.succeeded":
         return Ruling()
     return replace(ruling, origin=callback.origin, occurred_at=callback.occurred_at)
@@ -115,6 +116,7 @@ def _counts_as_paid(callback: Callback) -> bool:
 def _conflict(callback: Callback, before: Order, evidence: Mapping[str, str]) -> Ruling:
     finding = _finding("duplicate_conflict", 1, before, evidence, callback)
     told = replace(before, flags=before.flags | {"conflict"})
+    # Subscribers know of an order that is held already; for them nothing is new.
     ruling = Ruling(order=told) if before.state == State.HELD else _held(before, told, "conflict")
     return replace(ruling, verdict=Verdict.CONFLICT, finding=finding, stops_deliveries=True)
 
@@ -197,6 +199,7 @@ def _moved_to_end(callback: Callback, before: Order, to: State, *, now: datetime
     if to is not State.REFUNDED and "partial" in before.flags:
         return _held(before, before, _partial_reason(before))
     after = replace(_told(before, callback, callback.amount_micros, now), state=to, version=before.version + 1)
+    # Nothing was credited that a service could take back, so no event tells of a refund here.
     return Ruling(order=after, announce=None if to is State.REFUNDED else f"recharge.{to}")
 
 
@@ -317,6 +320,7 @@ def _told(before: Order, callback: Callback, micros: int, now: datetime) -> Orde
     over = before.expires_at is not None and before.expires_at < (callback.occurred_at or now)
     late = {"late"} if over or before.state in (State.FAILED, State.EXPIRED) else set()
     recovered = {"recovered"} if callback.origin is Origin.RECONCILER else set()
+    # The user alone is never replaced: another one than is known was a conflict before it came here.
     return replace(
         before,
         source=callback.source,

@@ -19,7 +19,8 @@ from relay.core.canonical import SPELLINGS
 from relay.core.public_keys import holds
 from relay.errors import CallbackRejected, Unprocessable
 
-# The old digests are here because providers use them. A signature of MD5 is no evidence by itself: config/settings.py says so at start.
+# The old digests are here because providers use them. A signature of MD5 is no evidence by itself: config/witnesses.py says so at start.
+# Hosts in FIPS mode make MD5 only for who says that security does not rest on it.
 HASHES: Mapping[str, Callable[[bytes], hashlib._Hash]] = {
     "md5": partial(hashlib.md5, usedforsecurity=False),
     "sha1": partial(hashlib.sha1, usedforsecurity=False),

@@ -74,6 +74,7 @@ def class_of(stray: Stray) -> str | None:
         return None
     if stray.left_us:
         kind = class_of_outflow(stray.role)
+        # Money that is sent to its own sender has left nobody.
         is_moved = stray.transfer.sender != stray.transfer.recipient and stray.transfer.amount_micros
         return kind if kind == "unexplained_outflow" and is_moved else None
     if stray.role != "deposit":

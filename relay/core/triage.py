@@ -325,7 +325,7 @@ def _differing(story: Story, terms: Terms) -> Iterator[Found]:
             yield _found("overpaid", story.settled_at, 0, -less, _three_sides(story))
     if story.provider_tx and story.first_tx and story.last_tx and story.settled_at is not None:
         named, ours = _plain(story.provider_tx), {_plain(story.first_tx), _plain(story.last_tx)}
-        if named not in ours and story.final_count <= len(ours):
+        if named not in ours and story.final_count <= len(ours):  # of three or more the named one may be one between
             told = {"provider": story.provider_tx, "chain": story.first_tx}
             yield _found("tx_mismatch", story.settled_at, terms.grace_s, None, told)
 
