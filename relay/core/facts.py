@@ -39,14 +39,17 @@ def merged(before: ProviderFact | None, heard: ProviderFact) -> ProviderFact:
     """Return what is known of an order when this was heard of it; `before` itself when nothing is new.
 
     What the newer word leaves out stays known; an amount only while the status
-    is the same, for what is awaited need not be what was paid. A statement is
-    older than an answer: that money was still awaited then takes nothing back.
+    is the same, for what is awaited need not be what was paid, nor what is paid
+    too much what was paid. A statement is older than an answer: that money was
+    still awaited then takes nothing back.
     """
     if before is None:
         return heard
     if heard.via == "statement" and before.via == "query" and heard.status in (None, Status.PENDING):
         return before
-    sum_of = before if heard.amount_micros is None and heard.status is before.status else heard
+    # A statement has words of its own for the same status; one witness that changes its word means something by it.
+    is_same = heard.status is before.status and (heard.via != before.via or heard.raw_status == before.raw_status)
+    sum_of = before if heard.amount_micros is None and is_same else heard
     kept = replace(
         heard,
         amount_micros=sum_of.amount_micros,

@@ -141,6 +141,8 @@ def fact(**changes: Any) -> ProviderFact:
         (fact(amount_micros=5, amount_raw="5"), fact(), fact(amount_micros=5, amount_raw="5")),
         (fact(amount_micros=5), fact(amount_micros=6), fact(amount_micros=6)),
         (fact(amount_micros=5), fact(status=Status.SUCCEEDED), fact(status=Status.SUCCEEDED)),
+        (fact(amount_micros=5), fact(raw_status="2"), fact(raw_status="2")),
+        (fact(amount_micros=5, via="statement"), fact(raw_status="2"), fact(raw_status="2", amount_micros=5)),
         (fact(status=Status.SUCCEEDED), fact(via="statement"), fact(status=Status.SUCCEEDED)),
         (fact(status=Status.SUCCEEDED), fact(status=Status.REFUNDED), fact(status=Status.REFUNDED)),
     ],
