@@ -129,6 +129,15 @@ def test_the_list_of_outermost_names_filters_the_inner_objects() -> None:
     assert listed_json(b'{"b":{"a":1,"c":2},"a":[{"c":3,"b":4}]}', "") == b'{"a":[{"b":4}],"b":{"a":1}}'
 
 
+def test_many_outermost_names_and_many_objects_are_spelled_at_once() -> None:
+    """Whoever signs nothing may send them: names times objects were a billion looks."""
+    names = [f"{number:x}" for number in range(30_000)]
+    body = {**dict.fromkeys(names, 0), "z": [{"1": 0, "y": 0}] * 30_000}
+    told = json.loads(listed_json(json.dumps(body).encode(), ""))
+    assert told["z"] == [{"1": 0}] * 30_000
+    assert list(told) == sorted(body)
+
+
 def test_what_is_too_deep_is_refused_not_crashed_over() -> None:
     """The decoder allows a thousand levels; nobody needs them."""
     for depth in (MAX_DEPTH + 1, 900, 100_000):
