@@ -21,6 +21,8 @@ from relay.errors import CallbackRejected
 MAX_VALUE = 256
 CLOCK_TOLERANCE = timedelta(minutes=10)
 
+# As many as a request to us has.
+_MOST_HEADERS = 64
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _UNIX_SECONDS = re.compile(r"(?:0|[1-9][0-9]{0,10})", re.ASCII)
 
@@ -131,11 +133,19 @@ def _filler(scheme: Scheme, request: RawRequest, url: str) -> Callable[[str], st
             case "part":
                 return parts.get(name, "")
             case "headers":
-                return ".".join(request.header(one) or "" for one in parts.get(name, "").split())
+                return ".".join(request.header(one) or "" for one in _listed(parts.get(name, "")))
             case _:
                 return {"method": "POST", "url": url}.get(kind, "")
 
     return fill
+
+
+def _listed(names: str) -> list[str]:
+    """The list of a stranger may name one long header again and again: what it is filled with would be gigabytes."""
+    listed = names.split()
+    if len(listed) > _MOST_HEADERS:
+        raise CallbackRejected("too many headers are named as signed", code="bad_signature", http_status=401)
+    return listed
 
 
 def _check_age(scheme: Scheme, timestamp: str, now: datetime) -> None:

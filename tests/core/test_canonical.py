@@ -79,6 +79,11 @@ def test_a_part_that_is_there_twice_is_none() -> None:
     assert parts_of("v1=a, v1=b,t=1") == {"t": "1"}
 
 
+def test_half_a_million_parts_are_read_at_once() -> None:
+    """So many come where a header is repeated; each was held against all others."""
+    assert parts_of("," * 500_000 + "v1=a") == {"v1": "a"}
+
+
 NUMBERS = {
     "100": ("100", "100"),
     "100.0": ("100", "100"),

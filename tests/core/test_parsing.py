@@ -51,6 +51,20 @@ RAW = parse_adapter(
         },
     },
 )
+LISTING = parse_adapter(
+    "listing",
+    {
+        **HOUSE,
+        "signature": {
+            "name": "X-Sig",
+            "location": "header",
+            "envelope": "text",
+            "text": "{headers:h}.{body}",
+            "part": "v1",
+            "digest": "hmac-sha256",
+        },
+    },
+)
 
 
 def refusal(raw: RawRequest, of: Source | None = None) -> CallbackRejected:
@@ -397,3 +411,19 @@ def test_any_signed_values_become_a_callback_or_a_refusal(change: dict[str, str]
     body = json.dumps(signed(HOUSE_ADAPTER, {**HOUSE_FIELDS, **change}))
     with suppress(CallbackRejected):
         assert read_callback(HOUSE_SOURCE, as_json(body), now=SENT_AT).secret_id == Secret.of(KEY).id
+
+
+def test_a_stranger_who_names_one_header_again_and_again_fills_no_memory() -> None:
+    """A header that is repeated has room for a quarter of a million names, and another for what each stands for."""
+    headers = {"X-Sig": f"h={'a ' * 250_000},v1={'0' * 64}", "a": "x" * 500_000}
+    raw = RawRequest(json.dumps(HOUSE_FIELDS).encode(), "application/json", "", headers)
+    assert refusal(raw, source(LISTING, appid=None)).code == "bad_signature"
+
+
+def test_headers_that_the_signature_names_are_signed() -> None:
+    """Those and no others, in the order in which it names them."""
+    body = json.dumps(HOUSE_FIELDS).encode()
+    signature = sign(LISTING.scheme, KEY, {}, body=body, fill=lambda _: "1.2")
+    headers = {"X-Sig": f"h=x-a x-b,v1={signature}", "X-A": "1", "X-B": "2"}
+    raw = RawRequest(body, "application/json", "", headers)
+    assert read_callback(source(LISTING, appid=None), raw, now=SENT_AT).orderid == "o-1"
