@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -154,9 +154,10 @@ def _cleaned(text: str) -> str:
 
 
 # What is a secret by its looks: a URL's user and query, a key or secret of ours, what follows "Bearer".
-_SECRETS = (
+_SECRETS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?<=://)[^\s/]*@"), ""),
-    (re.compile(r"(?<=://)([^\s?\"']*)\?[^\s\"']*"), r"\1?…"),
+    # A URL without a query matches too, or each "://" within it would be looked through to its end.
+    (re.compile(r"(?<=://)([^\s?\"']*)(\?[^\s\"']*)?"), lambda url: f"{url[1]}?…" if url[2] else url[1]),
     (re.compile(r"\b(rly_|whsec_)[\w+/=-]+"), HIDDEN),
     (re.compile(r"(?<=Bearer )\S+"), HIDDEN),
 )

@@ -141,6 +141,13 @@ def test_no_secret_is_logged_in_a_text_or_an_error(log: logging.Logger) -> None:
     assert CANARY not in stream.getvalue()
 
 
+def test_a_text_full_of_addresses_is_looked_through_once(log: logging.Logger) -> None:
+    """What a provider answers is told in the log, and each of its addresses was looked through to the end of all."""
+    stream = output()
+    log.info("odd", extra={"reason": "://" * 300_000 + "?" + CANARY})
+    assert CANARY not in stream.getvalue()
+
+
 def test_ids_of_secrets_are_shown(log: logging.Logger) -> None:
     """Which secret verified a callback is a fact worth reading."""
     stream = output()
