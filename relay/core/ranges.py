@@ -75,7 +75,8 @@ def shrunk(span: int, message: str, *, first: int) -> int:
     """Return the span after a refusal: what the node suggests from `first` on, or else half; at least one block."""
     suggested = _SUGGESTED.search(message)
     if suggested is not None:
-        low, high = (int(number, 0) for number in suggested.groups())
+        # Python itself reads no decimal number that begins with a zero.
+        low, high = (int(number, 16 if number[:2] in ("0x", "0X") else 10) for number in suggested.groups())
         if low == first and low <= high < first + span - 1:
             return high - low + 1
     return max(1, span // 2)

@@ -110,6 +110,8 @@ def test_dust_is_kept() -> None:
         {"address": "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"},
         {"topics": "none"},
         {"data": "0x1"},
+        {"data": "0xzz"},
+        {"logIndex": "0x80000000"},
     ],
 )
 def test_what_is_no_log_is_refused(changes: dict[str, Any]) -> None:

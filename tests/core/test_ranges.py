@@ -40,6 +40,7 @@ def test_pieces_are_contiguous_and_small(first: int, length: int, span: int) -> 
         (1_000, "query returned more than 10000 results", 500),
         (1_000, "try [0x1, 0x2]", 500),
         (1_000, "try [100, 90]", 500),
+        (1_000, "try [0100, 0149]", 50),
         (1_000, "try [100, 99999]", 500),
         (1, "block range is too wide", 1),
     ],
