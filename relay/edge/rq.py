@@ -39,6 +39,8 @@ FAILURE_TTL_S = 24 * 3600
 GRACE_S = 20
 # RQ waits 15 s less for a job, and gives up an answer 5 s before this.
 WORKER_TTL_S = 60
+# Of a job's call, and of the error that it ended with, in bytes: a few hundred are usual.
+_MOST_PACKED = 16_384
 # What waits is put at the front, so it is found among the first.
 _LOOKED_AT = 64
 
@@ -81,6 +83,9 @@ class OwnJob(Job):
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
         """Read the job's hash, without the names and addresses in it that no signature covers."""
+        # RQ unpacks both before anybody asks who signed them: ten megabytes may become ten gigabytes.
+        if any(len(raw_data.get(name, b"")) > _MOST_PACKED for name in (b"data", b"exc_info")):
+            raise NoSuchJobError(f"job {self.id} is too large to be ours")
         try:
             super().restore(raw_data)
         except Exception as error:

