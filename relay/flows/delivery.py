@@ -127,30 +127,34 @@ class _Drainer:
 
     async def _tick(self) -> None:
         ended, self._ended = self._ended, []
+        count = len(ended)
         room = 0 if self._stopping.is_set() else self._work.window - len(self._open)
         try:
             claims, came = await asyncio.to_thread(self._write, ended, room)
         except Unavailable:
-            # The outcomes are true all the same: they are written when the database is back.
+            # What is left of them is true all the same: it is written when the database is back.
             self._ended = ended + self._ended
+            self._settled += count - len(ended)
             log.warning("outbox_unavailable", extra={"open": len(self._open), "unwritten": len(self._ended)})
             await asyncio.sleep(POLL_S)
             self._wake.set()
             return
-        self._settled += len(ended)
+        self._settled += count
         await self._send_or_give_back(claims, came)
 
-    def _write(self, ended: Sequence[Settlement], room: int) -> tuple[list[Claim], dict[int, Original]]:
+    def _write(self, ended: list[Settlement], room: int) -> tuple[list[Claim], dict[int, Original]]:
         """The transaction of a tick, in a thread of its own; return what is claimed, and what it is made of."""
         work, now = self._work, self._work.clock()
         loud = [one for one in ended if is_loud(one)]
         if loud:
             settle_loudly(work.engine, loud, now=now, new_id=work.new_id)
+            # They are committed, whatever becomes of the rest: a failure that is written twice counts twice.
+            ended[:] = [one for one in ended if not is_loud(one)]
         if self._loop.time() >= self._reclaim_at:
             self._reclaim_at = self._loop.time() + RECLAIM_EVERY_S
             reclaim(work.engine, now=now, new_id=work.new_id)
         with writing(work.engine, lock=CLAIM_LOCK) as connection:
-            settle_quietly(connection, [one for one in ended if not is_loud(one)])
+            settle_quietly(connection, ended)
             if room <= 0:
                 return [], {}
             claims = outbox.claim(connection, owner=work.owner, room=room, now=now, lease_s=LEASE_S, among=work.among)

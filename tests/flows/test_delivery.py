@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, insert, select, text
 
 from relay.core.retries import Step
 from relay.core.webhooks import key_of, new_secret, signed_headers
+from relay.errors import Unavailable
 from relay.flows.committer import Committer
 from relay.flows.delivery import Drain, drain
 from relay.flows.judgement import Arrival
@@ -183,6 +184,29 @@ def test_the_tenth_failure_is_dead_and_announced(engine: Engine) -> None:
     assert told["type"] == "delivery.exhausted"
     assert told["data"]["endpoint_id"] == "wallet"
     assert told["data"]["orderid"] == "o0"
+
+
+def test_an_outcome_that_is_written_is_not_written_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The events are committed before the claim; where that fails, no failure counts twice."""
+    subscribe(engine, "wallet")
+    announce(engine)
+    with writing(engine) as connection:
+        connection.execute(deliveries.update().values(failures=9))
+    take = outbox.claim
+    # The first claim makes the attempt, the second comes with its outcome and meets a database that is gone.
+    fates = iter((take, _away))
+
+    def claimed(*given: Any, **asked: Any) -> list[outbox.Claim]:
+        return next(fates, take)(*given, **asked)
+
+    monkeypatch.setattr(outbox, "claim", claimed)
+    run(engine, FakeOutbound(lambda *_: said(500)), until=lambda: states(engine) == ["dead"])
+    assert [one.failures_in_row for one in rows(engine, endpoints)] == [1]
+    assert [row.type for row in rows(engine, events)] == ["recharge.succeeded", "delivery.exhausted"]
+
+
+def _away(*_: Any, **__: Any) -> list[outbox.Claim]:
+    raise Unavailable("the database does not answer")
 
 
 def test_a_dead_announcement_is_not_announced_again(engine: Engine) -> None:
