@@ -61,7 +61,7 @@ def announcements(connection: Connection, settlements: Sequence[Settlement], *, 
 
 
 def send_what_waited(engine: Engine, endpoint_id: str, *, now: datetime) -> int:
-    """Let what waits for its next attempt at an endpoint that is back be due, the oldest first; return how many."""
+    """Let what waits for its next attempt at an endpoint that is back, and not told so yet, be due, the oldest first; return how many."""
     moved, last = 0, _PAGE
     while last == _PAGE:
         with writing(engine) as connection:

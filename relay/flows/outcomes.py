@@ -59,6 +59,10 @@ def settle_quietly(connection: Connection, settlements: Sequence[Settlement]) ->
 
 def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: datetime, new_id: NewId) -> None:
     """Write outcomes together with the events they announce, under the feed lock."""
+    # Before a recovery is written: whoever is stopped in between finds it still to be told, and does both. Days may have waited:
+    # that is no work to be done while the feed is held.
+    for endpoint_id in sorted({one.claim.endpoint_id for one in settlements if turn_at(one) is Turn.RECOVERED}):
+        send_what_waited(engine, endpoint_id, now=now)
     with writing(engine, lock=FEED_LOCK) as connection:
         # Before they are written: another may have taken the same attempts back, and has announced their end.
         told = [_exhausted(one) for one in settlements if _is_buried(one) and _is_open(connection, one)]
@@ -68,9 +72,6 @@ def settle_loudly(engine: Engine, settlements: Sequence[Settlement], *, now: dat
             announce_all(connection, told, now=now, new_id=new_id)
     for event_type, data in told:
         log.warning("operation_announced", extra={"event_type": event_type, "endpoint_id": data["endpoint_id"]})
-        if event_type == Turn.RECOVERED.value:
-            # Days may have waited: that is no work to be done while the feed is held.
-            send_what_waited(engine, data["endpoint_id"], now=now)
 
 
 def reclaim(engine: Engine, *, now: datetime, new_id: NewId) -> int:

@@ -69,7 +69,10 @@ def disable(connection: Connection, endpoint_id: str, *, reason: str) -> bool:
 
 
 def bring_forward(connection: Connection, endpoint_id: str, *, most: int, now: datetime) -> int:
-    """Let up to `most` deliveries that wait for a later attempt be due at once; return how many there were."""
+    """Let up to `most` deliveries that wait for a later attempt be due at once; return how many there were.
+
+    None where the recovery is announced already: what fails since then keeps its own schedule.
+    """
     return connection.execute(_FORWARD, {"id": endpoint_id, "most": most, "now": now}).rowcount
 
 
@@ -136,6 +139,7 @@ _FORWARD = text(
     """
     UPDATE deliveries SET due_at = :now WHERE state = 'pending' AND id IN (
         SELECT id FROM deliveries WHERE endpoint_id = :id AND state = 'pending' AND due_at > :now
+            AND EXISTS (SELECT 1 FROM endpoints WHERE id = :id AND failing_told_at IS NOT NULL)
         ORDER BY due_at, id LIMIT :most)
     """
 ).bindparams(bindparam("now", type_=_TIME))

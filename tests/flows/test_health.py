@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, insert, select, update
 
 from relay.core.retries import after_unknown
+from relay.errors import Unavailable
 from relay.flows import endpoints as flow
 from relay.flows.delivery import LEASE_S
 from relay.flows.health import UNREADABLE_SECRET
 from relay.flows.outcomes import is_loud, settle_loudly, settle_quietly, settlement_of
 from relay.ports import Answer
+from relay.store import health as store
 from relay.store import outbox
 from relay.store.engine import CLAIM_LOCK, reading, writing
 from relay.store.outbox import Claim, Settlement
@@ -154,6 +157,25 @@ def test_a_minute_of_failure_is_announced_once_and_so_is_the_recovery(engine: En
         assert set(connection.scalars(select(deliveries.c.state))) == {"delivered"}
 
 
+def test_what_waited_is_sent_also_when_the_first_word_of_a_recovery_is_lost(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process, or the database, may be gone between the two; the next success does both."""
+    a_backlog(engine, 3)
+    failing(engine, NOON - HOUR, failing_told_at=NOON - HOUR)
+    with writing(engine) as connection:
+        connection.execute(update(deliveries).where(deliveries.c.event_sequence > 1).values(due_at=NOON + 5 * HOUR))
+    (probe,) = claim(engine, NOON)
+    ended = [settlement_of(probe, Answer(status=204, error=None, latency_ms=1), now=NOON, jitter=0)]
+    with monkeypatch.context() as away:
+        away.setattr(store, "bring_forward", _away)
+        with pytest.raises(Unavailable):
+            settle(engine, ended, NOON)
+    settle(engine, ended, NOON)
+    assert types(engine) == ["endpoint.recovered"]
+    assert len(claim(engine, NOON)) == 2
+
+
 def test_five_days_of_nothing_but_failure_disable_an_endpoint(engine: Engine) -> None:
     """It misses nothing: what waits, waits, and goes out when a person has enabled it."""
     endpoint = a_backlog(engine, 5)
@@ -212,6 +234,10 @@ def test_an_endpoint_that_fails_costs_no_exchange_more_than_one_that_does_not(en
         counts.append(len([one for one in sent if "together" in one or "UPDATE" in one]))
     postgres = engine.dialect.name == "postgresql"
     assert counts == ([1, 1] if postgres else [2, 3])
+
+
+def _away(*_: Any, **__: Any) -> int:
+    raise Unavailable("the database does not answer")
 
 
 def _office(engine: Engine) -> flow.Office:
