@@ -144,13 +144,23 @@ class Committer:
         likely = [arrival for arrival in batch if keys.get(id(arrival)) in seen]
         if not likely:
             return set()
-        with reading(self._engine) as connection:
-            known = store.known_callbacks(connection, [arrival.callback for arrival in likely if arrival.callback])
+        known = self._known([arrival.callback for arrival in likely if arrival.callback])
         return {
             id(arrival)
             for arrival in likely
             if arrival.callback and is_repeat(arrival.callback, known.about(arrival.callback))
         }
+
+    def _known(self, callbacks: Sequence[Callback]) -> store.Known:
+        """Read what SQL has of callbacks; when the connection is lost, once more, as the write would."""
+        try:
+            return self._look(callbacks)
+        except Unavailable:
+            return self._look(callbacks)
+
+    def _look(self, callbacks: Sequence[Callback]) -> store.Known:
+        with reading(self._engine) as connection:
+            return store.known_callbacks(connection, callbacks)
 
     def _write_or_split(self, batch: Sequence[Arrival]) -> list[Outcome]:
         """Write a batch; when its data is refused, row by row, so that one bad row fails alone."""

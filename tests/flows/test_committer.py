@@ -357,10 +357,11 @@ def test_a_committer_that_is_being_started_is_not_taken_for_dead(
     assert seen == [True]
 
 
-def test_connections_that_the_server_cut_cost_nobody_an_answer(postgres_url: str) -> None:
-    """A restart or a pooler's whim between two batches is met by trying once more."""
+@pytest.mark.parametrize("lie", ["", "has seen everything"])
+def test_connections_that_the_server_cut_cost_nobody_an_answer(postgres_url: str, lie: str) -> None:
+    """A restart or a pooler's whim between two batches is met by trying once more, also where memory has it looked up first."""
     one, other = make_engine(postgres_url), make_engine(postgres_url)
-    committer = Committer(one, FakeMemory(), clock=lambda: NOON, new_id=numbered_ids())
+    committer = Committer(one, FakeMemory(lie=lie), clock=lambda: NOON, new_id=numbered_ids())
     assert submit(committer, a_callback()) is Verdict.ACCEPTED
     with writing(other) as connection:
         connection.execute(
