@@ -193,6 +193,7 @@ def writing(engine: Engine, *, lock: int | None = None) -> Iterator[Connection]:
     with (
         _translated(),
         engine.connect().execution_options(writes=True) as connection,
+        _left_if_read_only(connection),
         connection.begin(),
     ):
         if lock is not None:
@@ -319,6 +320,22 @@ def _spelled(statement: Executable | str) -> str:
         return statement
     compiled = statement.compile(dialect=PGDialect_psycopg())  # type: ignore[attr-defined,no-untyped-call]  # a text can be
     return str(compiled)
+
+
+# What Postgres calls a write that it does not take: it is a standby, or was made one.
+_READ_ONLY = "25006"
+
+
+@contextmanager
+def _left_if_read_only(connection: Connection) -> Iterator[None]:
+    """Give up a connection to a server that takes no writes: after a failover the next one leads to a server that does."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _READ_ONLY:
+            raise
+        connection.invalidate(error)
+        raise Unavailable("the database takes no writes") from error
 
 
 @contextmanager
