@@ -176,8 +176,12 @@ class _Drainer:
                 await asyncio.sleep(0)
 
     def _give_back(self, claims: Sequence[Claim]) -> None:
-        with writing(self._work.engine) as connection:
-            outbox.give_back(connection, claims)
+        try:
+            with writing(self._work.engine) as connection:
+                outbox.give_back(connection, claims)
+        except Unavailable:
+            # Their leases end by themselves, and the exchanges that are open have theirs to be settled.
+            log.warning("claims_not_given_back", extra={"count": len(claims)})
 
     async def _exchange(self, claim: Claim, original: Original | None) -> None:
         try:

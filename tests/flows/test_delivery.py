@@ -343,6 +343,32 @@ def claim(
         return outbox.claim(connection, owner=owner, room=room, now=now(), lease_s=lease_s, among=among)
 
 
+def test_stopping_settles_open_exchanges_also_when_claims_cannot_go_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may be gone for just that moment: nobody is sent twice what he has answered."""
+    subscribe(engine, "slow")
+    announce(engine, 2)
+    crowd, take = Crowd({"slow": 0.3}), outbox.claim
+
+    async def main() -> int:
+        stopping = asyncio.Event()
+
+        def one_at_a_time(*given: Any, **asked: Any) -> list[outbox.Claim]:
+            found = take(*given, **asked | {"room": 1})
+            if crowd.now_open:
+                stopping.set()
+            return found
+
+        monkeypatch.setattr(outbox, "claim", one_at_a_time)
+        monkeypatch.setattr(outbox, "give_back", _away)
+        parts: dict[str, Any] = {"bell": Silence(), "unwrap": str, "clock": now, "new_id": numbered_ids("op")}
+        return await drain(Drain(engine=engine, outbound=crowd, owner="me", **parts), stopping=stopping)
+
+    assert asyncio.run(main()) == 1
+    assert states(engine) == ["delivered", "sending"]
+
+
 def test_neighbours_share_the_slots_of_an_endpoint(engine: Engine) -> None:
     """Each takes its part, rounded up, as often as it asks; all of them never more than there are."""
     subscribe(engine, "wallet", concurrency=5)
