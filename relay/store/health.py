@@ -104,7 +104,8 @@ _NOTE = with_rows(
     f"""
     UPDATE endpoints SET
         failures_in_row = CASE WHEN g.delivered THEN 0 ELSE {_IN_ROW} END,
-        failing_since = CASE WHEN g.delivered THEN NULL WHEN failing_since IS NULL OR failed_at < g.forgotten THEN g.at
+        failing_since = CASE WHEN g.delivered THEN NULL
+            WHEN failing_since IS NULL OR failed_at < g.forgotten THEN CASE WHEN g.failed > 0 THEN g.at END
             ELSE failing_since END,
         failed_at = CASE WHEN g.failed > 0 THEN g.at ELSE failed_at END,
         gone_at = CASE WHEN g.delivered THEN NULL WHEN g.gone THEN coalesce(gone_at, g.at) ELSE gone_at END,

@@ -212,6 +212,17 @@ def test_what_lies_with_us_is_not_held_against_an_endpoint(engine: Engine) -> No
     assert (len(vanished), the_endpoint(engine).failures_in_row) == (20, 0)
 
 
+def test_what_lies_with_us_begins_no_row_of_failures(engine: Engine) -> None:
+    """Or an endpoint would be given up with its tenth failure, for the days on which we could not sign."""
+    endpoint = a_backlog(engine, 60, concurrency=10)
+    failing(engine, NOON - DAY, failing_told_at=NOON - DAY)
+    actor = a_person(engine, "ops", "admin")
+    flow.change(_office(engine), endpoint, {"url": "https://b.example/"}, actor=actor, now=NOON)
+    tick(engine, NOON, None, error=UNREADABLE_SECRET, room=1)
+    row = the_endpoint(engine)
+    assert (row.failures_in_row, row.failing_since) == (0, None)
+
+
 def test_another_url_is_judged_by_its_own_answers(engine: Engine) -> None:
     """Who moves a service that was down for days is not made to wait."""
     endpoint = a_backlog(engine, 30)
