@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine
 
 from relay.flows.committer import REJECTED_IN_ALL, REJECTED_OF_A_KIND
-from relay.store import ageing, firings, heartbeats, idempotency, people, sign_ins, workbooks
+from relay.store import ageing, endpoints, firings, heartbeats, idempotency, people, sign_ins, workbooks
 from relay.store.engine import writing
 from relay.store.intake import evict_rejected
 
@@ -39,6 +39,7 @@ def retain(engine: Engine, *, now: datetime) -> None:
         sign_ins.prune(connection, now=now)
         workbooks.prune(connection, before=now - WORKBOOKS_KEPT)
         idempotency.prune(connection, now=now)
+        endpoints.give_up_deleted(connection, now=now)
     aged = {
         "raw": _in_batches(engine, lambda one: ageing.empty_callbacks(one, before=now - RAW_KEPT, most=BATCH)),
         "rejected": evicted

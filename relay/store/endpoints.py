@@ -97,5 +97,12 @@ def give_up(connection: Connection, endpoint_id: str, *, why: str, now: datetime
     connection.execute(query.values(state="dead", last_error=why, finished_at=now))
 
 
+def give_up_deleted(connection: Connection, *, now: datetime) -> int:
+    """Send nothing of what was being sent, or set going again, just as its endpoint was deleted; return how many there were."""
+    deleted = select(endpoints.c.id).where(endpoints.c.deleted_at.is_not(None))
+    query = update(deliveries).where(deliveries.c.state == "pending", deliveries.c.endpoint_id.in_(deleted))
+    return connection.execute(query.values(state="dead", last_error="endpoint_deleted", finished_at=now)).rowcount
+
+
 def _waiting(endpoint_id: str, states: Sequence[str]) -> tuple[Any, ...]:
     return (deliveries.c.endpoint_id == endpoint_id, deliveries.c.state.in_(states))

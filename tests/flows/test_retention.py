@@ -49,6 +49,19 @@ def test_a_resend_after_years_is_still_a_duplicate(engine: Engine) -> None:
     assert [one.type for one in rows(engine, events)] == ["recharge.succeeded"]
 
 
+def test_what_was_being_sent_as_its_endpoint_was_deleted_does_not_wait_for_ever(engine: Engine) -> None:
+    """Its exchange failed afterwards; nobody will try it again, and its attempts would be kept for ever."""
+    endpoint, other = an_endpoint(engine, deleted_at=NOON, state="disabled"), an_endpoint(engine)
+    an_event(engine, 1)
+    for one in (endpoint, other):
+        a_delivery(engine, 1, one, state="pending", attempts=1, due_at=NOON + DAY)
+    retain(engine, now=NOON)
+    assert [(one.state, one.last_error) for one in rows(engine, deliveries)] == [
+        ("dead", "endpoint_deleted"),
+        ("pending", None),
+    ]
+
+
 def test_what_is_young_keeps_its_bytes(engine: Engine) -> None:
     """To the day."""
     commit(engine)
