@@ -27,7 +27,7 @@ HANDLER_S = 12.0
 KEPT_AFTER_S = 3.0
 # The handler has decided; so long its answer waits for our own commit, and then goes without.
 COMMIT_S = 2.0
-# Of a process's 16 threads; a handler that hangs must leave some to the other sources.
+# Of a process's 32 threads; a handler that hangs must leave some to the other sources.
 PLACES, PLACE_WITHIN_S = 12, 0.25
 
 
