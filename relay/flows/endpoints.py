@@ -122,10 +122,11 @@ def enable(office: Office, endpoint_id: str, *, skip: bool, actor: Actor, now: d
     # A batch of events that has read the old state must be through, or its deliveries would wait for ever.
     with writing(office.engine, lock=FEED_LOCK) as connection:
         before = _mine(connection, endpoint_id, actor)
-        waited, oldest = store.waiting(connection, endpoint_id) if before["state"] != "enabled" else (0, None)
+        was_stopped = before["state"] != "enabled"
+        waited, oldest = store.waiting(connection, endpoint_id) if was_stopped else (0, None)
         if waited and skip:
             store.give_up(connection, endpoint_id, why="skipped", now=now)
-        store.send_on(connection, endpoint_id, now=now)
+        store.send_on(connection, endpoint_id, was_stopped=was_stopped, now=now)
         store.change(connection, endpoint_id, {"state": "enabled", "state_reason": None, **HEALTHY})
         _audit(connection, actor, "endpoint.enable", endpoint_id, now=now, detail={"waited": waited, "skip": skip})
         return Enabled(_mine(connection, endpoint_id, actor), waited, oldest)

@@ -85,9 +85,9 @@ def set_aside(connection: Connection, endpoint_id: str) -> None:
     connection.execute(query.values(state="paused"))
 
 
-def send_on(connection: Connection, endpoint_id: str, *, now: datetime) -> None:
-    """Make what waited due."""
-    query = update(deliveries).where(*_waiting(endpoint_id, ("paused",)))
+def send_on(connection: Connection, endpoint_id: str, *, was_stopped: bool, now: datetime) -> None:
+    """Make what waited due; where it was stopped, also what was under way then, and waits for its next attempt since."""
+    query = update(deliveries).where(*_waiting(endpoint_id, ("paused", "pending") if was_stopped else ("paused",)))
     connection.execute(query.values(state="pending", due_at=now))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -190,6 +191,17 @@ def test_five_days_of_nothing_but_failure_disable_an_endpoint(engine: Engine) ->
     assert (enabled.waited, enabled.endpoint["failing_since"], enabled.endpoint["failures_in_row"]) == (5, None, 0)
     assert tick(engine, NOON, 204) == 5
     assert types(engine)[-1] == "endpoint.recovered"
+
+
+def test_what_was_under_way_as_an_endpoint_was_paused_is_sent_when_it_is_enabled(engine: Engine) -> None:
+    """Its exchange failed afterwards, and its next attempt may lie a day ahead: it waited like the others."""
+    endpoint, office, actor = a_backlog(engine, 2), _office(engine), a_person(engine, "ops", "admin")
+    (under_way,) = claim(engine, NOON, room=1)
+    flow.stop(office, endpoint, "paused", actor=actor, now=NOON)
+    failed = Answer(status=500, error=None, latency_ms=1)
+    settle(engine, [settlement_of(replace(under_way, failures=8), failed, now=NOON, jitter=0)], NOON)
+    assert flow.enable(office, endpoint, skip=False, actor=actor, now=NOON).waited == 2
+    assert tick(engine, NOON, 204) == 2
 
 
 def test_failures_that_lie_days_apart_are_no_row(engine: Engine) -> None:
