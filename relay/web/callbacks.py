@@ -18,6 +18,7 @@ from relay.core.addresses import client_address
 from relay.core.parsing import RawRequest
 from relay.errors import CallbackRejected, Unavailable
 from relay.flows.intake import Request
+from relay.web.framing import Framed, NotFramed, is_in_chunks
 from relay.web.probes import VARIABLE, Probes
 from relay.web.requests import request_id
 
@@ -49,6 +50,8 @@ class Door:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
+        if is_in_chunks(environ):
+            environ["wsgi.input"] = Framed(environ["wsgi.input"])
         found = _PATH.fullmatch(environ["PATH_INFO"])
         if found is None:
             return self._behind(environ, start_response)
@@ -131,9 +134,12 @@ def _read_body(environ: Environ) -> tuple[bytes, CallbackRejected | None]:
         body = environ["wsgi.input"].read(size)
         return body, None if len(body) == size else CallbackRejected("the body ended early")
     # Where the server does not end the input, reading on would wait until the provider hangs up.
-    if not environ.get("wsgi.input_terminated"):
+    if not is_in_chunks(environ):
         return b"", None
-    body = environ["wsgi.input"].read(MOST_BYTES + 1)
+    try:
+        body = environ["wsgi.input"].read(MOST_BYTES + 1)
+    except NotFramed as error:
+        return b"", CallbackRejected(str(error))
     return (b"", _too_large()) if len(body) > MOST_BYTES else (body, None)
 
 

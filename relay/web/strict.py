@@ -15,12 +15,13 @@ from urllib.parse import unquote_to_bytes
 from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from relay.core.json_text import is_too_deep
 from relay.errors import Unprocessable
 from relay.web.api.common import Input, OptionalBody
 from relay.web.auth import READING_METHODS, is_page
+from relay.web.framing import is_in_chunks
 from relay.web.problems import invalid_input, pointer
 from relay.web.requests import is_import
 
@@ -41,6 +42,7 @@ def be_strict(app: Flask) -> None:
     def _check() -> Response | None:
         if request.endpoint is not None and is_page(app):
             _check_fields()
+            _check_end()
         if not request.path.startswith("/v1/") or "actor" not in g or request.endpoint is None:
             return None
         if "Content-Encoding" in request.headers:
@@ -63,6 +65,14 @@ def _check_fields() -> None:
                 raise Unprocessable("must not hold a NUL character", pointer=pointer([name]))
 
 
+def _check_end() -> None:
+    """What comes in chunks would be cut at the limit without a word, and what is left could be taken for the whole."""
+    if is_in_chunks(request.environ) and request.method not in READING_METHODS:
+        request.get_data()
+        if request.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+
+
 def _check_query(*, is_read: bool) -> None:
     for name, values in request.args.lists():
         if len(values) > 1:
@@ -77,6 +87,7 @@ def _check_query(*, is_read: bool) -> None:
 
 def _check_body(*, is_read: bool) -> None:
     given = request.get_json(silent=True)
+    _check_end()
     # A text with JSON in it would be read by the routes.
     if not is_read or isinstance(given, str):
         NoBody.model_validate(given)
