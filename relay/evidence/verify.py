@@ -294,7 +294,11 @@ def files_of(path: Path) -> dict[str, bytes]:
         told = json.loads((path / "manifest.json").read_bytes())["files"]
         return {name: (path / name).read_bytes() for name in (*OWN, *told) if (path / name).is_file()}
     with zipfile.ZipFile(path) as zipped:
-        return {name: zipped.read(name) for name in zipped.namelist()}
+        names = zipped.namelist()
+        # We would read the last of two, and whoever unpacks or lists the archive may see the first.
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{', '.join(sorted(twice))} is there twice")
+        return {name: zipped.read(name) for name in names}
 
 
 if __name__ == "__main__":

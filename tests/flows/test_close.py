@@ -400,6 +400,20 @@ def test_one_changed_byte_is_named(
     assert any(name in line for line in bad) or name in ("manifest.json", "seal.json")
 
 
+@ON_SQLITE
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_that_is_there_twice_is_named(archive: Path) -> None:
+    """The true one behind a false one: what was verified is not what somebody opens."""
+    doubled = BytesIO()
+    with zipfile.ZipFile(archive) as zipped, zipfile.ZipFile(doubled, "w") as again:
+        again.writestr("orders.csv", "orderid\r\n")
+        for one in zipped.namelist():
+            again.writestr(one, zipped.read(one))
+    archive.write_bytes(doubled.getvalue())
+    code, said = verified(archive)
+    assert (code, "orders.csv is there twice" in said) == (1, True)
+
+
 def test_signatures_are_judged_as_a_library_judges_them() -> None:
     """The program's own arithmetic against the one that signed."""
     for number in range(3):
