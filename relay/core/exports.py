@@ -7,6 +7,7 @@ formula is defused (OWASP, CSV Injection). Names of columns only ever grow.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -135,6 +136,8 @@ CASH = (
 )
 # What a spreadsheet takes for the beginning of a formula.
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Where a cell begins for a spreadsheet that separates by semicolons or tabs, as in half of Europe: our quotes mean nothing to it there.
+_INNER = re.compile(r'([;\t\r\n][ "]*)(?=[=+\-@])')
 
 
 # So many rows are spelled at a time, column by column: calls are dear, and nobody needs a line before the others.
@@ -196,7 +199,7 @@ def spelled(column: Column, value: Any, zone: str) -> str:
 
 def defused(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula; a NUL, which no file may hold, is left out."""
-    clean = text.replace("\0", "")
+    clean = _INNER.sub(r"\1'", text.replace("\0", ""))
     return f"'{clean}" if clean.lstrip(" ").startswith(_ACTIVE) else clean
 
 

@@ -47,7 +47,18 @@ def test_a_file_is_read_by_any_reader_and_told_by_its_control() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\n=x", "  =cmd|' /C calc'!A0"])
+@pytest.mark.parametrize("text", ["x;=1+1;y", 'x;"=1+1', "x\t@y", "x\n=1", "; -1", "=1;=1"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_separator_lets_a_formula_begin(text: str, separator: str) -> None:
+    """A spreadsheet in German separates by semicolons, and reads our commas and quotes as text."""
+    written = b"".join(
+        csv_of([Column(name, name) for name in "ab"], [{"a": "1", "b": text}], zone="UTC", control=Control())
+    )
+    lines = csv.reader(io.StringIO(written.decode(), newline=""), delimiter=separator)
+    assert not [cell for line in lines for cell in line if cell.lstrip().startswith(("=", "+", "-", "@"))]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "  =cmd|' /C calc'!A0"])
 def test_what_a_spreadsheet_would_run_is_defused(text: str) -> None:
     """By an apostrophe in front, in text alone: a negative amount stays a number."""
     assert defused(text) == f"'{text}"
