@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.2
 # A firing that comes late is made all the same: it rings for the last moment, whichever that is by then.
 LATE_S = 3600
+# So little is put right by waiting.
+SET_BACK = timedelta(seconds=5)
 # What nobody rang, since Redis, the database or all clocks were away, is looked for this often, and at the start.
 CATCH_UP = CronTrigger(second="5-59/15", timezone=UTC)
 
@@ -46,11 +48,14 @@ def main() -> int:
     queue = job_queue(settings.secret_keys, "work", connect(settings.redis_url, tls_verify=settings.redis_tls_verify))
     engine = make_engine(settings.database_url)
     ringer = Ringer(engine, queue.ensure, f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+    _or_later(lambda: ringer.set_right(now=datetime.now(UTC)))
     scheduler = scheduler_of(ringer)
     scheduler.start()
     pulse = Pulse(engine, "clock", is_well=lambda: scheduler.running)
+    looked_at = datetime.now(UTC)
     while not STOP.asked:
         time.sleep(LOOK_EVERY_S)
+        looked_at = keep_in_step(scheduler, ringer, looked_at, datetime.now(UTC))
     # The firing that is being made ends first.
     scheduler.shutdown(wait=True)
     _or_later(lambda: ringer.leave(now=datetime.now(UTC)))
@@ -75,6 +80,16 @@ def scheduler_of(ringer: Ringer) -> BackgroundScheduler:
         scheduler.add_job(_ring, entry.moments, args=[ringer, entry], id=entry.job)
     scheduler.add_job(_catch_up, CATCH_UP, args=[ringer], id="catch_up", next_run_time=datetime.now(UTC))
     return scheduler
+
+
+def keep_in_step(scheduler: BackgroundScheduler, ringer: Ringer, before: datetime, at: datetime) -> datetime:
+    """Plan anew when the machine's clock was set back, or nothing would be rung until it is as late again; return `at`."""
+    if at < before - SET_BACK:
+        log.warning("clock_set_back", extra={"seconds": (before - at).total_seconds()})
+        _or_later(lambda: ringer.set_right(now=at))
+        for job in scheduler.get_jobs():
+            job.reschedule(job.trigger)
+    return at
 
 
 def _ring(ringer: Ringer, entry: Entry) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, select, text
 
@@ -23,6 +23,11 @@ def record(connection: Connection, job: str, moment: datetime, *, fence: int, no
     return bool(connection.execute(_RECORD, {"job": job, "moment": moment, "fence": fence, "now": now}).rowcount)
 
 
+def forget_ahead(connection: Connection, *, now: datetime) -> int:
+    """Forget moments that are still to come: who rang for them had a clock that was wrong."""
+    return connection.execute(delete(firings).where(firings.c.scheduled_for > now + _SKEW)).rowcount
+
+
 def prune(connection: Connection, *, before: datetime) -> int:
     """Forget moments before a moment, but the last of each job: by it a clock knows that nothing was missed."""
     other = firings.alias()
@@ -31,6 +36,8 @@ def prune(connection: Connection, *, before: datetime) -> int:
     return connection.execute(delete(firings).where(*old)).rowcount
 
 
+# No clock that is right is further from another.
+_SKEW = timedelta(seconds=10)
 _TIME = firings.c.scheduled_for.type
 _RECORD = text(
     """

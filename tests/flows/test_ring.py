@@ -74,6 +74,17 @@ def test_while_one_clock_rings_the_others_are_silent(engine: Engine) -> None:
     assert fences(engine) == [1, 2]
 
 
+def test_what_was_rung_by_a_clock_that_ran_ahead_is_rung_when_it_comes(engine: Engine) -> None:
+    """Its hour was set right; a moment that lies within what clocks may be apart stays rung."""
+    queue = Queue()
+    clock = Ringer(engine, queue.put, "a")
+    soon, hour_ahead = NOON + timedelta(seconds=10), NOON + timedelta(hours=1)
+    for moment in (NOON, soon, hour_ahead):
+        clock.ring(JOB, moment, now=moment)
+    clock.set_right(now=NOON)
+    assert [clock.ring(JOB, moment, now=moment) for moment in (NOON, soon, hour_ahead)] == [False, False, True]
+
+
 def test_a_clock_that_leaves_lets_another_ring_at_once(engine: Engine) -> None:
     """At each deploy two clocks overlap."""
     queue = Queue()

@@ -9,12 +9,15 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import Engine, select
 
+from jobs.clock import keep_in_step, scheduler_of
 from jobs.timetable import TIMETABLE, last_moment
 from relay.bootstrap import now
+from relay.flows.ring import Ringer
 from relay.store import firings, heartbeats
 from relay.store.engine import reading, writing
 from relay.store.rows import firings as firings_table
@@ -109,3 +112,29 @@ def test_what_redis_did_not_take_is_caught_up(house: House) -> None:
     eventually(lambda: rung(house)["retention"] == 1, within_s=20, what="caught up")
     assert house.redis.llen("rq:queue:work") >= 1
     assert stop(house, "clock") == 0
+
+
+def test_a_clock_that_was_set_back_goes_on_ringing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its former time the next moments lie an hour ahead; what it rang for then is rung once more."""
+    taken: list[str] = []
+    ringer = Ringer(engine, taken.append, "a")
+    ahead = timedelta(hours=1)
+
+    class Fast(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # the scheduler needs no more of it
+            return datetime.now(tz) + ahead
+
+    with monkeypatch.context() as fast:
+        fast.setattr("apscheduler.schedulers.base.datetime", Fast)
+        scheduler = scheduler_of(ringer)
+        scheduler.remove_job("catch_up")
+        scheduler.start()
+    try:
+        assert all(job.next_run_time > now() + ahead / 2 for job in scheduler.get_jobs())
+        assert keep_in_step(scheduler, ringer, now(), now()) <= now()
+        assert all(job.next_run_time > now() + ahead / 2 for job in scheduler.get_jobs()), "nothing was set back"
+        keep_in_step(scheduler, ringer, now() + ahead, now())
+        eventually(lambda: "jobs.create.run" in taken, within_s=20, what="the next moment is rung")
+    finally:
+        scheduler.shutdown(wait=True)
