@@ -194,8 +194,8 @@ def oldest_open(connection: Connection, calendar: Calendar, now: datetime) -> Da
     The books begin with the first day that was ever sealed; before that, with
     the first day on which anything happened, a month ago at most.
     """
-    sealed, today = closes.sealed_days(connection), calendar.day_at(now).date
-    of = read_day(min(sealed)) if sealed else max(first_day(connection, calendar, now).date, today - BOOKS_BEGIN)
+    sealed, books, today = closes.sealed_days(connection), closes.first_sealed(connection), calendar.day_at(now).date
+    of = read_day(books) if books else max(first_day(connection, calendar, now).date, today - BOOKS_BEGIN)
     while of.isoformat() in sealed and of < today:
         of += ONE
     return day_named(connection, calendar, of)
@@ -286,16 +286,17 @@ def _check_approval(
 ) -> None:
     manifest: dict[str, Any] = json.loads(row["manifest"])
     before = (read_day(row["day"]) - ONE).isoformat()
-    sealed = closes.sealed_days(connection)
-    previous = sealed.get(before)
+    books = closes.first_sealed(connection)
+    previous = closes.sealed_days(connection).get(before)
     urgent = {item["id"] for item in manifest["open"] if item["severity"] == 1}
     if row["manifest_hash"] != manifest_hash:
         raise Conflict("it was prepared anew since you read it; read it again")
     if row["prepared_by"] == actor.id:
         raise Conflict("whoever prepared a day cannot approve it; it takes a second person")
-    if sealed and row["day"] < min(sealed):
-        raise Conflict(f"the books begin with {min(sealed)}")
-    if sealed and previous is None:
+    if books is not None and row["day"] < books:
+        raise Conflict(f"the books begin with {books}")
+    # The first day of the books follows no other, also when it is sealed anew.
+    if books is not None and row["day"] != books and previous is None:
         raise Conflict(f"the day before, {before}, is not sealed")
     if manifest["previous"] != previous:
         raise Conflict("the day before was sealed since; prepare this one anew")

@@ -102,7 +102,7 @@ def _seal(row: dict[str, Any], manifest_hash: str) -> dict[str, Any]:
 
 def _obstacles(connection: Connection, month: Month, before: RowMapping | None, today: date) -> list[str]:
     start = read_day(f"{month.name}-01")
-    books = min(closes.sealed_days(connection), default=None)
+    books = closes.first_sealed(connection)
     open_days = [day.name for day in month.days if day.state != "sealed" and (books is None or day.name >= books)]
     found = [] if today.isoformat()[:7] > month.name else ["the month is not over"]
     if not month.sealed:

@@ -61,6 +61,12 @@ def sealed_days(connection: Connection) -> dict[str, str]:
     return {row.day: row.manifest_hash for row in connection.execute(query)}
 
 
+def first_sealed(connection: Connection) -> str | None:
+    """Return the first day that was ever sealed, one that is open again included: the books begin with it."""
+    query = select(day_closes.c.day).where(day_closes.c.state != "prepared").order_by(day_closes.c.day)
+    return connection.execute(query.limit(1)).scalar()
+
+
 def between(connection: Connection, first: str, end: str) -> list[RowMapping]:
     """Return the current versions of the days from `first` on, before `end`."""
     named = (day_closes.c.day >= first, day_closes.c.day < end, day_closes.c.state != "reopened")

@@ -335,6 +335,23 @@ def test_a_sealed_day_is_opened_again_by_two(engine: Engine) -> None:
     assert state(engine) == [(2, "sealed"), (1, "reopened")]
 
 
+def test_the_first_day_of_the_books_is_sealed_anew_like_any_other(engine: Engine) -> None:
+    """Later days are sealed, and none of them becomes the first meanwhile: what is open again is the oldest that waits."""
+    desk, later = a_desk(engine), NEXT + timedelta(days=1)
+    second = Calendar().day(date(2026, 11, 24))
+    a_paid_day(engine)
+    for day in (DAY, second):
+        close.prepare(desk, day, actor=PAT, now=later)
+        approved(desk, day, now=later)
+    close.ask_to_reopen(desk, DAY, "a statement came late", actor=AL, now=later)
+    close.reopen(desk, DAY, actor=PAT, now=later)
+    with reading(engine) as connection:
+        assert close.oldest_open(connection, Calendar(), later) == DAY
+    close.prepare(desk, DAY, actor=PAT, now=later)
+    approved(desk, now=later)
+    assert state(engine) == [(2, "sealed"), (1, "reopened")]
+
+
 @pytest.fixture
 def archive(engine: Engine, tmp_path: Path) -> Path:
     """The evidence of a day with everything on it."""

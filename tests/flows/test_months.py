@@ -96,6 +96,17 @@ def test_the_next_month_opens_with_the_closing_of_this_one(november: Engine) -> 
 
 
 @ON_SQLITE
+def test_a_month_waits_for_its_first_day_that_is_open_again(november: Engine) -> None:
+    """Though that is the first of the books: its figures would be in no month."""
+    for of in (date(2026, 11, 29), date(2026, 11, 30)):
+        sealed(november, of)
+    desk, day = a_desk(november), Calendar().day(date(2026, 11, 29))
+    close.ask_to_reopen(desk, day, "a late statement", actor=PAT, now=DECEMBER)
+    close.reopen(desk, day, actor=AL, now=DECEMBER)
+    assert "2026-11-29 is not sealed" in drafted(november).obstacles
+
+
+@ON_SQLITE
 def test_a_day_that_is_sealed_anew_asks_for_another_approval(november: Engine) -> None:
     """The old one stays, and says of which days it spoke."""
     for of in (date(2026, 11, 29), date(2026, 11, 30)):
