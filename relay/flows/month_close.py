@@ -114,7 +114,20 @@ def _obstacles(connection: Connection, month: Month, before: RowMapping | None, 
         found.append("a day does not follow the one before it")
     if before is None and books is not None and books < start.isoformat():
         found.append("the month before is not approved")
+    if before is not None and not _speaks_of_now(connection, before, start):
+        found.append("a day of the month before was opened again since that was approved; approve it anew")
     return found
+
+
+def _speaks_of_now(connection: Connection, approval: RowMapping, end: date) -> bool:
+    """Tell whether an approval names the days of its month as they are sealed now: else its closing is no opening."""
+    now = {
+        row["day"]: row["manifest_hash"]
+        for row in closes.between(connection, f"{approval['month']}-01", end.isoformat())
+        if row["state"] == "sealed"
+    }
+    told = json.loads(approval["manifest"])["days"]
+    return now == {one["day"]: one["manifest_sha256"] for one in told}
 
 
 def _micros(text: str) -> int:

@@ -107,6 +107,26 @@ def test_a_month_waits_for_its_first_day_that_is_open_again(november: Engine) ->
 
 
 @ON_SQLITE
+def test_no_month_opens_with_the_closing_of_an_approval_that_is_old(november: Engine) -> None:
+    """While a day of the month before is open again, and until that month is approved anew."""
+    for of in (date(2026, 11, 29), date(2026, 11, 30)):
+        sealed(november, of)
+    approve(november, drafted(november))
+    sealed(november, date(2026, 12, 1))
+    desk, day, later = a_desk(november), Calendar().day(date(2026, 11, 30)), datetime(2027, 1, 2, tzinfo=NOON.tzinfo)
+    close.ask_to_reopen(desk, day, "a late statement", actor=PAT, now=DECEMBER)
+    close.reopen(desk, day, actor=AL, now=DECEMBER)
+    old = "a day of the month before was opened again since that was approved; approve it anew"
+    called(november, "sh-9", 250_000, at=LAST)
+    assert old in drafted(november, "2026-12", later).obstacles
+    sealed(november, date(2026, 11, 30))
+    assert old in drafted(november, "2026-12", later).obstacles
+    approve(november, drafted(november))
+    made = drafted(november, "2026-12", later)
+    assert (old in made.obstacles, made.opening) == (False, 750_000)
+
+
+@ON_SQLITE
 def test_a_day_that_is_sealed_anew_asks_for_another_approval(november: Engine) -> None:
     """The old one stays, and says of which days it spoke."""
     for of in (date(2026, 11, 29), date(2026, 11, 30)):
