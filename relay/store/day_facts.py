@@ -7,8 +7,10 @@ counts before what it called back.
 
 A sealed day keeps what was known when it was prepared. An answer about it
 that comes later is `late`: it belongs to the day on which it came, less what
-a sealed day has counted for that order by its callback. A day that is opened
-again gets it back, unless the day on which it came was sealed with it meanwhile.
+a sealed day has counted for that order by its callback; less that, too, where
+it tells no time, or one just after the cut. A day that is opened again gets it
+back, unless the day on which it came was sealed with it meanwhile: that one
+keeps it, also when it is sealed anew, and the other keeps what its callbacks said.
 """
 
 from __future__ import annotations
@@ -32,29 +34,48 @@ from relay.store.rows import callbacks, day_closes, events, orders
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 # How far rows may become visible out of the order of their numbers.
 _SKEW = timedelta(minutes=5)
+# A provider's time lies no further behind its own callback's arrival: more is a break (`clock_anomaly`).
+_APART = timedelta(minutes=10)
 _TIME = orders.c.created_at.type
 
-_FACTS = """
+# A version of a day that is sealed, or was when the asked day was prepared.
+_STOOD = "(d.state = 'sealed' OR d.reopened_at > :known)"
+
+
+def _is_kept(of: str) -> str:
+    """Spell that a sealed day has what was told of a moment `of`: it was sealed before the moment's own day was opened again."""
+    # Most books were never opened again: that is asked once, and not for each order.
+    return f"""(EXISTS (SELECT 1 FROM day_closes WHERE state = 'reopened') AND EXISTS (
+        SELECT 1 FROM day_closes v JOIN day_closes d ON {_STOOD} AND f.changed_at >= d.starts_at
+            AND f.changed_at < d.ends_at AND f.changed_at < d.prepared_at AND v.reopened_at > d.prepared_at
+        WHERE v.state = 'reopened' AND {of} >= v.starts_at AND {of} < v.ends_at AND v.prepared_at <= f.changed_at))"""
+
+
+# A sealed version has not counted what was told after it was prepared, nor what a day had that was opened again since.
+_MISSED = """(d.prepared_at <= f.changed_at OR EXISTS (SELECT 1 FROM day_closes v JOIN day_closes k ON k.state = 'reopened'
+    AND f.changed_at >= k.starts_at AND f.changed_at < k.ends_at AND f.changed_at < k.prepared_at
+    AND k.reopened_at > d.prepared_at AND v.reopened_at > k.prepared_at
+    WHERE v.day = d.day AND v.state = 'reopened' AND v.prepared_at <= f.changed_at))"""
+# What sealed days have counted of an order by its callbacks.
+_COUNTED = f"""CAST(coalesce((
+    SELECT sum(c.amount_micros) FROM callbacks c JOIN day_closes d ON {_STOOD}
+        AND c.received_at >= d.starts_at AND c.received_at < d.ends_at AND {_MISSED}
+    WHERE c.namespace = f.namespace AND c.orderid = f.orderid AND c.verdict = 'accepted'
+        AND c.status = 'succeeded' AND c.origin = 'callback'), 0) AS BIGINT)"""
+_FACTS = f"""
     heard AS (
-        SELECT namespace, orderid, amount_micros AS micros, coalesce(occurred_at, changed_at) AS at, 'answer' AS by_word
-        FROM provider_facts f WHERE status = 'succeeded' AND amount_micros IS NOT NULL AND changed_at < :known
-            AND (occurred_at >= :start AND occurred_at < :end
-                OR occurred_at IS NULL AND changed_at >= :start AND changed_at < :end)
-            AND (changed_at < :end OR NOT EXISTS (SELECT 1 FROM day_closes v JOIN day_closes d ON d.state = 'sealed'
-                AND f.changed_at >= d.starts_at AND f.changed_at < d.ends_at AND f.changed_at < d.prepared_at
-                WHERE v.state = 'reopened' AND f.occurred_at >= v.starts_at AND f.occurred_at < v.ends_at
-                    AND v.prepared_at <= f.changed_at AND v.reopened_at > d.prepared_at))
+        SELECT f.namespace, f.orderid, f.amount_micros - CASE WHEN f.occurred_at IS NULL OR f.occurred_at < :near
+            THEN {_COUNTED} ELSE 0 END AS micros, coalesce(f.occurred_at, f.changed_at) AS at, 'answer' AS by_word
+        FROM provider_facts f WHERE f.status = 'succeeded' AND f.amount_micros IS NOT NULL AND f.changed_at < :known
+            AND (f.occurred_at >= :start AND f.occurred_at < :end
+                OR f.occurred_at IS NULL AND f.changed_at >= :start AND f.changed_at < :end)
+            AND (f.changed_at < :end OR NOT {_is_kept("f.occurred_at")})
         UNION ALL
-        SELECT f.namespace, f.orderid, f.amount_micros - CAST(coalesce((
-            SELECT sum(c.amount_micros) FROM callbacks c JOIN day_closes d ON d.state = 'sealed'
-                AND c.received_at >= d.starts_at AND c.received_at < d.ends_at AND d.prepared_at <= f.changed_at
-            WHERE c.namespace = f.namespace AND c.orderid = f.orderid AND c.verdict = 'accepted'
-                AND c.status = 'succeeded' AND c.origin = 'callback'), 0) AS BIGINT), f.changed_at, 'late'
+        SELECT f.namespace, f.orderid, f.amount_micros - {_COUNTED}, f.changed_at, 'late'
         FROM provider_facts f WHERE f.status = 'succeeded' AND f.amount_micros IS NOT NULL AND f.changed_at < :known
             AND f.changed_at >= :start AND f.changed_at < :end AND f.occurred_at < :start
-            AND EXISTS (SELECT 1 FROM day_closes d WHERE d.state <> 'prepared' AND f.occurred_at >= d.starts_at
-                AND f.occurred_at < d.ends_at AND d.prepared_at <= f.changed_at
-                AND (d.state = 'sealed' OR d.reopened_at > :known))
+            AND EXISTS (SELECT 1 FROM day_closes d WHERE {_STOOD} AND f.occurred_at >= d.starts_at
+                AND f.occurred_at < d.ends_at AND {_MISSED})
     ), facts AS (
         SELECT namespace, orderid, max(micros) AS micros, min(at) AS at, min(by_word) AS by_word
         FROM heard WHERE micros <> 0 GROUP BY namespace, orderid
@@ -63,7 +84,8 @@ _FACTS = """
         FROM callbacks c WHERE c.id >= :first_id AND c.id < :last_id AND c.verdict = 'accepted'
             AND c.status = 'succeeded' AND c.origin = 'callback' AND c.received_at >= :start AND c.received_at < :end
             AND NOT EXISTS (SELECT 1 FROM provider_facts f WHERE f.namespace = c.namespace AND f.orderid = c.orderid
-                AND f.status = 'succeeded' AND f.amount_micros IS NOT NULL AND f.changed_at < :known)
+                AND f.status = 'succeeded' AND f.amount_micros IS NOT NULL AND f.changed_at < :known
+                AND (f.changed_at < :end OR NOT {_is_kept("c.received_at")}))
         GROUP BY c.namespace, c.orderid
     ), paid AS (
         SELECT namespace, orderid, micros, at, by_word FROM facts
@@ -268,6 +290,7 @@ def _bounds(connection: Connection, day: Day) -> dict[str, Any]:
     return {
         "start": day.start,
         "end": day.end,
+        "near": day.start + _APART,
         # An id that is a time alone sorts before all ids of that time.
         "first_event": time_ordered_id("evt", day.start, b""),
         "last_event": time_ordered_id("evt", day.end, b""),
@@ -286,7 +309,7 @@ def _known_until(connection: Connection, day: Day) -> datetime:
 def _bound(spelled: str) -> Any:
     times = [
         bindparam(name, type_=_TIME)
-        for name in ("start", "end", "known")
+        for name in ("start", "end", "known", "near")
         if any(f":{name}{after}" in spelled for after in (" ", "\n", ")"))
     ]
     return text(spelled).bindparams(*times)

@@ -140,6 +140,29 @@ def test_a_day_that_is_opened_again_gets_back_what_no_sealed_day_has(house: Engi
         assert close.since_prepared(connection, SECOND, row, told(house, SECOND)) == []
 
 
+@pytest.mark.parametrize("answered", [3, 5])
+@pytest.mark.parametrize(
+    "at", [NOON, None, SECOND.start + timedelta(seconds=5)], ids=["in time", "timeless", "at the cut"]
+)
+def test_each_payment_stays_in_one_day_whatever_is_sealed_anew(
+    house: Engine, at: datetime | None, answered: int
+) -> None:
+    """A callback of a sealed day is answered on the next, which is sealed, too; then one after the other is opened again."""
+    a_stored_order(house, "lost", state="created", credited_micros=0)
+    a_provider_fact(house, "lost", amount_micros=7 * MILLION, occurred_at=NOON, changed_at=LATER)
+    a_provider_fact(house, "sh-1", amount_micros=answered * MILLION, occurred_at=at, changed_at=LATER)
+    expected = [3, 7 + answered - 3]
+    assert paid(house, FIRST, SECOND) == expected
+    sealed(house, SECOND)
+    for number, day in enumerate((FIRST, SECOND), start=1):
+        reopened(house, day, THIRD.end + timedelta(hours=2 * number))
+        assert paid(house, FIRST, SECOND) == expected
+        sealed(house, day, at=THIRD.end + timedelta(hours=2 * number + 1))
+        assert paid(house, FIRST, SECOND) == expected
+    kept = [json.loads(manifest(house, day))["bridge"]["provider"]["amount"] for day in (FIRST, SECOND)]
+    assert kept == [f"{micros}.000000" for micros in expected]
+
+
 def test_a_late_fact_is_a_break_that_a_person_accepts(house: Engine) -> None:
     """Announced once; closed it stays closed, until the provider says another amount."""
     desk = a_desk(house)
