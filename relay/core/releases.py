@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from relay.core.amounts import parse_usdt
+from relay.core.amounts import LARGEST, parse_usdt
 from relay.core.callbacks import Origin
 from relay.core.orders import DISCARDED, Change, Order, Ruling, State
 from relay.errors import Conflict, Unprocessable
@@ -95,6 +95,8 @@ def _adjust(order: Order, wish: Release, announced: Announced) -> Ruling:
     net = order.credited_micros + wish.micros
     if net < 0:
         raise Unprocessable("more than was credited cannot be taken back", pointer="/amount")
+    if net > LARGEST:
+        raise Unprocessable("the credit would be more than there is", pointer="/amount")
     after = _settled(order, State.SUCCEEDED if net else State.REFUNDED, credited_micros=net)
     return _ruling(after, "recharge.adjusted", Change(wish.micros, wish.reason))
 

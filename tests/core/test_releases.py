@@ -62,6 +62,7 @@ REFUSALS: list[tuple[Order, Announced, Release, type[RequestRejected]]] = [
     (held(3_000_000), CREDITED, wish("adjust"), Unprocessable),
     (held(3_000_000), CREDITED, wish("adjust", 0), Unprocessable),
     (held(3_000_000), CREDITED, wish("adjust", -3_000_001), Unprocessable),
+    (held(9 * 10**18), CREDITED, wish("adjust", 10**18), Unprocessable),
     (held(), NONE, wish("reverse"), Conflict),
     (held(3_000_000), CREDITED, wish("reverse", 1), Unprocessable),
     (held(), NONE, wish("discard", 1), Unprocessable),
