@@ -64,7 +64,7 @@ def _finding(row: RowMapping) -> Finding:
     return Finding(
         kind=KIND,
         severity=CLASSES[KIND].severity,
-        source=row["namespace"],
+        source=row["source"],
         key=(row["namespace"], row["orderid"]),
         amount_micros=abs(row["micros"]),
         evidence=told,

@@ -347,6 +347,8 @@ _STRADDLERS = _bound(
 _LATE = _bound(f"WITH {_FACTS} SELECT count(*), sum(micros) FROM paid WHERE by_word = 'late'")
 _LATE_ITEMS = _bound(
     f"""WITH {_FACTS} SELECT p.namespace, p.orderid, p.micros, p.at AS provider_at,
+        (SELECT min(f.source) FROM provider_facts f WHERE f.namespace = p.namespace AND f.orderid = p.orderid
+            AND f.status = 'succeeded' AND f.changed_at = p.at) AS source,
         (SELECT min(f.occurred_at) FROM provider_facts f WHERE f.namespace = p.namespace AND f.orderid = p.orderid
             AND f.status = 'succeeded') AS occurred_at
     FROM paid p WHERE p.by_word = 'late' ORDER BY abs(p.micros) DESC, p.orderid LIMIT :limit"""

@@ -180,3 +180,14 @@ def test_a_late_fact_is_a_break_that_a_person_accepts(house: Engine) -> None:
         connection.execute(rows.provider_facts.update().values(amount_micros=8 * MILLION))
     assert prior_period.open_breaks(desk, now=LATER) == 1
     assert prior_period.open_breaks(desk, now=LATER + timedelta(days=5)) == 0
+
+
+def test_a_late_fact_s_break_bears_the_source_that_told_it(house: Engine) -> None:
+    """Services that name that source are told: several may share a namespace, which is no source's name then."""
+    desk, late = a_desk(house), {"occurred_at": NOON, "changed_at": LATER}
+    a_provider_fact(house, "lost", source="crossing-v2", amount_micros=7 * MILLION, **late)
+    assert prior_period.open_breaks(desk, now=LATER) == 1
+    opened = rows.events.select().where(rows.events.c.type == "reconciliation.break.opened")
+    with reading(house) as connection:
+        (event,) = connection.execute(opened).mappings()
+    assert (event["source"], event["namespace"]) == ("crossing-v2", "crossing")
