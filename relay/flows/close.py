@@ -175,7 +175,7 @@ def by_clock(desk: Desk, *, now: datetime) -> list[str]:
             day, known = day_named(connection, desk.calendar, of), closes.current(connection, of.isoformat())
         if day.end + SETTLED_AFTER > now:
             break
-        if known is None and day.name not in sealed:
+        if known is None or _is_outrun(known, sealed):
             version, previous = place_of(desk, day)
             made = draft(desk, day, version=version, previous=previous, now=now)
             # A day on which somebody moved money waits for a person, though nothing of it is open.
@@ -186,6 +186,13 @@ def by_clock(desk: Desk, *, now: datetime) -> list[str]:
         of += ONE
     log.info("days_prepared", extra={"days": len(done)})
     return done
+
+
+def _is_outrun(row: RowMapping, sealed: Mapping[str, str]) -> bool:
+    """Tell whether the clock prepared a day before the one before it was sealed: nobody could approve it any more."""
+    before = sealed.get((read_day(row["day"]) - ONE).isoformat())
+    is_the_clocks = row["state"] == "prepared" and row["prepared_by"] == CLOCK
+    return is_the_clocks and bool(json.loads(row["manifest"])["previous"] != before)
 
 
 def oldest_open(connection: Connection, calendar: Calendar, now: datetime) -> Day:

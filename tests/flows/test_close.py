@@ -269,6 +269,18 @@ def test_the_clock_prepares_what_needs_nobody(engine: Engine) -> None:
     assert close.by_clock(desk, now=NEXT + timedelta(days=1)) == []
 
 
+def test_the_clock_prepares_a_day_anew_once_the_one_before_is_sealed(engine: Engine) -> None:
+    """Else each day of a weekend would wait for a preparer: it names the seal that it follows."""
+    desk, later = a_desk(engine), NEXT + timedelta(days=1)
+    second = Calendar().day(date(2026, 11, 24))
+    a_paid_day(engine)
+    assert close.by_clock(desk, now=later) == ["2026-11-23", "2026-11-24"]
+    approved(desk, actor=PAT, now=later)
+    assert [close.by_clock(desk, now=later) for _ in range(2)] == [["2026-11-24"], []]
+    approved(desk, second, now=later)
+    assert state(engine, second) == [(1, "sealed")]
+
+
 def test_the_clock_leaves_a_day_on_which_somebody_moved_money(engine: Engine) -> None:
     """However clean it is: a second person looks at what the first has done."""
     desk = a_desk(engine)
