@@ -227,12 +227,11 @@ _UPDATE_ORDERS = with_rows(
     """,
     types_of(orders, ("namespace", "orderid", *_CHANGED)),
 )
-# Hold the credits that no subscriber has been sent yet, those that wait for their endpoint too, or enabling it would send them;
-# what was announced cannot be taken back. The coalesce keeps SQLite from walking the index on state.
+# Hold the credits that no subscriber has been sent yet; what was announced cannot be taken back.
 STOP = with_rows(
     """
     UPDATE deliveries SET state = 'held'
-    WHERE coalesce(state, '') IN ('pending', 'paused') AND attempts = 0 AND event_sequence IN (
+    WHERE state = 'pending' AND attempts = 0 AND event_sequence IN (
         SELECT e.sequence FROM {rows} AS g JOIN events e
             ON e.namespace = g.namespace AND e.orderid = g.orderid AND e.type = 'recharge.succeeded')
     """,

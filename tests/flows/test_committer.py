@@ -240,15 +240,6 @@ def test_a_conflict_that_comes_with_the_credit_stops_it_too(engine: Engine, comm
     assert [one.state for one in rows(engine, deliveries) if one.event_sequence == 2] == ["pending"] * 3
 
 
-def test_a_conflict_stops_also_what_waits_for_its_endpoint(engine: Engine, committer: Committer) -> None:
-    """Or whoever enables the endpoint would send a credit that is in dispute."""
-    subscribe(engine, state="paused")
-    submit(committer, a_callback())
-    assert submit(committer, paying(4_000_000)) is Verdict.CONFLICT
-    assert [one.state for one in rows(engine, deliveries) if one.event_sequence == 1] == ["held"] * 3
-    assert [one.state for one in rows(engine, deliveries) if one.event_sequence == 2] == ["paused"] * 3
-
-
 def test_a_forgery_is_kept_as_rejected_and_changes_nothing(engine: Engine, committer: Committer) -> None:
     """The signature of one order over the fields of another."""
     submit(committer, a_callback())
