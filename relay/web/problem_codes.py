@@ -120,5 +120,5 @@ CODES = {
         "The signed text can be read as other fields too.",
         "Narrow the source's patterns until there is one reading.",
     ),
-    "wrong_appid": Meaning(400, "The callback is for another application.", "Check the source's appid."),
+    "wrong_appid": Meaning(401, "The callback is for another application.", "Check the source's appid."),
 }

@@ -117,3 +117,18 @@ def test_every_code_that_is_raised_is_explained() -> None:
     assert "order_exists" in raised
     assert "conflict" in classes
     assert sorted((raised | classes) - INTERNAL_CODES - set(CODES)) == []
+
+
+def test_a_page_names_the_status_that_is_answered() -> None:
+    """A caller who looks it up would else look for another fault."""
+    raised = {
+        (str(given["code"]), given["http_status"])
+        for module, path in MODULES.items()
+        if not module.startswith(INTERNAL)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        for given in [{one.arg: one.value.value for one in node.keywords if isinstance(one.value, ast.Constant)}]
+        if {"code", "http_status"} <= given.keys()
+    }
+    assert ("wrong_appid", 401) in raised
+    assert sorted((code, status) for code, status in raised if CODES[code].status != status) == []
