@@ -99,8 +99,8 @@ CATALOGUE: Mapping[str, Entry] = {
         {**_ORDER, **_CHANGE},
     ),
     "recharge.reversed": Entry(
-        "Everything that was credited is taken back, as its transfer was removed or a person says so.",
-        "Debit, or freeze the account: delta_micros is negative.",
+        "What was credited, or the part that no transfer stands behind any more, is taken back: its transfer was removed, or a person says so.",
+        "Debit by delta_micros, which is negative, or freeze the account; credited_micros is what stays credited.",
         {**_ORDER, **_TURN},
     ),
     "recharge.reinstated": Entry(

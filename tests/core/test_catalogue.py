@@ -9,6 +9,8 @@ import pytest
 
 from relay.core.catalogue import CATALOGUE, schema_of
 from relay.core.events import EVENT_TYPES
+from relay.core.reversals import reverse
+from tests.builders import an_order
 from tests.schema import Spot, faults
 
 DOCS = Path(__file__).parents[2] / "docs" / "events.md"
@@ -19,6 +21,17 @@ def test_every_type_is_in_the_catalogue_and_in_the_docs() -> None:
     assert set(CATALOGUE) == set(EVENT_TYPES)
     told = DOCS.read_text()
     assert [name for name, one in CATALOGUE.items() if f"| `{name}` | {one.when} | {one.then} |" not in told] == []
+
+
+def test_a_reversal_may_leave_a_part_and_says_so() -> None:
+    """Whoever sets the credit to nothing would take more than was lost."""
+    ruling = reverse(an_order(), standing_micros=1_000_000, generation=1, evidence={})
+    assert ruling.announce == "recharge.reversed"
+    assert ruling.order is not None
+    assert ruling.order.credited_micros == 1_000_000
+    told = CATALOGUE["recharge.reversed"]
+    assert "or the part" in told.when
+    assert "credited_micros is what stays credited" in told.then
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
