@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from config import sources as sources_module
 from config.sources import parse_sources
 from relay.core.adapters import Ack
 from relay.core.sources import Brake, Source
@@ -45,6 +49,19 @@ def test_sources_of_a_namespace_have_their_chains_in_common():
     sources, faults = parse("\n".join(f"[sources.{name}]\n{minimal}\n{added}" for name, added in more.items()))
     assert not faults
     assert {name for name, source in sources.items() if source.is_beside_chains} == {"one", "two"}
+
+
+@pytest.mark.parametrize("named", ["[]", '["tron"]'])
+def test_the_file_names_the_defaults_as_they_are(named: str):
+    """Whoever takes the # from a line has changed nothing by that, also where a chain is named."""
+    told = (Path(sources_module.__file__).parent / "sources.toml").read_text()
+    every, faults = parse(
+        re.sub("^# ([a-z_]+ = )", r"\1", told, flags=re.MULTILINE).replace("chains = []", f"chains = {named}")
+    )
+    few, more_faults = parse(f"{told}\nchains = {named}")
+    assert (faults, more_faults) == ([], [])
+    # The one line that is an example narrows the adapter.
+    assert replace(every["crossing"], adapter=few["crossing"].adapter) == few["crossing"]
 
 
 def test_a_source_needs_three_lines():
