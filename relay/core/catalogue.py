@@ -168,7 +168,8 @@ CATALOGUE: Mapping[str, Entry] = {
         },
     ),
     "reconciliation.run.incomplete": Entry(
-        "A run could not see everything: a chain is not read. Told once, until that changes.",
+        "A run could not see everything (a chain is not read, nodes are not at one, a provider gives no usable answer), "
+        "or found that orders of past days stood otherwise. reason says which; told once, until that changes.",
         "Alert; what the run found holds, what it did not find is not proven.",
         {**_IDENTITY, "reason": _TEXT},
     ),
