@@ -94,6 +94,13 @@ def test_every_code_has_a_page(app: OpenAPI, code: str) -> None:
     assert code in text(app, "/docs")
 
 
+def test_a_change_has_no_defaults_and_a_new_endpoint_has(app: OpenAPI) -> None:
+    """What a change leaves out stays as it is: a client that sent the defaults along would undo what was set."""
+    shapes = document(app)["components"]["schemas"]
+    assert [name for name, one in shapes["EndpointWishes"]["properties"].items() if "default" in one] == []
+    assert shapes["NewEndpoint"]["properties"]["concurrency"]["default"] == 32
+
+
 def test_no_page_for_a_code_that_is_none(app: OpenAPI) -> None:
     """404."""
     assert app.test_client().get("/problems/nonsense").status_code == 404

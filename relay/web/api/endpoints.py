@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from flask import Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from relay.bootstrap import now, office_of
 from relay.core.filters import filters_of
@@ -57,6 +57,12 @@ class Filters(Body):
     flags: Annotated[list[Words], Field(max_length=100)] | None = None
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """What a change leaves out stays as it is; a client that is made from the document would send a default along."""
+    for one in schema["properties"].values():
+        one.pop("default", None)
+
+
 class EndpointWishes(Body):
     """What may be changed. `event_types` null means every `recharge.…` type; `concurrency` is how many exchanges at once.
 
@@ -65,6 +71,8 @@ class EndpointWishes(Body):
     `filters` are replaced as a whole, and so are `headers`: they go along with
     every delivery, are stored encrypted, and only their names are shown again.
     """
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     url: URL = ""
     description: Words = ""
@@ -85,6 +93,8 @@ class NewEndpoint(EndpointWishes):
     `text` sends operational types as one sentence and a link, for chat tools.
     With `backfill_from`, what happened since is sent too, by a replay (`/v1/replays`).
     """
+
+    model_config = ConfigDict(json_schema_extra=None)
 
     url: URL
     kind: Literal["fixed", "per_order"] = "fixed"
