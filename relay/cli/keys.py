@@ -9,6 +9,7 @@ import click
 from relay.bootstrap import now
 from relay.cli.output import as_json, at_most, names, or_json, pages, say, show, show_one
 from relay.cli.shell import Shell, pass_shell
+from relay.core.actors import ROLES
 from relay.flows import keys as flow
 from relay.store import keys as store
 from relay.store.engine import reading
@@ -23,7 +24,9 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("name")
-@click.option("--roles", callback=names, default="service", show_default=True, help="Comma-separated.")
+@click.option(
+    "--roles", callback=names, default="service", show_default=True, help=f"Comma-separated: {', '.join(ROLES)}."
+)
 @click.option("--sources", callback=names, help="Bind a service key to these sources, comma-separated.")
 @as_json
 @pass_shell

@@ -121,3 +121,10 @@ def test_a_fault_stops_all_chains_and_names_its_place(text: str, urls: str, faul
     assert chains == {}
     assert any(told.startswith(fault) for told in faults), faults
     assert not any("KEY" in told for told in faults)
+
+
+def test_the_file_names_what_is_left_out_as_it_is() -> None:
+    """A section that says it changes nothing by that."""
+    [told] = re.findall(r"^# Left out: (.+)\.$", FILE, re.MULTILINE)
+    (said, faults), (silent, _) = read(ONE + told.replace(", ", "\n")), read(ONE)
+    assert (said, faults) == (silent, [])
