@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
-from relay.core.actors import Actor
-from relay.flows.statements import Importer, import_statement
+from relay.flows.statements import import_statement
 from relay.store import audit, rows
 from relay.store.engine import reading
-from tests.builders import NOON
 from tests.cli.conftest import CommandLine
-from tests.core.calling import STATEMENT, a_called_source, sources_toml
-from tests.fakes import numbered_ids
+from tests.core.calling import STATEMENT, sources_toml
+from tests.flows.test_statements import an_importer
 
 TITLES = ["Order No", "Serial", "Amount", "State", "Paid at", "Remark"]
 
@@ -123,13 +121,7 @@ def test_memory_stays_flat(engine: Engine) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([TITLES, *(line(number) for number in range(10_000))])
     stream = io.BytesIO(text.getvalue().encode())
-    importer = Importer(
-        engine=engine,
-        sources={"crossing": a_called_source(more=STATEMENT)},
-        actor=Actor(id="cli:x", name="x", roles=frozenset({"admin"})),
-        clock=lambda: NOON,
-        new_id=numbered_ids(),
-    )
+    importer = an_importer(engine, STATEMENT)
     tracemalloc.start()
     try:
         done = import_statement(importer, stream, "crossing", rows=10_000, micros=35_000_000_000)

@@ -78,7 +78,7 @@ def announce(engine: Engine, count: int = 1) -> None:
 
 
 def run(
-    engine: Engine, outbound: Outbound, *, until: Callable[[], bool], within_s: float = 10.0, **changes: Any
+    engine: Engine, outbound: Outbound, *, until: Callable[[], bool], within_s: float = 30.0, **changes: Any
 ) -> int:
     """Run a drainer until a condition holds."""
 

@@ -23,15 +23,20 @@ amount = { form = "decimal", unit_micros = 1 }
 """
 
 
-def imported(engine: Engine, text: str) -> Imported:
-    """Import a file of two columns."""
-    importer = Importer(
+def an_importer(engine: Engine, statement: str) -> Importer:
+    """Somebody at a terminal, whose source has such a statement."""
+    return Importer(
         engine=engine,
-        sources={"crossing": a_called_source(more=TWO_COLUMNS)},
+        sources={"crossing": a_called_source(more=statement)},
         actor=Actor(id="cli:x", name="x", roles=frozenset({"admin"})),
         clock=lambda: NOON,
         new_id=numbered_ids(),
     )
+
+
+def imported(engine: Engine, text: str) -> Imported:
+    """Import a file of two columns."""
+    importer = an_importer(engine, TWO_COLUMNS)
     return import_statement(importer, io.BytesIO(text.encode()), "crossing", rows=None, micros=None)
 
 
